@@ -39,3 +39,11 @@ link_duckdb() { # build-folder
     mkdir -p "$1/lib"
     ln -sfn "$duckdb_dir/lib/libduckdb.so" "$1/lib/libduckdb.so"
 }
+
+# The tree's files (tracked, or new and not ignored) that match the patterns, one a line.
+tree_files() { # pattern...
+    git -C "$top" ls-files --cached --others --exclude-standard -- "$@" | sort -u |
+        while IFS= read -r file; do
+            [ ! -f "$top/$file" ] || say "$file"
+        done
+}
