@@ -1,0 +1,29 @@
+/* Two clocks and the text of a time.
+ *
+ * Wall time (event, acquired and known times) is microseconds since 1970-01-01T00:00:00Z, signed.
+ * Monotonic time (deadlines, grids) never jumps. The two are never compared with each other.
+ */
+#ifndef LOTLINE_BASE_CLOCK_H
+#define LOTLINE_BASE_CLOCK_H
+
+#include "base/bytes.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* CLOCK_REALTIME in µs. Any thread. */
+int64_t clock_wall_us(void);
+
+/* CLOCK_MONOTONIC in µs. Any thread. */
+int64_t clock_mono_us(void);
+
+/* "2026-11-22T08:30:00.123456Z" (RFC 3339; the fraction is cut to 3 digits when the µs end in
+ * 000, left out when it is 0). out needs CLOCK_TEXT_BYTES_MAX; returns the length. */
+#define CLOCK_TEXT_BYTES_MAX 40
+size_t clock_format(int64_t wall_us, char out[static CLOCK_TEXT_BYTES_MAX]);
+
+/* Reads RFC 3339 ("T" or a space between date and time, "Z" or ±hh:mm, fraction up to 6 digits
+ * used) or a date alone (midnight UTC). 0, ERR_SYNTAX, ERR_RANGE. */
+int clock_parse(struct bytes text, int64_t *ret_wall_us);
+
+#endif

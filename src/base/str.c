@@ -1,0 +1,235 @@
+/* Strict parsing and printing of text. See str.h. */
+#include "base/str.h"
+
+#include "base/err.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#define NAME_BYTES_MAX 63
+
+int str_to_u64(struct bytes text, uint64_t *ret)
+{
+    uint64_t v = 0;
+    if (text.len == 0)
+        return ERR_SYNTAX;
+    for (size_t i = 0; i < text.len; i++) {
+        unsigned digit = (unsigned)(text.ptr[i] - '0');
+        if (digit > 9)
+            return ERR_SYNTAX;
+        if (__builtin_mul_overflow(v, 10, &v) || __builtin_add_overflow(v, digit, &v))
+            return ERR_RANGE;
+    }
+    *ret = v;
+    return OK;
+}
+
+int str_to_i64(struct bytes text, int64_t *ret)
+{
+    bool negative = text.len > 0 && text.ptr[0] == '-';
+    if (text.len > 0 && (text.ptr[0] == '-' || text.ptr[0] == '+'))
+        text = bytes_of(text.ptr + 1, text.len - 1);
+    uint64_t v;
+    int err = str_to_u64(text, &v);
+    if (err)
+        return err;
+    if (v > (uint64_t)INT64_MAX + (negative ? 1 : 0))
+        return ERR_RANGE;
+    *ret = negative ? (int64_t)(0 - v) : (int64_t)v;
+    return OK;
+}
+
+int str_to_double(struct bytes text, double *ret)
+{
+    char copy[128];
+    if (text.len == 0 || text.len >= sizeof copy)
+        return ERR_SYNTAX;
+    memcpy(copy, text.ptr, text.len);
+    copy[text.len] = 0;
+    /* strtod also takes leading spaces and hexadecimal, which nobody means in a configuration. */
+    if (strspn(copy, "0123456789+-.eEnNaAiIfFtTyY") != text.len)
+        return ERR_SYNTAX;
+    char *end;
+    double v = strtod(copy, &end);
+    if (end != copy + text.len)
+        return ERR_SYNTAX;
+    *ret = v;
+    return OK;
+}
+
+struct suffix {
+    const char *text;
+    uint64_t factor;
+};
+
+static int str_scaled(struct bytes text, const struct suffix *suffixes, uint64_t *ret)
+{
+    size_t digits = 0;
+    while (digits < text.len && text.ptr[digits] >= '0' && text.ptr[digits] <= '9')
+        digits++;
+    uint64_t v;
+    int err = str_to_u64(bytes_of(text.ptr, digits), &v);
+    if (err)
+        return err;
+    struct bytes rest = bytes_of(text.ptr + digits, text.len - digits);
+    for (const struct suffix *s = suffixes; s->text; s++) {
+        if (str_equal(rest, s->text))
+            return __builtin_mul_overflow(v, s->factor, ret) ? ERR_RANGE : OK;
+    }
+    return ERR_SYNTAX;
+}
+
+int str_to_duration_us(struct bytes text, int64_t *ret_us)
+{
+    static const struct suffix suffixes[] = {
+        {"us", 1},         {"ms", 1000},        {"s", 1000000}, {"m", 60000000},
+        {"h", 3600000000}, {"d", 86400000000u}, {NULL, 0},
+    };
+    uint64_t us;
+    int err = str_scaled(text, suffixes, &us);
+    if (err)
+        return err;
+    if (us > INT64_MAX)
+        return ERR_RANGE;
+    *ret_us = (int64_t)us;
+    return OK;
+}
+
+int str_to_size(struct bytes text, uint64_t *ret_bytes)
+{
+    static const struct suffix suffixes[] = {
+        {"", 1},         {"B", 1},          {"k", 1024},        {"K", 1024},         {"KiB", 1024},
+        {"kB", 1024},    {"M", 1024 << 10}, {"MB", 1024 << 10}, {"MiB", 1024 << 10}, {"G", 1 << 30},
+        {"GB", 1 << 30}, {"GiB", 1 << 30},  {NULL, 0},
+    };
+    return str_scaled(text, suffixes, ret_bytes);
+}
+
+/* Length of the UTF-8 sequence that starts at p (1 to 4), 0 if it is ill-formed.
+ * RFC 3629 section 4 gives the ranges of the second byte. */
+static size_t utf8_sequence(const uint8_t *p, size_t left)
+{
+    uint8_t lead = p[0];
+    if (lead < 0x80)
+        return 1;
+    size_t n = lead >= 0xf0 ? 4 : lead >= 0xe0 ? 3 : 2;
+    if (lead < 0xc2 || lead > 0xf4 || left < n)
+        return 0;
+    uint8_t low = lead == 0xe0 ? 0xa0 : lead == 0xf0 ? 0x90 : 0x80;
+    uint8_t high = lead == 0xed ? 0x9f : lead == 0xf4 ? 0x8f : 0xbf;
+    if (p[1] < low || p[1] > high)
+        return 0;
+    for (size_t i = 2; i < n; i++) {
+        if ((p[i] & 0xc0) != 0x80)
+            return 0;
+    }
+    return n;
+}
+
+bool str_is_utf8(struct bytes v)
+{
+    size_t i = 0;
+    while (i < v.len) {
+        size_t n = utf8_sequence(v.ptr + i, v.len - i);
+        if (n == 0)
+            return false;
+        i += n;
+    }
+    return true;
+}
+
+static uint8_t ascii_lower(uint8_t c)
+{
+    return c >= 'A' && c <= 'Z' ? (uint8_t)(c + 32) : c;
+}
+
+bool str_equal_nocase(struct bytes v, const char *text)
+{
+    if (v.len != strlen(text))
+        return false;
+    for (size_t i = 0; i < v.len; i++) {
+        if (ascii_lower(v.ptr[i]) != ascii_lower((uint8_t)text[i]))
+            return false;
+    }
+    return true;
+}
+
+bool str_starts(struct bytes v, const char *prefix)
+{
+    size_t n = strlen(prefix);
+    return v.len >= n && memcmp(v.ptr, prefix, n) == 0;
+}
+
+struct bytes str_split(struct bytes v, char sep, struct bytes *ret_head)
+{
+    const uint8_t *at = v.len ? memchr(v.ptr, sep, v.len) : NULL;
+    if (!at) {
+        *ret_head = v;
+        return bytes_of(NULL, 0);
+    }
+    *ret_head = bytes_of(v.ptr, (size_t)(at - v.ptr));
+    return bytes_of(at + 1, v.len - (size_t)(at - v.ptr) - 1);
+}
+
+static size_t str_from_special(double v, char *out)
+{
+    const char *text = isnan(v) ? "nan" : v > 0 ? "inf" : "-inf";
+    size_t n = strlen(text);
+    memcpy(out, text, n + 1);
+    return n;
+}
+
+size_t str_from_double(double v, char out[static STR_NUMBER_BYTES_MAX])
+{
+    if (!isfinite(v))
+        return str_from_special(v, out);
+    int n = 0;
+    /* 15 digits always survive a round trip through text, 17 are always enough. */
+    for (int digits = 15; digits <= 17; digits++) {
+        n = snprintf(out, STR_NUMBER_BYTES_MAX, "%.*g", digits, v);
+        if (strtod(out, NULL) == v)
+            break;
+    }
+    return (size_t)n;
+}
+
+size_t str_from_float(float v, char out[static STR_NUMBER_BYTES_MAX])
+{
+    if (!isfinite(v))
+        return str_from_special((double)v, out);
+    int n = 0;
+    for (int digits = 6; digits <= 9; digits++) {
+        n = snprintf(out, STR_NUMBER_BYTES_MAX, "%.*g", digits, (double)v);
+        if (strtof(out, NULL) == v)
+            break;
+    }
+    return (size_t)n;
+}
+
+unsigned str_distance(const char *a, const char *b)
+{
+    size_t la = strlen(a);
+    size_t lb = strlen(b);
+    unsigned row[NAME_BYTES_MAX + 1];
+    if (la > NAME_BYTES_MAX || lb > NAME_BYTES_MAX)
+        return NAME_BYTES_MAX + 1;
+    for (size_t j = 0; j <= lb; j++)
+        row[j] = (unsigned)j;
+    for (size_t i = 1; i <= la; i++) {
+        unsigned diagonal = row[0];
+        row[0] = (unsigned)i;
+        for (size_t j = 1; j <= lb; j++) {
+            unsigned above = row[j];
+            unsigned best = diagonal + (a[i - 1] != b[j - 1]);
+            if (above + 1 < best)
+                best = above + 1;
+            if (row[j - 1] + 1 < best)
+                best = row[j - 1] + 1;
+            diagonal = above;
+            row[j] = best;
+        }
+    }
+    return row[lb];
+}

@@ -1,0 +1,78 @@
+/* The node's names: streams and calls.
+ *
+ * Filled from the configuration alone, before anything runs, so that `lotline check` binds a rule's
+ * SQL to the very schemas it will meet at run time. After the node has started it is read from any
+ * thread and no longer changed, except that streams of other nodes may still be added (hub): those
+ * live in the receiver's own table, not here.
+ */
+#ifndef LOTLINE_MODEL_CATALOGUE_H
+#define LOTLINE_MODEL_CATALOGUE_H
+
+#include "base/map.h"
+#include "model/call.h"
+#include "model/flow.h"
+
+enum stream_kind {
+    STREAM_GROUP,    /* a tag group: device.group */
+    STREAM_SOURCE,   /* from outside: MQTT, HTTP, files */
+    STREAM_RULE,     /* a rule's output */
+    STREAM_PRESENCE, /* a track's output */
+    STREAM_REMOTE,   /* of another node, at the hub: node:name */
+};
+
+/* A named, typed flow of batches. */
+struct stream {
+    char *name;   /* "plc1.press"; at the hub "edge1:plc1.press" */
+    char *node;   /* whose it is */
+    char *place;  /* "plant1/smt/line1/press", "" if it has none */
+    char *origin; /* what to call it to a person: "device plc1, group press" */
+    enum stream_kind kind;
+    struct schema *schema; /* NULL: schemaless (columns by the reader's wish, type any) */
+    bool durable;          /* set while wiring: some durable consumer is behind it */
+    /* Where its batches come out: set by its producer's stage before the node starts. Batches of a
+     * durable stream come out after their append, with their position. */
+    struct outlet *outlet;
+};
+
+struct catalogue {
+    char *node; /* this node's name */
+    struct map streams;
+    struct map calls;
+};
+
+int catalogue_init(struct catalogue *c, const char *node);
+void catalogue_fini(struct catalogue *c);
+
+/* Adds a stream of this node. schema may be NULL (schemaless) and is referenced. The stream lives
+ * as long as the catalogue. ERR_EXISTS, ERR_NOMEM. */
+int catalogue_stream_add(struct catalogue *c, const char *name, enum stream_kind kind,
+                         const char *place, const struct schema *schema, struct stream **ret);
+
+/* NULL if there is none. */
+struct stream *catalogue_stream_find(const struct catalogue *c, struct bytes name);
+
+/* A stream outside any catalogue (hub). Freed with stream_free. */
+int stream_new(const char *name, const char *node, enum stream_kind kind, const char *place,
+               const struct schema *schema, struct stream **ret);
+void stream_free(struct stream *s); /* NULL is allowed */
+
+/* Offers a call. spec is static. ERR_EXISTS, ERR_NOMEM. */
+int catalogue_call_add(struct catalogue *c, const struct call_spec *spec, struct exec *exec,
+                       call_fn fn, void *owner);
+
+/* Offers a whole table of calls served by the same owner. */
+struct call_entry {
+    const struct call_spec *spec;
+    call_fn fn;
+};
+
+int catalogue_calls_add(struct catalogue *c, const struct call_entry *entries, size_t count,
+                        struct exec *exec, void *owner);
+
+/* NULL if there is none. */
+const struct call_port *catalogue_call_find(const struct catalogue *c, const char *name);
+
+/* The name in the catalogue that is most like `name`, for "did you mean …?"; NULL if none is. */
+const char *catalogue_stream_like(const struct catalogue *c, const char *name);
+
+#endif

@@ -1,0 +1,134 @@
+/* Schemas. See schema.h. One allocation holds the struct, the fields, their texts and the index. */
+#include "model/schema.h"
+
+#include "base/err.h"
+
+#include <stdlib.h>
+
+#include <xxhash.h>
+
+static uint64_t name_hash(struct bytes name)
+{
+    return XXH3_64bits(name.ptr, name.len);
+}
+
+static uint32_t slot_count_for(uint32_t count)
+{
+    uint32_t slots = 4;
+    while (slots < count * 2)
+        slots *= 2;
+    return slots;
+}
+
+static size_t text_bytes(const struct field *f)
+{
+    return strlen(f->name) + 1 + (f->uom ? strlen(f->uom) : 0) + 1;
+}
+
+static char *text_copy(char **at, const char *text)
+{
+    char *copy = *at;
+    size_t n = strlen(text) + 1;
+    memcpy(copy, text, n);
+    *at += n;
+    return copy;
+}
+
+static int fields_measure(const struct field *fields, uint32_t count, size_t *ret_text_bytes)
+{
+    size_t total = 0;
+    if (count > SCHEMA_FIELDS_MAX)
+        return ERR_LIMIT;
+    for (uint32_t i = 0; i < count; i++) {
+        if (strlen(fields[i].name) > FIELD_NAME_BYTES_MAX)
+            return ERR_LIMIT;
+        total += text_bytes(&fields[i]);
+    }
+    *ret_text_bytes = total;
+    return OK;
+}
+
+static uint32_t schema_slot(const struct schema *s, struct bytes name)
+{
+    uint32_t mask = s->slot_count - 1;
+    uint32_t slot = (uint32_t)name_hash(name) & mask;
+    while (s->slots[slot] && !bytes_equal(bytes_of_text(s->fields[s->slots[slot] - 1].name), name))
+        slot = (slot + 1) & mask;
+    return slot;
+}
+
+static int schema_index(struct schema *s)
+{
+    for (uint32_t i = 0; i < s->count; i++) {
+        uint32_t slot = schema_slot(s, bytes_of_text(s->fields[i].name));
+        if (s->slots[slot])
+            return ERR_EXISTS;
+        s->slots[slot] = i + 1;
+    }
+    return OK;
+}
+
+static uint64_t schema_hash(const struct schema *s)
+{
+    XXH64_hash_t hash = s->count;
+    for (uint32_t i = 0; i < s->count; i++) {
+        const struct field *f = &s->fields[i];
+        uint64_t fixed[4] = {(uint64_t)f->type << 32 | f->flags, 0, 0, strlen(f->name)};
+        memcpy(&fixed[1], &f->scale, sizeof f->scale);
+        memcpy(&fixed[2], &f->offset, sizeof f->offset);
+        hash = XXH3_64bits_withSeed(fixed, sizeof fixed, hash);
+        hash = XXH3_64bits_withSeed(f->name, strlen(f->name), hash);
+        hash = XXH3_64bits_withSeed(f->uom, strlen(f->uom), hash);
+    }
+    return hash ? hash : 1;
+}
+
+int schema_new(const struct field *fields, uint32_t count, struct schema **ret)
+{
+    size_t texts = 0;
+    int err = fields_measure(fields, count, &texts);
+    if (err)
+        return err;
+    uint32_t slots = slot_count_for(count);
+    size_t head = sizeof(struct schema) + count * sizeof(struct field);
+    struct schema *s = calloc(1, head + slots * sizeof(uint32_t) + texts);
+    if (!s)
+        return ERR_NOMEM;
+    atomic_init(&s->refs, 1);
+    s->count = count;
+    s->slot_count = slots;
+    s->slots = (uint32_t *)(void *)((char *)s + head);
+    char *at = (char *)(s->slots + slots);
+    for (uint32_t i = 0; i < count; i++) {
+        s->fields[i] = fields[i];
+        s->fields[i].name = text_copy(&at, fields[i].name);
+        s->fields[i].uom = text_copy(&at, fields[i].uom ? fields[i].uom : "");
+    }
+    err = schema_index(s);
+    if (err) {
+        free(s);
+        return err;
+    }
+    s->hash = schema_hash(s);
+    *ret = s;
+    return OK;
+}
+
+struct schema *schema_ref(const struct schema *s)
+{
+    /* The count is the one part of a schema that changes. */
+    struct schema *shared = (struct schema *)(uintptr_t)s;
+    atomic_fetch_add_explicit(&shared->refs, 1, memory_order_relaxed);
+    return shared;
+}
+
+void schema_unref(struct schema *s)
+{
+    if (s && atomic_fetch_sub_explicit(&s->refs, 1, memory_order_acq_rel) == 1)
+        free(s);
+}
+
+int32_t schema_find(const struct schema *s, struct bytes name)
+{
+    return (int32_t)s->slots[schema_slot(s, name)] - 1;
+}
