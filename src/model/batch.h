@@ -15,6 +15,7 @@
 #ifndef LOTLINE_MODEL_BATCH_H
 #define LOTLINE_MODEL_BATCH_H
 
+#include "base/position.h"
 #include "model/schema.h"
 
 #include <stdatomic.h>
@@ -23,25 +24,6 @@
 
 #define BATCH_ROWS_MAX  (1u << 20)
 #define BATCH_BYTES_MAX (1u << 30)
-
-/* Where a record stands in a node's log. An epoch is a new number at each opening of the log,
- * later epochs are larger; (epoch, seq) is never used twice. {0, 0} = nowhere. */
-struct position {
-    uint64_t epoch;
-    uint64_t seq;
-};
-
-static inline int position_compare(struct position a, struct position b)
-{
-    if (a.epoch != b.epoch)
-        return a.epoch < b.epoch ? -1 : 1;
-    return (a.seq > b.seq) - (a.seq < b.seq);
-}
-
-static inline bool position_is_none(struct position p)
-{
-    return p.epoch == 0 && p.seq == 0;
-}
 
 /* Offsets in bytes from the start of the slab; 0 = absent. */
 struct batch_col {
