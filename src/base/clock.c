@@ -4,6 +4,7 @@
 #include "base/err.h"
 #include "base/str.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <time.h>
 
@@ -81,6 +82,7 @@ static int64_t clock_days(int year, int month, int day)
 static int clock_month_days(int year, int month)
 {
     static const int8_t days[] = {31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
+    assert(month >= 1 && month <= 12);
     bool leap = (year % 4 == 0 && year % 100 != 0) || year % 400 == 0;
     return month == 2 && leap ? 29 : days[month - 1];
 }
