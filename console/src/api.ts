@@ -1,0 +1,131 @@
+// The REST calls the console makes, with the answers' shapes as the OpenAPI document has them.
+
+export interface Device {
+  name: string;
+  driver: string;
+  address: string;
+  place: string;
+  state: string;
+  error: string | null;
+  polls: number;
+  missed: number;
+  rtt_us?: number | null;
+}
+
+export interface Tag {
+  device: string;
+  group: string;
+  tag: string;
+  type: string;
+  address: string;
+  uom: string;
+  value: unknown;
+  quality: string;
+  ts: string | null;
+  writable?: boolean;
+}
+
+export interface WriteAnswer {
+  tag: string;
+  ok: boolean;
+  error: string | null;
+  text: string | null;
+}
+
+export interface UnitRow {
+  unit: string;
+  serial: string;
+  station: string;
+  t_in: string;
+  t_out: string | null;
+  status: string;
+  verdict: string | null;
+}
+
+export interface Step {
+  station: string;
+  operation?: string | null;
+  t_in: string;
+  t_out: string | null;
+  status: string;
+  result?: unknown;
+  verdict?: string | null;
+}
+
+export interface Measure {
+  characteristic: string;
+  value: number | null;
+  lower: number | null;
+  upper: number | null;
+  uom: string | null;
+  ok: boolean | null;
+}
+
+export interface Curve {
+  signal: string;
+  uom?: string | null;
+  points: [string | number, number | null][];
+}
+
+export interface Trace {
+  unit: string;
+  serial: string;
+  verdict: string | null;
+  steps: Step[];
+  measures: Measure[];
+  curves: Curve[];
+}
+
+export interface Alarm {
+  id: number | string;
+  name: string;
+  severity: string;
+  state: string;
+  text: string;
+  raised_at: string;
+  cleared_at: string | null;
+  acked_by: string | null;
+}
+
+export interface NodeInfo {
+  name: string;
+  version: string;
+}
+
+export class ApiError extends Error {
+  constructor(
+    readonly status: number,
+    text: string,
+  ) {
+    super(text);
+  }
+}
+
+async function request<T>(method: string, path: string, body?: unknown): Promise<T> {
+  const init: RequestInit = { method, credentials: "same-origin" };
+  if (body !== undefined) {
+    init.headers = { "Content-Type": "application/json" };
+    init.body = JSON.stringify(body);
+  }
+  const answer = await fetch(`/api/v1${path}`, init);
+  const text = await answer.text();
+  const json: unknown = text ? JSON.parse(text) : null;
+  if (!answer.ok) {
+    const problem = json as { title?: string; detail?: string } | null;
+    throw new ApiError(answer.status, problem?.detail ?? problem?.title ?? answer.statusText);
+  }
+  return json as T;
+}
+
+export const api = {
+  node: () => request<NodeInfo>("GET", "/node"),
+  devices: () => request<Device[]>("GET", "/devices"),
+  tags: () => request<Tag[]>("GET", "/tags"),
+  write: (tag: string, value: unknown) => request<WriteAnswer>("POST", "/write", { tag, value }),
+  units: () => request<UnitRow[]>("GET", "/units"),
+  trace: (serial: string) => request<Trace>("GET", `/trace/${encodeURIComponent(serial)}`),
+  alarms: () => request<Alarm[]>("GET", "/alarms"),
+  acknowledge: (id: number | string) =>
+    request<unknown>("POST", `/alarms/${encodeURIComponent(String(id))}/ack`, {}),
+  signIn: (token: string) => request<unknown>("POST", "/session", { token }),
+};

@@ -1,0 +1,131 @@
+// The frame: navigation, language, sign-in, and the page that the address names (#/…).
+import { useEffect, useState } from "preact/hooks";
+import { api, ApiError, type NodeInfo } from "./api";
+import { type Language, LanguageContext, languageInitial, languageStore, useText } from "./i18n";
+import { AlarmsPage } from "./pages/alarms";
+import { DevicesPage } from "./pages/devices";
+import { UnitPage } from "./pages/unit";
+import { UnitsPage } from "./pages/units";
+
+function useHash(): string {
+  const [hash, setHash] = useState(location.hash);
+  useEffect(() => {
+    const changed = () => setHash(location.hash);
+    addEventListener("hashchange", changed);
+    return () => removeEventListener("hashchange", changed);
+  }, []);
+  return hash;
+}
+
+function Page({ hash }: { hash: string }) {
+  const [, area, detail] = hash.split("/");
+  if (area === "units" && detail) return <UnitPage serial={decodeURIComponent(detail)} />;
+  if (area === "units") return <UnitsPage />;
+  if (area === "alarms") return <AlarmsPage />;
+  return <DevicesPage />;
+}
+
+function SignIn({ onDone }: { onDone: () => void }) {
+  const t = useText();
+  const [token, setToken] = useState("");
+  const [wrong, setWrong] = useState(false);
+  const send = (event: Event) => {
+    event.preventDefault();
+    api.signIn(token).then(onDone, () => setWrong(true));
+  };
+  return (
+    <main class="sign-in">
+      <h2>{t("signInTitle")}</h2>
+      <p>{t("signInText")}</p>
+      <form onSubmit={send}>
+        <label>
+          {t("signInToken")}
+          <input
+            type="password"
+            name="token"
+            value={token}
+            onInput={(event) => setToken(event.currentTarget.value)}
+          />
+        </label>
+        <button type="submit">{t("signInButton")}</button>
+      </form>
+      {wrong && (
+        <p role="alert" class="bad">
+          {t("signInWrong")}
+        </p>
+      )}
+    </main>
+  );
+}
+
+function Frame({ language, setLanguage }: FrameProps) {
+  const t = useText();
+  const hash = useHash();
+  const [node, setNode] = useState<NodeInfo | null>(null);
+  const [signedOut, setSignedOut] = useState(false);
+  const ask = () =>
+    api.node().then(
+      (info) => {
+        setNode(info);
+        setSignedOut(false);
+      },
+      (problem) => setSignedOut(problem instanceof ApiError && problem.status === 401),
+    );
+  useEffect(() => void ask(), []);
+  const link = (path: string, text: string) => (
+    <a href={path} aria-current={hash.startsWith(path) ? "page" : undefined}>
+      {text}
+    </a>
+  );
+  return (
+    <>
+      <header>
+        <strong>{t("appName")}</strong>
+        {!signedOut && (
+          <nav>
+            {link("#/devices", t("navDevices"))}
+            {link("#/units", t("navUnits"))}
+            {link("#/alarms", t("navAlarms"))}
+          </nav>
+        )}
+        <span class="grow" />
+        {node && (
+          <span class="node">
+            {t("node")} {node.name}
+          </span>
+        )}
+        <select
+          name="language"
+          aria-label={t("language")}
+          value={language}
+          onChange={(event) => setLanguage(event.currentTarget.value as Language)}
+        >
+          <option value="en">{t("languageEnglish")}</option>
+          <option value="zh">{t("languageChinese")}</option>
+        </select>
+      </header>
+      {signedOut ? (
+        <SignIn onDone={() => void ask()} />
+      ) : (
+        <main>
+          <Page hash={hash} />
+        </main>
+      )}
+    </>
+  );
+}
+
+interface FrameProps {
+  language: Language;
+  setLanguage: (language: Language) => void;
+}
+
+export function App() {
+  const [language, setLanguage] = useState<Language>(languageInitial);
+  useEffect(() => languageStore(language), [language]);
+  return (
+    <LanguageContext.Provider value={language}>
+      <Frame language={language} setLanguage={setLanguage} />
+    </LanguageContext.Provider>
+  );
+}

@@ -1,0 +1,27 @@
+// Values and times as text. Numbers come exact from the server and are shown as they are.
+
+export function formatValue(value: unknown): string {
+  if (value === null || value === undefined) return "—";
+  if (typeof value === "object") return JSON.stringify(value);
+  return String(value);
+}
+
+// Local time to the millisecond; the whole date is in the title of the cell.
+export function formatTime(text: string | null | undefined): string {
+  if (!text) return "—";
+  const date = new Date(text);
+  if (Number.isNaN(date.getTime())) return text;
+  const pad = (n: number, width = 2) => String(n).padStart(width, "0");
+  const clock = [date.getHours(), date.getMinutes(), date.getSeconds()].map((n) => pad(n));
+  return `${clock.join(":")}.${pad(date.getMilliseconds(), 3)}`;
+}
+
+// What a person typed, as JSON: a number, true/false, else a string.
+export function parseTyped(text: string, type: string): unknown {
+  if (type === "string" || type === "bytes") return text;
+  const trimmed = text.trim();
+  if (trimmed === "true") return true;
+  if (trimmed === "false") return false;
+  const number = Number(trimmed);
+  return trimmed !== "" && Number.isFinite(number) ? number : text;
+}

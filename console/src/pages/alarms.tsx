@@ -1,0 +1,56 @@
+// What is wrong now, what was, and who has seen it.
+import { useState } from "preact/hooks";
+import { api, type Alarm } from "../api";
+import { formatTime } from "../format";
+import { useText, useWord } from "../i18n";
+import { usePolled } from "../live";
+import { Badge, Table } from "../parts/table";
+
+const pollMs = 2000;
+
+function AckButton({ alarm }: { alarm: Alarm }) {
+  const t = useText();
+  const [sent, setSent] = useState(false);
+  if (alarm.acked_by) return <>{alarm.acked_by}</>;
+  const acknowledge = () => {
+    setSent(true);
+    api.acknowledge(alarm.id).catch(() => setSent(false));
+  };
+  return (
+    <button class="quiet" disabled={sent} onClick={acknowledge}>
+      {t("acknowledge")}
+    </button>
+  );
+}
+
+export function AlarmsPage() {
+  const t = useText();
+  const word = useWord();
+  const [alarms] = usePolled(api.alarms, pollMs);
+  if (!alarms) return null;
+  return (
+    <Table
+      nothing={t("nothingAlarms")}
+      rows={alarms}
+      rowKey={(a) => String(a.id)}
+      rowClass={(a) => (a.cleared_at ? "" : "active")}
+      columns={[
+        {
+          title: t("severity"),
+          cell: (a) => <Badge kind={a.severity} text={word("severity", a.severity)} />,
+        },
+        { title: t("alarm"), cell: (a) => a.name },
+        { title: t("text"), cell: (a) => a.text },
+        {
+          title: t("raisedAt"),
+          cell: (a) => <span title={a.raised_at}>{formatTime(a.raised_at)}</span>,
+        },
+        {
+          title: t("clearedAt"),
+          cell: (a) => <span title={a.cleared_at ?? ""}>{formatTime(a.cleared_at)}</span>,
+        },
+        { title: t("acknowledgedBy"), cell: (a) => <AckButton alarm={a} /> },
+      ]}
+    />
+  );
+}

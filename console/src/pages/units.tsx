@@ -1,0 +1,71 @@
+// The units seen lately, and a search by serial number.
+import { useState } from "preact/hooks";
+import { api } from "../api";
+import { formatTime } from "../format";
+import { useText, useWord } from "../i18n";
+import { usePolled } from "../live";
+import { Badge, Table } from "../parts/table";
+
+const pollMs = 2000;
+
+export function unitPath(serial: string): string {
+  return `#/units/${encodeURIComponent(serial)}`;
+}
+
+export function UnitsPage() {
+  const t = useText();
+  const word = useWord();
+  const [units] = usePolled(api.units, pollMs);
+  const [serial, setSerial] = useState("");
+  const search = (event: Event) => {
+    event.preventDefault();
+    if (serial.trim()) location.hash = unitPath(serial.trim());
+  };
+  return (
+    <>
+      <form class="bar" onSubmit={search}>
+        <label>
+          {t("searchSerial")}
+          <input
+            name="serial"
+            value={serial}
+            onInput={(event) => setSerial(event.currentTarget.value)}
+          />
+        </label>
+        <button type="submit">{t("searchButton")}</button>
+      </form>
+      {units && (
+        <Table
+          nothing={t("nothingUnits")}
+          rows={units}
+          rowKey={(u) => `${u.unit}/${u.t_in}`}
+          columns={[
+            {
+              title: t("serial"),
+              cell: (u) => <a href={unitPath(u.serial)}>{u.serial || u.unit}</a>,
+            },
+            { title: t("station"), cell: (u) => u.station },
+            { title: t("tIn"), cell: (u) => <span title={u.t_in}>{formatTime(u.t_in)}</span> },
+            {
+              title: t("tOut"),
+              cell: (u) => <span title={u.t_out ?? ""}>{formatTime(u.t_out)}</span>,
+            },
+            {
+              title: t("status"),
+              cell: (u) => <Badge kind={u.status} text={word("status", u.status)} />,
+            },
+            {
+              title: t("verdict"),
+              cell: (u) => (
+                <Badge
+                  kind={u.verdict ?? "unknown"}
+                  text={word("verdict", u.verdict || "unknown")}
+                />
+              ),
+            },
+          ]}
+        />
+      )}
+    </>
+  );
+}

@@ -1,0 +1,38 @@
+// One signal over the time a unit was at a station (uPlot).
+import { useEffect, useRef } from "preact/hooks";
+import uPlot from "uplot";
+import "uplot/dist/uPlot.min.css";
+import type { Curve } from "../api";
+
+const heightPx = 220;
+
+function seconds(at: string | number): number {
+  return typeof at === "number" ? at / 1e6 : new Date(at).getTime() / 1000;
+}
+
+export function CurvePlot({ curve, title }: { curve: Curve; title: string }) {
+  const host = useRef<HTMLDivElement>(null);
+  useEffect(() => {
+    if (!host.current) return;
+    const data: uPlot.AlignedData = [
+      curve.points.map(([at]) => seconds(at)),
+      curve.points.map(([, value]) => value),
+    ];
+    const text = getComputedStyle(host.current).color;
+    const axis: uPlot.Axis = { stroke: text, grid: { stroke: "rgba(128,128,128,0.2)" } };
+    const plot = new uPlot(
+      {
+        title,
+        width: host.current.clientWidth || 600,
+        height: heightPx,
+        series: [{}, { label: curve.signal, stroke: "#0a7f6a", width: 2, points: { size: 4 } }],
+        axes: [axis, { ...axis }],
+        legend: { show: false },
+      },
+      data,
+      host.current,
+    );
+    return () => plot.destroy();
+  }, [curve, title]);
+  return <div class="curve" ref={host} />;
+}

@@ -1,0 +1,50 @@
+// A plain table with a header, rows by key, and a sentence when there is nothing.
+import type { ComponentChildren } from "preact";
+
+export interface Column<T> {
+  title: string;
+  cell: (row: T) => ComponentChildren;
+  className?: string;
+}
+
+interface TableProps<T> {
+  columns: Column<T>[];
+  rows: T[];
+  rowKey: (row: T) => string;
+  nothing: string;
+  rowClass?: (row: T) => string;
+}
+
+export function Table<T>({ columns, rows, rowKey, nothing, rowClass }: TableProps<T>) {
+  if (rows.length === 0) return <p class="nothing">{nothing}</p>;
+  return (
+    <div class="scroll">
+      <table>
+        <thead>
+          <tr>
+            {columns.map((column) => (
+              <th key={column.title} class={column.className}>
+                {column.title}
+              </th>
+            ))}
+          </tr>
+        </thead>
+        <tbody>
+          {rows.map((row) => (
+            <tr key={rowKey(row)} class={rowClass?.(row)} data-key={rowKey(row)}>
+              {columns.map((column) => (
+                <td key={column.title} class={column.className}>
+                  {column.cell(row)}
+                </td>
+              ))}
+            </tr>
+          ))}
+        </tbody>
+      </table>
+    </div>
+  );
+}
+
+export function Badge({ kind, text }: { kind: string; text: string }) {
+  return <span class={`badge badge-${kind}`}>{text}</span>;
+}
