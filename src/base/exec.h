@@ -78,6 +78,14 @@ int64_t exec_wall_us(const struct exec *e);
 /* True on the exec's own thread (for assertions). */
 bool exec_is_current(const struct exec *e);
 
+/* --------------------------------------------------------------------------------------- waiting
+ */
+
+/* Runs fn(ctx) on e's thread and waits for it; at once when that is the calling thread. For
+ * starting and stopping, where one thread sets up what lives on another; never from an exec that
+ * may not block. Returns what fn returned. */
+int exec_call(struct exec *e, int (*fn)(void *ctx), void *ctx);
+
 /* --------------------------------------------------------------------- for those who implement it
  */
 
