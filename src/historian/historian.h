@@ -1,0 +1,140 @@
+/* The historian: every point of every stream it follows, in DuckDB, exactly once.
+ *
+ * One writer thread reads committed records of the log (model/feed.h), sorts the points of one
+ * commit by (tag, time) and writes them together with the log's position in one transaction; after
+ * a kill it goes on behind that position, so nothing is written twice and nothing left out. When
+ * DuckDB cannot write (a full disk) it stops, says so and tries again: it never skips. People's
+ * queries run on a second thread with limits of rows and time. docs/historian.md has the tables.
+ */
+#ifndef LOTLINE_HISTORIAN_HISTORIAN_H
+#define LOTLINE_HISTORIAN_HISTORIAN_H
+
+#include "db/duckdb.h"
+#include "model/catalogue.h"
+#include "model/feed.h"
+
+struct historian;
+
+#define HISTORIAN_SQL_ROWS_MAX_DEFAULT   10000
+#define HISTORIAN_SQL_ROWS_MAX_LIMIT     1000000
+#define HISTORIAN_SQL_TIMEOUT_MS_DEFAULT 10000
+#define HISTORIAN_SQL_BYTES_MAX          (64u << 20)
+#define HISTORIAN_TAPS_MAX               4
+
+/* Texts are copied. Zero = the default in brackets. */
+struct historian_options {
+    const char *path;          /* the DuckDB file: DATA/historian.duckdb */
+    uint64_t memory_bytes_max; /* [128 MiB] */
+    uint32_t threads;          /* [1] DuckDB's, for queries */
+    uint64_t wal_bytes_max;    /* [16 MiB] checkpoint beyond it */
+    uint32_t commit_rows;      /* [10,000] commit when so many points wait … */
+    int64_t linger_ms;         /* [500] … or the oldest has waited so long */
+    /* Which streams to keep: patterns with `*` over "stream" and "node:stream". None = all.
+     * Presences never become points. */
+    const char *const *streams;
+    uint32_t stream_count;
+    const struct feed *feed; /* NULL: only what historian_append brings (bench, tests) */
+    /* Trouble begins (err < 0, a sentence) or ends (OK, ""): for an alarm. On the writer's thread.
+     * May be NULL. */
+    void (*on_state)(void *ctx, int err, const char *text);
+    void *ctx;
+};
+
+/* Memory only. ERR_NOMEM. */
+int historian_new(const struct historian_options *options, struct historian **ret);
+
+/* Adds the call historian.sql and sets `durable` on the groups and sources of the catalogue that
+ * the patterns take. A rule's output is kept when its stream was named to historian_keep. Pure. */
+int historian_configure(struct historian *h, struct catalogue *catalogue, struct diag *diag);
+
+/* Also keeps this stream of this node (a rule with a historian action). Before start. */
+int historian_keep(struct historian *h, struct stream *stream);
+
+/* The path is known only when the data directory is. Before start; copied. */
+int historian_path_set(struct historian *h, const char *path);
+void historian_feed_set(struct historian *h, const struct feed *feed);
+
+/* Opens the file, makes the tables, starts following. Blocking. */
+int historian_start(struct historian *h, struct diag *diag);
+void historian_stop(struct historian *h); /* commits what waits; idempotent */
+void historian_free(struct historian *h); /* NULL is allowed */
+
+/* The writer's thread, and the one that queries run on (both may block). */
+struct exec *historian_writer(const struct historian *h);
+struct exec *historian_reader(const struct historian *h);
+
+struct historian_stats {
+    uint64_t records; /* of the log, read */
+    uint64_t points;  /* committed */
+    uint64_t commits;
+    uint64_t failures;     /* commits that failed and were tried again */
+    uint64_t lost_records; /* trimmed or damaged before they were read: gaps */
+    uint64_t queries;
+    uint64_t waiting_points;
+    struct position at; /* committed with the points */
+    int err;            /* OK, or why it cannot write at present */
+};
+
+/* Any thread. */
+void historian_stats_get(const struct historian *h, struct historian_stats *ret);
+
+/* -------------------------------------------------------------------------------- other tables */
+
+struct historian_txn;
+
+/* A table that is written in the same transaction as the points. Static storage. */
+struct historian_table {
+    const char *name;
+    const char *ddl; /* CREATE TABLE IF NOT EXISTS …; views and indexes may follow */
+    const struct duck_column *columns;
+    uint32_t column_count;
+};
+
+/* Sees every record before it becomes points, on the writer's thread. */
+struct historian_tap {
+    void *ctx;
+    const struct historian_table *tables;
+    uint32_t table_count;
+
+    /* True: on_record wants the rows of this stream. Called for each record; cheap. */
+    bool (*wants)(void *ctx, const struct feed_record *record);
+
+    /* Inserts rows by historian_insert. May be called again for the same record after a failed
+     * commit, so it must not remember. *ret_points false = no points of this record. */
+    int (*on_record)(void *ctx, const struct feed_record *record, const struct batch *batch,
+                     struct historian_txn *txn, bool *ret_points);
+};
+
+/* Before start. The tap's memory must live as long as h. ERR_LIMIT. */
+int historian_tap_add(struct historian *h, const struct historian_tap *tap);
+
+/* One row; cells by the table's columns (VALUE_NULL for null; a UUID is 16 bytes as DUCK_BYTES).
+ * Copied. In on_record only. ERR_NOMEM, ERR_TYPE. */
+int historian_insert(struct historian_txn *txn, const struct historian_table *table,
+                     const struct value *cells);
+
+/* When this transaction's rows became known here, µs. */
+int64_t historian_known_at(const struct historian_txn *txn);
+
+/* ------------------------------------------------------------------------------ reading, backup */
+
+/* A connection for reading, on the reader's thread; given back before its task ends. ERR_CLOSED
+ * (not started), ERR_DATABASE. */
+int historian_reader_open(struct historian *h, struct duck_conn **ret);
+void historian_reader_close(struct historian *h, struct duck_conn *c);
+
+/* Checkpoints and copies the database into the folder dir (which exists) under the one writer: what
+ * is copied ends with the position stored in it. Blocking; not on the writer's thread. */
+int historian_copy(struct historian *h, const char *dir, struct diag *diag);
+
+/* ------------------------------------------------------------------------- tests and benchmarks */
+
+/* Takes a batch as if the log had given it (one reference is taken), on the writer's thread;
+ * commits when commit_rows are there. `at` {0,0}: no position is written. */
+int historian_append(struct historian *h, const char *node, const char *stream, struct batch *batch,
+                     struct position at, struct diag *diag);
+
+/* Commits what waits. On the writer's thread. */
+int historian_commit(struct historian *h, struct diag *diag);
+
+#endif
