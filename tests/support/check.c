@@ -48,7 +48,7 @@ void check_fail_at(const char *file, int line, const char *format, ...)
     vsnprintf(text, sizeof text, format, args);
     va_end(args);
     fault_off();
-    print_error("%s\n", text);
+    print_error("%s:%d: %s\n", file, line, text);
     _fail(file, line);
     abort(); /* _fail has left by longjmp; its declaration does not say so */
 }
