@@ -34,6 +34,17 @@ hash_files() {
     tr '\n' '\0' | xargs -0 -r sha256sum | sha256sum | cut -d' ' -f1
 }
 
+# Runs a command with CC and CXX set to a compiler, through ccache (meson adds it only to its default).
+with_compiler() { # gcc|clang-14 command...
+    local cc=$1 cxx
+    shift
+    case $cc in
+    gcc*) cxx=${cc/gcc/g++} ;;
+    *) cxx=${cc/clang/clang++} ;;
+    esac
+    CC="ccache $cc" CXX="ccache $cxx" "$@"
+}
+
 # The program looks for libduckdb.so in lib/ beside itself.
 link_duckdb() { # build-folder
     mkdir -p "$1/lib"
