@@ -140,6 +140,59 @@ bool str_is_utf8(struct bytes v)
     return true;
 }
 
+/* What a byte below 0x80 needs in a JSON string: 0 = nothing, 'u' = \u00XX, else the letter. */
+static char json_escape(uint8_t c)
+{
+    switch (c) {
+    case '"':
+    case '\\':
+        return (char)c;
+    case '\b':
+        return 'b';
+    case '\f':
+        return 'f';
+    case '\n':
+        return 'n';
+    case '\r':
+        return 'r';
+    case '\t':
+        return 't';
+    default:
+        return c < 0x20 || c == 0x7f ? 'u' : 0;
+    }
+}
+
+static void json_escape_append(struct buf *out, uint8_t c, char letter)
+{
+    static const char hex[] = "0123456789abcdef";
+    char text[6] = {'\\', letter, '0', '0', hex[c >> 4], hex[c & 15]};
+    (void)buf_append(out, text, letter == 'u' ? 6 : 2);
+}
+
+int str_print_json(struct bytes v, struct buf *out)
+{
+    size_t from = 0; /* what is not yet appended begins here */
+    (void)buf_append_u8(out, '"');
+    for (size_t i = 0; i < v.len;) {
+        uint8_t c = v.ptr[i];
+        char letter = c < 0x80 ? json_escape(c) : 0;
+        size_t n = c < 0x80 ? 1 : utf8_sequence(v.ptr + i, v.len - i);
+        if (!letter && n) {
+            i += n;
+            continue;
+        }
+        (void)buf_append(out, v.ptr + from, i - from);
+        if (letter)
+            json_escape_append(out, c, letter);
+        else
+            (void)buf_append_text(out, "\xef\xbf\xbd");
+        from = ++i;
+    }
+    if (from < v.len)
+        (void)buf_append(out, v.ptr + from, v.len - from);
+    return buf_append_u8(out, '"');
+}
+
 static uint8_t ascii_lower(uint8_t c)
 {
     return c >= 'A' && c <= 'Z' ? (uint8_t)(c + 32) : c;

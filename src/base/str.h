@@ -48,6 +48,10 @@ struct bytes str_split(struct bytes v, char sep, struct bytes *ret_head);
 size_t str_from_double(double v, char out[static STR_NUMBER_BYTES_MAX]);
 size_t str_from_float(float v, char out[static STR_NUMBER_BYTES_MAX]);
 
+/* Appends v in quotes as a JSON string (RFC 8259, section 7); each byte that is no part of
+ * well-formed UTF-8 becomes U+FFFD. 0 or ERR_NOMEM. */
+int str_print_json(struct bytes v, struct buf *out);
+
 /* Edit distance between two short names (at most 63 bytes each, longer ones give 64), for
  * "did you mean …?". */
 unsigned str_distance(const char *a, const char *b);
