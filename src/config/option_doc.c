@@ -72,7 +72,10 @@ static int example_rows(const struct option *table, unsigned indent, struct buf 
         if (o->flags & OPTION_HIDDEN)
             continue;
         size_t start = out->len;
-        (void)buf_printf(out, "%*s%s: %s", (int)indent, "", o->name, example_value(o));
+        /* What has no default stands there as a comment, so that the example is valid as it is. */
+        bool shown = o->default_text || o->items || (o->flags & OPTION_REQUIRED);
+        (void)buf_printf(out, "%*s%s%s: %s", (int)indent, "", shown ? "" : "# ", o->name,
+                         example_value(o));
         size_t used = out->len - start;
         int pad = used < LINE_COLUMNS ? (int)(LINE_COLUMNS - used) : 1;
         (void)buf_printf(out, "%*s# %s (", pad, "", o->doc ? o->doc : "");
