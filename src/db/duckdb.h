@@ -102,7 +102,8 @@ enum duck_type {
 struct duck_vector {
     void *data;      /* DUCK_CHUNK_ROWS values of the type; not for text and bytes */
     uint64_t *valid; /* bit set = present; NULL unless the column may be null. Begins all null */
-    void *handle;    /* private */
+    void *handle;    /* private from here */
+    const void *lib;
 };
 
 struct duck_column {
