@@ -84,7 +84,7 @@ struct exec *conn_exec(const struct conn *c);
 const char *conn_peer(const struct conn *c);
 
 /* This side's address, in the same form; "" before on_open. */
-const char *conn_local(const struct conn *c);
+const char *conn_local(struct conn *c);
 
 /* True if the other side is on this machine. */
 bool conn_is_loopback(const struct conn *c);
