@@ -185,8 +185,13 @@ int journal_cursor_open(struct journal_log *log, const char *name, struct journa
 struct position journal_cursor_get(const struct journal_cursor *c);
 void journal_cursor_set(struct journal_cursor *c, struct position at);
 
-/* Forgets the cursor for good, so that it holds no segment any more. Blocking. */
-void journal_cursor_remove(struct journal_cursor *c);
+/* Forgets the cursor for good, so that it holds no segment any more. Blocking. ERR_IO: it stays. */
+int journal_cursor_remove(struct journal_cursor *c);
+
+/* Forgets every cursor that is known from an earlier run and was not opened in this one. For the
+ * app, when all consumers have started: until then a consumer that starts late must not find its
+ * records gone. Blocking. */
+int journal_cursors_forget(struct journal_log *log);
 
 /* --------------------------------------------------------------------------------------- backup */
 
@@ -195,8 +200,9 @@ void journal_trim_hold(struct journal_log *log);
 void journal_trim_release(struct journal_log *log);
 
 /* fn for each segment file of the log, oldest first (path is absolute or relative as the journal's
- * dir; bytes = its committed part). Hold the trim around it. A non-zero return of fn ends it and is
- * returned. Blocking, not on journal_exec. */
+ * dir; bytes = its
+ * size; what is behind the committed part is cut by whoever opens the copy). Hold the trim around
+ * it. A non-zero return of fn ends it and is returned. Blocking, not on journal_exec. */
 int journal_segment_each(struct journal_log *log,
                          int (*fn)(void *ctx, const char *path, uint64_t bytes), void *ctx);
 
