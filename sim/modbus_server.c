@@ -1,6 +1,8 @@
 /* A Modbus TCP server for simulators. See modbus_server.h. */
 #include "sim/modbus_server.h"
 
+#include "base/err.h"
+
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -324,7 +326,8 @@ static int server_listen(struct server *s, const char *name)
         bind(s->listen_fd, (struct sockaddr *)&address, sizeof address) ||
         listen(s->listen_fd, MODBUS_CLIENTS_MAX) ||
         getsockname(s->listen_fd, (struct sockaddr *)&address, &len)) {
-        (void)fprintf(stderr, "sim %s: cannot listen on %s:%u: %m\n", name, o->host, o->port);
+        (void)fprintf(stderr, "sim %s: cannot listen on %s:%u: %s\n", name, o->host, o->port,
+                      err_text(err_from_errno(errno)));
         return -1;
     }
     (void)printf("sim %s: Modbus TCP on %s:%u\n", name, o->host, ntohs(address.sin_port));

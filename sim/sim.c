@@ -5,6 +5,7 @@
 #include "base/str.h"
 #include "sim/sim_priv.h"
 
+#include <errno.h>
 #include <string.h>
 
 static const char usage[] =
@@ -89,7 +90,8 @@ FILE *sim_ledger_open(const struct sim_options *o)
         return NULL;
     FILE *ledger = fopen(o->ledger, "ae");
     if (!ledger)
-        (void)fprintf(stderr, "sim: the ledger %s cannot be written: %m\n", o->ledger);
+        (void)fprintf(stderr, "sim: the ledger %s cannot be written: %s\n", o->ledger,
+                      err_text(err_from_errno(errno)));
     return ledger;
 }
 
