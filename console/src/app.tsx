@@ -72,6 +72,9 @@ function Frame({ language, setLanguage }: FrameProps) {
       (problem) => setSignedOut(problem instanceof ApiError && problem.status === 401),
     );
   useEffect(() => void ask(), []);
+  useEffect(() => {
+    document.title = node ? `${node.name} · ${t("appName")}` : t("appName");
+  }, [node, t]);
   const link = (path: string, text: string) => (
     <a href={path} aria-current={hash.startsWith(path) ? "page" : undefined}>
       {text}

@@ -43,7 +43,6 @@ export const en = {
   offline: "no connection to the node; trying again",
   nothingDevices: "No device is configured yet.",
   nothingTags: "No tag matches.",
-  unit: "Unit",
   serial: "Serial",
   station: "Station",
   operation: "Operation",

@@ -44,7 +44,6 @@ export const zh: Messages = {
   offline: "与节点的连接已断开,正在重试",
   nothingDevices: "尚未配置设备。",
   nothingTags: "没有匹配的点位。",
-  unit: "产品单元",
   serial: "序列号",
   station: "工位",
   operation: "工序",
