@@ -11,6 +11,7 @@
 int catalogue_init(struct catalogue *c, const char *node)
 {
     *c = (struct catalogue){0};
+    (void)pthread_mutex_init(&c->transient_mutex, NULL);
     c->node = strdup(node);
     return c->node ? OK : ERR_NOMEM;
 }
@@ -25,6 +26,8 @@ void catalogue_fini(struct catalogue *c)
         free(c->calls.entries[i].value);
     }
     map_fini(&c->calls);
+    map_fini(&c->transient);
+    (void)pthread_mutex_destroy(&c->transient_mutex);
     free(c->node);
     c->node = NULL;
 }
@@ -81,6 +84,31 @@ int catalogue_stream_add(struct catalogue *c, const char *name, enum stream_kind
 struct stream *catalogue_stream_find(const struct catalogue *c, struct bytes name)
 {
     return map_find(&c->streams, name);
+}
+
+int catalogue_transient_add(struct catalogue *c, struct stream *s)
+{
+    (void)pthread_mutex_lock(&c->transient_mutex);
+    int err = map_add_text(&c->transient, s->name, s);
+    (void)pthread_mutex_unlock(&c->transient_mutex);
+    return err;
+}
+
+void catalogue_transient_remove(struct catalogue *c, struct stream *s)
+{
+    (void)pthread_mutex_lock(&c->transient_mutex);
+    (void)map_remove(&c->transient, bytes_of_text(s->name));
+    (void)pthread_mutex_unlock(&c->transient_mutex);
+}
+
+int catalogue_transient_attach(struct catalogue *c, struct bytes name, struct flow *f)
+{
+    (void)pthread_mutex_lock(&c->transient_mutex);
+    struct stream *s = map_find(&c->transient, name);
+    if (s)
+        outlet_attach(s->outlet, f);
+    (void)pthread_mutex_unlock(&c->transient_mutex);
+    return s ? OK : ERR_NOT_FOUND;
 }
 
 int catalogue_call_add(struct catalogue *c, const struct call_spec *spec, struct exec *exec,

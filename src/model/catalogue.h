@@ -12,6 +12,8 @@
 #include "model/call.h"
 #include "model/flow.h"
 
+#include <pthread.h>
+
 enum stream_kind {
     STREAM_GROUP,    /* a tag group: device.group */
     STREAM_SOURCE,   /* from outside: MQTT, HTTP, files */
@@ -38,6 +40,8 @@ struct catalogue {
     char *node; /* this node's name */
     struct map streams;
     struct map calls;
+    pthread_mutex_t transient_mutex;
+    struct map transient; /* under the mutex */
 };
 
 int catalogue_init(struct catalogue *c, const char *node);
@@ -55,6 +59,21 @@ struct stream *catalogue_stream_find(const struct catalogue *c, struct bytes nam
 int stream_new(const char *name, const char *node, enum stream_kind kind, const char *place,
                const struct schema *schema, struct stream **ret);
 void stream_free(struct stream *s); /* NULL is allowed */
+
+/* --------------------------------------------------------------------------- that come and go */
+
+/* A stream that exists for a while (a tail's, "tail:ID"), beside those of the configuration. The
+ * stream is borrowed until it is removed; its outlet is set. ERR_EXISTS, ERR_NOMEM. Any thread. */
+int catalogue_transient_add(struct catalogue *c, struct stream *s);
+
+/* From the outlet's exec. Attachments that were on their way are queued there by now: whoever frees
+ * the outlet does so in a task posted after this. */
+void catalogue_transient_remove(struct catalogue *c, struct stream *s);
+
+/* Attaches f to the outlet of the transient stream of that name. ERR_NOT_FOUND. Any thread. */
+int catalogue_transient_attach(struct catalogue *c, struct bytes name, struct flow *f);
+
+/* ---------------------------------------------------------------------------------------- calls */
 
 /* Offers a call. spec is static. ERR_EXISTS, ERR_NOMEM. */
 int catalogue_call_add(struct catalogue *c, const struct call_spec *spec, struct exec *exec,
