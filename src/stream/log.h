@@ -70,10 +70,11 @@ struct record_key stream_log_key(struct stream_log *sl, struct bytes stream);
 /* Appends a batch of another node. r->origin must be set; views are borrowed during the call.
  * On journal_exec.
  *   OK           wait->fn will run when it is durable. *ret_at = its position, {0,0} for a repeat.
- *   ERR_NO_SPACE, ERR_IO      as journal_append; the wait is not used
- *   ERR_NOT_FOUND             the schema its batch needs is not known (stream_log_schema_put)
- *   ERR_MALFORMED, ERR_SHORT, ERR_VERSION, ERR_INVALID  the record is not one, or is this node's
- * own ERR_LIMIT    more than STREAM_LOG_REMOTES_MAX streams */
+ *   ERR_NO_SPACE, ERR_AGAIN   not now (the disk is full, or a reader of the stream at this node has
+ *                             no credit): the caller keeps the record and tries again; ERR_NOMEM
+ * too ERR_IO       the log has failed, see journal.h ERR_NOT_FOUND             the schema its batch
+ * needs is not known (stream_log_schema_put) ERR_MALFORMED, ERR_SHORT, ERR_VERSION, ERR_INVALID the
+ * record is not one, or is this node's own ERR_LIMIT    more than STREAM_LOG_REMOTES_MAX streams */
 #define STREAM_LOG_REMOTES_MAX 100000
 int stream_log_append_remote(struct stream_log *sl, const struct record *r,
                              struct journal_wait *wait, struct position *ret_at);
@@ -82,7 +83,8 @@ int stream_log_append_remote(struct stream_log *sl, const struct record *r,
  * batches right after their append. Lives as long as the stream log. Any thread. */
 struct stream *stream_log_remote_find(struct stream_log *sl, struct bytes name);
 
-/* Counts records (new and repeated) of other nodes; highest origin of one stream, {0,0} if none. */
+/* The highest origin that is in the log of a stream of another node; {0,0} if there is none. On
+ * journal_exec, or before anything is appended. */
 struct position stream_log_origin(struct stream_log *sl, struct bytes node, struct bytes stream);
 
 /* ------------------------------------------------------------------------------------- schemas */
