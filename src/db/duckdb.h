@@ -115,7 +115,9 @@ struct duck_column {
 /* An appender to `table`, whose columns are exactly these, in this order. */
 int duck_appender_new(struct duck_conn *c, const char *table, const struct duck_column *columns,
                       uint32_t count, struct duck_appender **ret, struct diag *diag);
-void duck_appender_free(struct duck_appender *a); /* NULL is allowed; drops what was not flushed */
+/* Drops what was pushed and not flushed; if there is any, the connection's transaction is undone.
+ */
+void duck_appender_free(struct duck_appender *a); /* NULL is allowed */
 
 /* The vectors to write the next rows into, [count]; valid until duck_appender_push. */
 const struct duck_vector *duck_appender_vectors(struct duck_appender *a);

@@ -16,6 +16,7 @@ struct duck_appender {
     const struct duck_column *columns; /* the caller's, static */
     struct duck_vector *vectors;
     uint32_t count;
+    bool dirty; /* chunks were pushed and not flushed */
 };
 
 static const duckdb_type duck_types[] = {
@@ -81,13 +82,24 @@ int duck_appender_new(struct duck_conn *c, const char *table, const struct duck_
     return OK;
 }
 
+/* DuckDB flushes what an appender still holds when it is destroyed, which after a failure would
+ * write rows outside of the transaction they belong to. So it does that in one that is undone. */
+static void duck_appender_drop(struct duck_appender *a)
+{
+    if (a->dirty)
+        (void)duck_exec(a->conn, "BEGIN TRANSACTION", NULL);
+    (void)a->conn->lib->appender_destroy(&a->appender);
+    if (a->dirty)
+        (void)duck_exec(a->conn, "ROLLBACK", NULL);
+}
+
 void duck_appender_free(struct duck_appender *a)
 {
     if (!a)
         return;
     const struct duck_lib *lib = a->conn->lib;
     if (a->appender)
-        (void)lib->appender_destroy(&a->appender);
+        duck_appender_drop(a);
     if (a->chunk)
         lib->destroy_data_chunk(&a->chunk);
     free(a->vectors);
@@ -112,6 +124,7 @@ int duck_appender_push(struct duck_appender *a, uint32_t rows, struct diag *diag
     const struct duck_lib *lib = a->conn->lib;
     lib->data_chunk_set_size(a->chunk, rows);
     int err = OK;
+    a->dirty = true;
     if (lib->append_data_chunk(a->appender, a->chunk) != DuckDBSuccess)
         err = duck_fail(a->conn, lib->appender_error(a->appender), diag);
     duck_appender_begin(a);
@@ -122,5 +135,6 @@ int duck_appender_flush(struct duck_appender *a, struct diag *diag)
 {
     if (a->conn->lib->appender_flush(a->appender) != DuckDBSuccess)
         return duck_fail(a->conn, a->conn->lib->appender_error(a->appender), diag);
+    a->dirty = false;
     return OK;
 }

@@ -228,6 +228,19 @@ TEST(appended_chunks_belong_to_the_transaction)
     base_close(&b);
 }
 
+TEST(what_was_not_flushed_is_dropped_with_the_appender)
+{
+    struct base b = base_open();
+    struct duck_appender *a = NULL;
+    CHECK_OK(duck_exec(b.conn, "CREATE TABLE p(i UINTEGER, d DOUBLE, b BLOB)", NULL));
+    CHECK_OK(duck_appender_new(b.conn, "p", pair_columns, 3, &a, NULL));
+    ((uint32_t *)duck_appender_vectors(a)[0].data)[0] = 7;
+    CHECK_OK(duck_appender_push(a, 1, NULL));
+    duck_appender_free(a);
+    check_answer(&b, "SELECT count(*) FROM p", DUCK_ARRAY, "[[0]]");
+    base_close(&b);
+}
+
 TEST(a_second_process_or_a_bad_path_is_said_clearly)
 {
     struct duck *d = NULL;

@@ -18,6 +18,7 @@ struct historian;
 #define HISTORIAN_SQL_ROWS_MAX_DEFAULT   10000
 #define HISTORIAN_SQL_ROWS_MAX_LIMIT     1000000
 #define HISTORIAN_SQL_TIMEOUT_MS_DEFAULT 10000
+#define HISTORIAN_SQL_TIMEOUT_MS_LIMIT   600000
 #define HISTORIAN_SQL_BYTES_MAX          (64u << 20)
 #define HISTORIAN_TAPS_MAX               4
 
@@ -108,7 +109,7 @@ struct historian_tap {
 /* Before start. The tap's memory must live as long as h. ERR_LIMIT. */
 int historian_tap_add(struct historian *h, const struct historian_tap *tap);
 
-/* One row; cells by the table's columns (VALUE_NULL for null; a UUID is 16 bytes as DUCK_BYTES).
+/* One row; cells by the table's columns (VALUE_NULL for null).
  * Copied. In on_record only. ERR_NOMEM, ERR_TYPE. */
 int historian_insert(struct historian_txn *txn, const struct historian_table *table,
                      const struct value *cells);
