@@ -1,15 +1,17 @@
 // The REST calls the console makes, with the answers' shapes as the OpenAPI document has them.
 
 export interface Device {
-  name: string;
+  device: string;
   driver: string;
   address: string;
   place: string;
   state: string;
-  error: string | null;
+  error: string;
+  text: string;
+  tags: number;
   polls: number;
   missed: number;
-  rtt_us?: number | null;
+  rtt_us: number;
 }
 
 export interface Tag {
@@ -19,10 +21,10 @@ export interface Tag {
   type: string;
   address: string;
   uom: string;
+  write: boolean;
   value: unknown;
   quality: string;
   ts: string | null;
-  writable?: boolean;
 }
 
 export interface WriteAnswer {

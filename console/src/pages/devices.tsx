@@ -19,16 +19,17 @@ function DeviceTable({ devices }: { devices: Device[] }) {
     <Table
       nothing={t("nothingDevices")}
       rows={devices}
-      rowKey={(d) => d.name}
+      rowKey={(d) => d.device}
       columns={[
-        { title: t("device"), cell: (d) => d.name },
+        { title: t("device"), cell: (d) => d.device },
         { title: t("state"), cell: (d) => <Badge kind={d.state} text={word("state", d.state)} /> },
         { title: t("driver"), cell: (d) => d.driver },
         { title: t("address"), cell: (d) => d.address },
         { title: t("place"), cell: (d) => d.place },
         { title: t("polls"), cell: (d) => d.polls, className: "number" },
         { title: t("missed"), cell: (d) => d.missed, className: "number" },
-        { title: t("error"), cell: (d) => d.error ?? "" },
+        { title: t("rtt"), cell: (d) => d.rtt_us, className: "number" },
+        { title: t("error"), cell: (d) => (d.state === "online" ? "" : d.text) },
       ]}
     />
   );
@@ -132,7 +133,7 @@ export function DevicesPage() {
             {
               title: t("write"),
               cell: (tag) =>
-                tag.writable !== false && (
+                tag.write && (
                   <button class="quiet" onClick={() => setWriting(tag)}>
                     {t("write")}
                   </button>

@@ -13,6 +13,7 @@ import time
 from dataclasses import dataclass, field
 
 from conftest import PROGRAM, Node, wait_until
+from support.small_disk import SmallDiskNode
 from support.counters import COUNTER_SQL, CounterServer, devices_config, interval_us, stream_of_unit
 from support.counter_server import REGISTERS
 from support.proxy import Proxy
@@ -54,38 +55,43 @@ def record_us(record):
 
 
 class Plant:
-    def __init__(self, folder, children, seed, drop_puback=0.0, hub_data=None, edge_data=None):
+    """`disks` gives a node a small file system of its own: {"edge": "64m"}."""
+
+    def __init__(self, folder, children, seed, drop_puback=0.0, disks=None, segment="64M"):
+        self.disks = disks or {}
+        self.segment = segment
         self.random = random.Random(seed)
         print(f"plant seed {seed}")
         self.counters = CounterServer(folder)
         children.append(self.counters)
-        self.hub = self._node(folder, children, HUB, self._hub_config())
+        self.hub = self._node(folder, children, HUB, "hub", self._hub_config())
         self.proxy = Proxy(self.hub.mqtt(), seed, drop_puback)
-        self.edge = self._node(folder, children, EDGE, self._edge_config())
+        self.edge = self._node(folder, children, EDGE, "edge", self._edge_config())
         self.lives = [Life(wall_us())]
         self.edge_records = {}  # (epoch, seq) → stream
         self.hub_records = {}  # the hub's own (epoch, seq) → (stream, origin epoch, origin seq)
         self.publisher = Publisher(lambda: self.edge.mqtt(), LEDGER_TOPIC, client=1)
         self.publisher.start()
 
-    @staticmethod
-    def _node(folder, children, name, config):
-        node = Node(folder, config, name)
+    def _node(self, folder, children, name, role, config):
+        if role in self.disks:
+            node = SmallDiskNode(folder, config, name, self.disks[role])
+        else:
+            node = Node(folder, config, name)
         children.append(node)
         return node
 
-    @staticmethod
-    def _hub_config():
+    def _hub_config(self):
         return (
             f"name: {HUB}\nlisten: {{mqtt: 127.0.0.1:0, http: 127.0.0.1:0}}\n"
-            "journal: {segment: 64M}\n"
+            f"journal: {{segment: {self.segment}}}\n"
         )
 
     def _edge_config(self):
         return (
             f"name: {EDGE}\nlisten: {{mqtt: 127.0.0.1:0, http: 127.0.0.1:0}}\n"
             "modules: [gateway, stream, broker, alarm, api]\n"
-            "journal: {segment: 64M}\n"
+            f"journal: {{segment: {self.segment}}}\n"
             f'uplink: {{to: "mqtt://127.0.0.1:{self.proxy.port}", streams: ["*"]}}\n'
             "streams:\n"
             f'  - {{name: ledger, source: mqtt, topic: "{LEDGER_TOPIC}", format: json}}\n'
@@ -131,6 +137,9 @@ class Plant:
                 key = record["epoch"], record["seq"]
                 origin = record["origin_epoch"], record["origin_seq"]
                 self.hub_records[key] = (record["stream"], *origin)
+
+    def skipped(self):
+        return sum(device["skipped"] for device in self.edge.get("/devices"))
 
     def served_now(self):
         return self.counters.served()

@@ -54,6 +54,7 @@ class Publisher(threading.Thread):
         self.acked = set()
         self.again = collections.deque()
         self.connections = 0
+        self.in_flight = {}
         self._resent = set()
         self._stopping = threading.Event()
 
@@ -68,7 +69,7 @@ class Publisher(threading.Thread):
             self._serve(connection)
 
     def _serve(self, connection):
-        in_flight = {}
+        in_flight = self.in_flight = {}
         stopping = False
         while connection.turn() and not (stopping and not in_flight):
             while connection.acked:

@@ -1,0 +1,76 @@
+"""A full disk, at the edge and at the hub in turn: polls are skipped and counted, PUBACKs held, an
+alarm is raised, and all of it ends by itself when there is space again. Nothing acknowledged is
+lost.
+"""
+
+import os
+
+import pytest
+
+from conftest import wait_until
+from support.plant import Plant
+from support.publisher import IN_FLIGHT_MAX
+from support.small_disk import namespaces_are_allowed
+
+SEED = int(os.environ.get("LOTLINE_SEED", "20240229"))
+POLLS_A_SECOND = 150
+SEGMENT = "256K"
+
+pytestmark = pytest.mark.skipif(
+    not namespaces_are_allowed(), reason="unshare -rm (user and mount namespaces) is not permitted"
+)
+
+
+def active_alarms(node):
+    return {alarm["name"] for alarm in node.get("/alarms") if not alarm.get("cleared_at")}
+
+
+def acked_grows(plant, count):
+    before = len(plant.publisher.acked)
+    wait_until(lambda: len(plant.publisher.acked) >= before + count, "messages to be acknowledged")
+
+
+def finish(plant):
+    plant.finish()
+    plant.settle()
+    assert len(plant.publisher.acked) > 20
+
+
+def test_full_disk_at_the_edge(tmp_path, children):
+    plant = Plant(tmp_path, children, SEED, disks={"edge": "48m"}, segment=SEGMENT)
+    plant.run_for_polls(2 * POLLS_A_SECOND)
+    acked_grows(plant, 10)
+    plant.edge.fill()
+    wait_until(lambda: "journal" in active_alarms(plant.edge), "the alarm of the full disk")
+    skipped = plant.skipped()
+    wait_until(lambda: plant.skipped() > skipped, "polls to be skipped")
+    wait_until(lambda: len(plant.publisher.in_flight) == IN_FLIGHT_MAX, "a window of held messages")
+    acked = len(plant.publisher.acked)
+    skipped = plant.skipped()
+    wait_until(lambda: plant.skipped() > skipped + 20, "more polls to be skipped")
+    assert len(plant.publisher.acked) == acked, "a PUBACK came without a disk behind it"
+    assert plant.edge.request("GET", "/health", token=False).status == 503
+
+    plant.edge.free()
+    wait_until(lambda: "journal" not in active_alarms(plant.edge), "the alarm to clear")
+    acked_grows(plant, 2 * IN_FLIGHT_MAX)
+    skipped = plant.skipped()
+    plant.run_for_polls(2 * POLLS_A_SECOND)
+    assert plant.skipped() - skipped < 5, "polls go on"
+    finish(plant)
+
+
+def test_full_disk_at_the_hub(tmp_path, children):
+    plant = Plant(tmp_path, children, SEED, disks={"hub": "192m"}, segment=SEGMENT)
+    plant.run_for_polls(2 * POLLS_A_SECOND)
+    acked_grows(plant, 10)
+    plant.hub.fill()
+    wait_until(lambda: "journal" in active_alarms(plant.hub), "the alarm of the full disk")
+    acked = plant.proxy.passed
+    plant.run_for_polls(3 * POLLS_A_SECOND)
+    assert plant.proxy.passed - acked < POLLS_A_SECOND, "the hub acknowledged without a disk"
+    assert plant.hub.alive()
+
+    plant.hub.free()
+    wait_until(lambda: "journal" not in active_alarms(plant.hub), "the alarm to clear")
+    finish(plant)
