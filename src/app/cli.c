@@ -1,0 +1,389 @@
+/* Options, exit codes and printing for the subcommands. See cli.h. */
+#include "app/cli.h"
+
+#include "api/client.h"
+#include "base/arena.h"
+#include "config/tree.h"
+
+#include <stdarg.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#define DATA_DIR_DEFAULT  "/var/lib/lotline"
+#define SOCKET_NAME       "lotline.sock"
+#define TABLE_COLUMNS_MAX 32
+#define CELL_BYTES_MAX    120
+
+int cli_error(enum cli_exit code, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    (void)fputs("lotline: ", stderr);
+    (void)vfprintf(stderr, format, args);
+    (void)fputc('\n', stderr);
+    va_end(args);
+    return (int)code;
+}
+
+void cli_print_diag(const struct diag *diag)
+{
+    if (diag->file[0])
+        (void)fprintf(stderr, "%s:", diag->file);
+    if (diag->line)
+        (void)fprintf(stderr, "%u:%u:", diag->line, diag->column);
+    (void)fprintf(stderr, "%s%s\n", diag->file[0] || diag->line ? " " : "", diag->text);
+}
+
+/* -------------------------------------------------------------------------------------- options */
+
+static void print_help(const struct cli_command *command, const struct cli_option *options)
+{
+    (void)printf("Usage: lotline %s [options] %s\n\n%s\n", command->name, command->arguments,
+                 command->doc);
+    if (options->name)
+        (void)printf("\nOptions:\n");
+    for (const struct cli_option *o = options; o->name; o++) {
+        char left[64];
+        (void)snprintf(left, sizeof left, "--%s%s%s", o->name, o->value ? " " : "",
+                       o->value ? o->value : "");
+        (void)printf("  %c%c%c %-24s %s\n", o->letter ? '-' : ' ', o->letter ? o->letter : ' ',
+                     o->letter ? ',' : ' ', left, o->doc);
+    }
+    if (command->examples)
+        (void)printf("\nExamples:\n%s", command->examples);
+}
+
+static const struct cli_option *option_of(const struct cli_option *options, struct bytes name)
+{
+    for (const struct cli_option *o = options; o->name; o++) {
+        bool letter = name.len == 1 && o->letter && (char)name.ptr[0] == o->letter;
+        if (letter || bytes_equal(name, bytes_of_text(o->name)))
+            return o;
+    }
+    return NULL;
+}
+
+/* One option at argv[i]; returns how many words it took, 0 after printing an error. */
+static int take_option(int argc, char **argv, int i, const struct cli_command *command,
+                       const struct cli_option *options)
+{
+    const char *word = argv[i] + (argv[i][1] == '-' ? 2 : 1);
+    const char *equals = strchr(word, '=');
+    struct bytes name = bytes_of(word, equals ? (size_t)(equals - word) : strlen(word));
+    const struct cli_option *o = option_of(options, name);
+    if (!o || (argv[i][1] != '-' && name.len != 1)) {
+        (void)cli_error(EXIT_USAGE, "%s: unknown option %s (try: lotline %s --help)", command->name,
+                        argv[i], command->name);
+        return 0;
+    }
+    if (o->set)
+        *o->set = true;
+    if (!o->value)
+        return 1;
+    if (equals) {
+        *o->text = equals + 1;
+        return 1;
+    }
+    if (i + 1 >= argc) {
+        (void)cli_error(EXIT_USAGE, "%s: option %s needs a value: %s", command->name, argv[i],
+                        o->value);
+        return 0;
+    }
+    *o->text = argv[i + 1];
+    return 2;
+}
+
+bool cli_parse(int argc, char **argv, const struct cli_command *command,
+               const struct cli_option *options, int *ret_count)
+{
+    int count = 0;
+    bool only_words = false;
+    for (int i = 1; i < argc;) {
+        const char *word = argv[i];
+        if (!only_words && strcmp(word, "--") == 0) {
+            only_words = true;
+            i++;
+        } else if (only_words || word[0] != '-' || word[1] == 0) {
+            argv[1 + count++] = argv[i++];
+        } else if (strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0) {
+            print_help(command, options);
+            exit(EXIT_OK);
+        } else {
+            int words = take_option(argc, argv, i, command, options);
+            if (!words)
+                return false;
+            i += words;
+        }
+    }
+    *ret_count = count;
+    return true;
+}
+
+/* --------------------------------------------------------------------------------------- output */
+
+struct table {
+    const char *titles[TABLE_COLUMNS_MAX];
+    size_t widths[TABLE_COLUMNS_MAX];
+    size_t columns;
+};
+
+/* Columns on a terminal: UTF-8 continuation bytes take none. (Wide characters count as one.) */
+static size_t text_width(const char *text)
+{
+    size_t width = 0;
+    for (; *text; text++)
+        width += ((unsigned char)*text & 0xc0) != 0x80;
+    return width;
+}
+
+static size_t table_column(struct table *t, const char *title)
+{
+    for (size_t i = 0; i < t->columns; i++) {
+        if (strcmp(t->titles[i], title) == 0)
+            return i;
+    }
+    if (t->columns == TABLE_COLUMNS_MAX)
+        return TABLE_COLUMNS_MAX - 1;
+    t->titles[t->columns] = title;
+    t->widths[t->columns] = text_width(title);
+    return t->columns++;
+}
+
+/* A cell's text: scalars as they are, anything else as JSON, cut to a width that a person reads. */
+static const char *cell_text(const struct tree *node, struct arena *arena)
+{
+    if (!node || node->kind == TREE_NULL)
+        return "";
+    struct buf out = {0};
+    if (node->kind == TREE_TEXT)
+        (void)buf_append_text(&out, tree_text(node));
+    else
+        (void)tree_print_json(node, &out);
+    if (out.len > CELL_BYTES_MAX) {
+        out.len = CELL_BYTES_MAX;
+        while (out.len > 0 && (out.ptr[out.len] & 0xc0) == 0x80)
+            out.len--;
+        (void)buf_append_text(&out, "…");
+    }
+    const char *text = arena_copy(arena, buf_bytes(&out));
+    buf_fini(&out);
+    return text ? text : "";
+}
+
+static void table_measure(struct table *t, const struct tree *row, struct arena *arena)
+{
+    TREE_EACH(item, row)
+    {
+        size_t column = table_column(t, item->key);
+        size_t width = text_width(cell_text(item, arena));
+        if (width > t->widths[column])
+            t->widths[column] = width;
+    }
+}
+
+static void print_cell(const char *text, size_t width, bool last)
+{
+    (void)fputs(text, stdout);
+    for (size_t w = text_width(text); !last && w < width + 2; w++)
+        (void)fputc(' ', stdout);
+}
+
+static void table_print_row(const struct table *t, const struct tree *row, struct arena *arena)
+{
+    for (size_t i = 0; i < t->columns; i++)
+        print_cell(cell_text(tree_get(row, t->titles[i]), arena), t->widths[i],
+                   i + 1 == t->columns);
+    (void)fputc('\n', stdout);
+}
+
+static void print_rows(const struct tree *list, struct arena *arena)
+{
+    struct table t = {0};
+    TREE_EACH(row, list)
+    {
+        table_measure(&t, row, arena);
+    }
+    bool bold = isatty(STDOUT_FILENO) != 0;
+    for (size_t i = 0; i < t.columns; i++) {
+        (void)fputs(bold ? "\033[1m" : "", stdout);
+        print_cell(t.titles[i], t.widths[i], i + 1 == t.columns);
+        (void)fputs(bold ? "\033[0m" : "", stdout);
+    }
+    (void)fputs(t.columns ? "\n" : "(nothing)\n", stdout);
+    TREE_EACH(row, list)
+    {
+        table_print_row(&t, row, arena);
+    }
+}
+
+static void print_object(const struct tree *object, struct arena *arena)
+{
+    size_t width = 0;
+    TREE_EACH(item, object)
+    {
+        size_t w = text_width(item->key);
+        width = w > width ? w : width;
+    }
+    TREE_EACH(item, object)
+    {
+        print_cell(item->key, width, false);
+        (void)printf("%s\n", cell_text(item, arena));
+    }
+}
+
+int cli_print_json(struct bytes json, bool as_json)
+{
+    if (as_json) {
+        (void)fwrite(json.ptr, 1, json.len, stdout);
+        (void)fputc('\n', stdout);
+        return EXIT_OK;
+    }
+    struct arena arena = {0};
+    struct tree *tree = NULL;
+    struct diag diag = {0};
+    int err = tree_parse_json(&arena, "answer", json, &tree, &diag);
+    if (err) {
+        cli_print_diag(&diag);
+        arena_fini(&arena);
+        return cli_error(EXIT_FAILED, "the node's answer could not be read");
+    }
+    if (tree->kind == TREE_LIST)
+        print_rows(tree, &arena);
+    else if (tree->kind == TREE_MAP)
+        print_object(tree, &arena);
+    else
+        (void)printf("%s\n", cell_text(tree, &arena));
+    arena_fini(&arena);
+    return EXIT_OK;
+}
+
+static void sql_columns(struct table *t, const struct tree *columns)
+{
+    TREE_EACH(column, columns)
+    {
+        const struct tree *name = tree_get(column, "name");
+        if (t->columns == TABLE_COLUMNS_MAX)
+            return;
+        t->titles[t->columns] = tree_text(name ? name : column);
+        t->widths[t->columns] = text_width(t->titles[t->columns]);
+        t->columns++;
+    }
+}
+
+/* Cells of a row that is a list (in the columns' order) or an object. */
+static void sql_row(struct table *t, const struct tree *row, struct arena *arena, bool measure)
+{
+    size_t i = 0;
+    TREE_EACH(cell, row)
+    {
+        if (i == t->columns)
+            break;
+        const char *text = cell_text(cell, arena);
+        if (!measure)
+            print_cell(text, t->widths[i], i + 1 == t->columns);
+        else if (text_width(text) > t->widths[i])
+            t->widths[i] = text_width(text);
+        i++;
+    }
+    if (!measure)
+        (void)fputc('\n', stdout);
+}
+
+static void sql_print(const struct tree *answer, struct arena *arena)
+{
+    struct table t = {0};
+    const struct tree *rows = tree_get(answer, "rows");
+    sql_columns(&t, tree_get(answer, "columns"));
+    TREE_EACH(row, rows)
+    {
+        sql_row(&t, row, arena, true);
+    }
+    for (size_t i = 0; i < t.columns; i++)
+        print_cell(t.titles[i], t.widths[i], i + 1 == t.columns);
+    (void)fputs(t.columns ? "\n" : "", stdout);
+    TREE_EACH(row, rows)
+    {
+        sql_row(&t, row, arena, false);
+    }
+}
+
+int cli_print_sql(struct bytes json, bool csv, bool as_json)
+{
+    if (as_json)
+        return cli_print_json(json, true);
+    struct arena arena = {0};
+    struct tree *tree = NULL;
+    struct diag diag = {0};
+    int err = tree_parse_json(&arena, "answer", json, &tree, &diag);
+    if (err)
+        cli_print_diag(&diag);
+    else if (csv)
+        (void)fputs(tree_text(tree_get(tree, "csv")), stdout);
+    else
+        sql_print(tree, &arena);
+    if (!err && strcmp(tree_text(tree_get(tree, "truncated")), "true") == 0)
+        (void)fputs("(there are more rows; --rows raises the limit)\n", stderr);
+    arena_fini(&arena);
+    return err ? EXIT_FAILED : EXIT_OK;
+}
+
+/* -------------------------------------------------------------------------------------- the node
+ */
+
+const char *cli_data_dir(const char *option)
+{
+    if (option)
+        return option;
+    const char *environment = getenv("LOTLINE_DATA");
+    return environment && *environment ? environment : DATA_DIR_DEFAULT;
+}
+
+int cli_problem(struct bytes json, int status)
+{
+    struct arena arena = {0};
+    struct tree *tree = NULL;
+    struct diag diag = {0};
+    const char *detail = NULL;
+    if (!tree_parse_json(&arena, "answer", json, &tree, &diag)) {
+        const struct tree *node = tree_get(tree, "detail");
+        if (!node)
+            node = tree_get(tree, "title");
+        detail = node ? tree_text(node) : NULL;
+    }
+    enum cli_exit code = status == 404 ? EXIT_NOT_FOUND : EXIT_FAILED;
+    (void)cli_error(code, "%s", detail ? detail : "the node refused the request");
+    arena_fini(&arena);
+    return (int)code;
+}
+
+int cli_request(const char *data_dir, const char *method, const char *path, const char *body,
+                struct buf *ret_body)
+{
+    struct buf sock = {0};
+    (void)buf_printf(&sock, "%s/" SOCKET_NAME, data_dir);
+    int status = 0;
+    int err = api_client_request(buf_text(&sock), method, path, body, ret_body, &status);
+    int code = EXIT_OK;
+    if (err) {
+        code = cli_error(EXIT_NO_NODE,
+                         "no node answers at %s (%s); is `lotline run` running, and is --data (or "
+                         "LOTLINE_DATA) its directory?",
+                         buf_text(&sock), err_text(err));
+    } else if (status >= 400) {
+        code = cli_problem(buf_bytes(ret_body), status);
+    }
+    buf_fini(&sock);
+    return code;
+}
+
+void cli_url_encode(struct buf *out, const char *text)
+{
+    for (const char *c = text; *c; c++) {
+        bool plain = (*c >= 'a' && *c <= 'z') || (*c >= 'A' && *c <= 'Z') ||
+                     (*c >= '0' && *c <= '9') || strchr("-._~", *c);
+        if (plain)
+            (void)buf_append_u8(out, (uint8_t)*c);
+        else
+            (void)buf_printf(out, "%%%02X", (unsigned)(unsigned char)*c);
+    }
+}

@@ -1,0 +1,84 @@
+/* The node's parts, private to app/node*.c. */
+#ifndef LOTLINE_APP_NODE_PRIV_H
+#define LOTLINE_APP_NODE_PRIV_H
+
+#include "alarm/alarm.h"
+#include "api/api.h"
+#include "app/audit.h"
+#include "app/feed.h"
+#include "app/links.h"
+#include "app/node.h"
+#include "bridge/uplink.h"
+#include "broker/broker.h"
+#include "gateway/gateway.h"
+#include "historian/historian.h"
+#include "journal/journal.h"
+#include "model/catalogue.h"
+#include "model/metrics.h"
+#include "stream/log.h"
+#include "stream/stream.h"
+#include "trace/trace.h"
+#include "track/track.h"
+
+#define NODE_LOOPS_MAX 64
+
+struct node {
+    struct node_options options;
+    const struct config *config;
+    struct arena arena; /* paths, option texts */
+    struct catalogue catalogue;
+    struct exec *loops[NODE_LOOPS_MAX];
+    uint32_t loop_count;
+    char *data;
+
+    struct journal *journal;
+    struct stream_log *log;
+    struct alarm_stage *alarm;
+    struct audit_bridge *audit;
+    struct gateway *gateway;
+    struct broker *broker;
+    struct track_stage *track;
+    struct stream_engine *stream;
+    struct historian *historian;
+    struct trace *trace;
+    struct uplink *uplink;
+    struct uplink_receiver *receiver;
+    struct api *api;
+    struct metrics *metrics;
+    struct exec *worker; /* the node's own calls */
+
+    struct link_source link_source;
+    struct link_store link_store;
+    struct log_feed historian_feed;
+    struct log_feed track_feed;
+    bool started;
+};
+
+/* node_store.c: what lies on disk. */
+int node_store_options(struct node *n, struct historian_options *ret, struct diag *diag);
+int node_store_open(struct node *n, struct diag *diag);
+void node_store_close(struct node *n);
+
+/* A path below the data directory, in the node's arena; NULL when out of memory. */
+char *node_path(struct node *n, const char *name);
+
+/* node_links.c: the uplink's two ends. */
+int node_links_make(struct node *n, struct diag *diag);
+int node_links_join(struct node *n);
+int node_links_start(struct node *n, struct diag *diag);
+void node_links_stop(struct node *n);
+void node_links_end(struct node *n);
+void node_links_free(struct node *n);
+
+/* node_metrics.c, node_calls.c */
+int node_metrics_new(struct node *n);
+int node_metrics_start(struct node *n, struct diag *diag);
+void node_metrics_stop(struct node *n);
+void node_health(void *ctx, struct api_health *h);
+int node_calls_add(struct node *n);
+
+/* Whose password (an API token) it is; for the broker. */
+int node_authenticate(void *ctx, struct bytes user, struct bytes password,
+                      enum call_role *ret_role);
+
+#endif
