@@ -26,6 +26,7 @@
 struct broker;
 struct config;
 struct journal;
+struct option;
 
 /* Checks who connects. user is a view, password holds an API token. 0 and *ret_role, or ERR_AUTH.
  * Called on the broker's loop: must not block. */
@@ -134,5 +135,8 @@ struct broker_stats {
 
 /* Any thread; a snapshot that may be a moment old. */
 void broker_stats_get(const struct broker *b, struct broker_stats *ret);
+
+/* The table of the section `broker`, for the documentation. */
+const struct option *broker_option_table(void);
 
 #endif

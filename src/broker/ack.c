@@ -1,0 +1,110 @@
+/* PUBACKs that wait (4.4, 4.6).
+ *
+ * A publication that flows into something durable is acknowledged when all its flows are through,
+ * which may be milliseconds or, on a full disk, hours later. PUBACKs leave in the order in which
+ * the publications came [MQTT-4.6.0-2], so one that is due waits behind one that is not. An ack
+ * whose client has gone is kept until its holders let go, and then forgotten: the client will
+ * publish again, and what was stored is stored at least once.
+ */
+#include "base/err.h"
+#include "broker/broker_priv.h"
+
+#include <stdlib.h>
+
+struct ack *ack_new(struct client *c, uint16_t packet_id)
+{
+    struct ack *a = calloc(1, sizeof *a);
+    if (!a)
+        return NULL;
+    a->client = c;
+    a->packet_id = packet_id;
+    a->pending = 1;
+    list_push_back(&c->acks, &a->link);
+    c->ack_count++;
+    count_add(c->broker, COUNT_ACKS_HELD, 1);
+    return a;
+}
+
+/* The reason codes that a PUBACK may have (3.4.2.1). */
+static uint8_t puback_reason(int err)
+{
+    uint8_t reason = err_mqtt_reason(err);
+    bool fits = reason == MQTT_NOT_AUTHORIZED || reason == MQTT_QUOTA_EXCEEDED ||
+                reason == MQTT_IMPLEMENTATION_ERROR;
+    return fits ? reason : MQTT_UNSPECIFIED_ERROR;
+}
+
+static void puback_write(struct client *c, uint16_t packet_id, uint8_t reason)
+{
+    struct mqtt_ack ack = {.packet_id = packet_id, .reason = reason};
+    buf_reset(&c->broker->scratch);
+    (void)mqtt_ack_encode(c->version, MQTT_PUBACK, &ack, &c->broker->scratch);
+    client_write(c, &c->broker->scratch);
+}
+
+/* 3.1.1 has no negative PUBACK: it must not look stored, so the connection ends instead and the
+ * client sends again after it comes back. */
+static void ack_send(struct client *c, const struct ack *a)
+{
+    if (a->err && c->version == MQTT_3_1_1)
+        client_close(c, puback_reason(a->err), "its publication could not be stored");
+    else
+        puback_write(c, a->packet_id, a->err ? puback_reason(a->err) : a->reason);
+}
+
+static void acks_flush(struct client *c)
+{
+    while (!list_empty(&c->acks)) {
+        struct ack *a = CONTAINER_OF(c->acks.next, struct ack, link);
+        if (a->pending > 0)
+            break;
+        list_remove(&a->link); /* sending may close the client, who forgets his acks */
+        c->ack_count--;
+        count_sub(c->broker, COUNT_ACKS_HELD, 1);
+        if (!c->closing)
+            ack_send(c, a);
+        free(a);
+    }
+    if (c->ack_count < c->broker->limits.receive_maximum)
+        client_resume(c, CLIENT_PAUSE_ACKS);
+}
+
+void ack_release(struct ack *a, int err)
+{
+    if (err && !a->err)
+        a->err = err;
+    if (--a->pending > 0)
+        return;
+    if (a->client)
+        acks_flush(a->client);
+    else
+        free(a);
+}
+
+void ack_now(struct client *c, uint16_t packet_id, uint8_t reason)
+{
+    if (list_empty(&c->acks)) {
+        puback_write(c, packet_id, reason);
+        return;
+    }
+    struct ack *a = ack_new(c, packet_id);
+    if (!a) {
+        client_close(c, MQTT_UNSPECIFIED_ERROR, "out of memory");
+        return;
+    }
+    a->reason = reason;
+    ack_release(a, OK);
+}
+
+void acks_detach(struct client *c)
+{
+    struct list *link;
+    while ((link = list_pop_front(&c->acks)) != NULL) {
+        struct ack *a = CONTAINER_OF(link, struct ack, link);
+        count_sub(c->broker, COUNT_ACKS_HELD, 1);
+        a->client = NULL;
+        if (a->pending == 0)
+            free(a);
+    }
+    c->ack_count = 0;
+}
