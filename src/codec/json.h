@@ -15,10 +15,6 @@
 
 #include "model/batch.h"
 
-#ifdef __cplusplus
-extern "C" {
-#endif
-
 #define JSON_DEPTH_MAX         64u
 #define JSON_MESSAGE_BYTES_MAX (64u << 20)
 #define JSON_COLUMNS_MAX       65535u      /* that a schemaless message may make */
@@ -54,9 +50,5 @@ int json_decode_any(struct json_reader *r, struct bytes payload, int64_t time_us
 /* What was wrong with the last message, for a person: "at byte 17: …". Valid until the next call.
  */
 const char *json_error(const struct json_reader *r);
-
-#ifdef __cplusplus
-}
-#endif
 
 #endif

@@ -8,10 +8,6 @@
 
 #include "model/batch.h"
 
-#ifdef __cplusplus
-extern "C" {
-#endif
-
 struct json_print_options {
     const char
         *time_key;  /* the row's time under this name, as milliseconds since 1970; NULL = no */
@@ -43,9 +39,5 @@ int json_print_string(struct bytes text, struct buf *out);
  * behind them; returns the length. Faster than str_from_double. */
 size_t json_number_from_double(double v, char *out);
 size_t json_number_from_float(float v, char *out);
-
-#ifdef __cplusplus
-}
-#endif
 
 #endif

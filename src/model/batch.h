@@ -150,6 +150,9 @@ int batch_set_bytes(struct batch_builder *bb, uint32_t col, struct bytes v); /* 
  * not fit the column; VALUE_NULL leaves the cell null. */
 int batch_set_value(struct batch_builder *bb, uint32_t col, const struct value *v);
 
+/* Makes a cell of the row that was started last null again. */
+void batch_set_null(struct batch_builder *bb, uint32_t col);
+
 /* Copies one row's cell of a column of the same type. */
 int batch_set_from(struct batch_builder *bb, uint32_t col, const struct column *from, uint32_t row);
 
@@ -165,6 +168,9 @@ int batch_builder_finish(struct batch_builder *bb, struct batch **ret);
 
 /* Forgets the rows. */
 void batch_builder_reset(struct batch_builder *bb);
+
+/* Forgets all but the first `rows` rows: a decoder takes back what a bad message has added. */
+void batch_builder_truncate(struct batch_builder *bb, uint32_t rows);
 
 /* ------------------------------------------------------------------------------------------- raw
  */

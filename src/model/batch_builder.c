@@ -152,6 +152,29 @@ void batch_builder_reset(struct batch_builder *bb)
     bb->rows = 0;
 }
 
+static void staged_truncate(struct staged *c, uint32_t from, uint32_t rows)
+{
+    for (uint32_t row = rows; row < from; row++) {
+        if (bitmap_get(c->validity, row)) {
+            bitmap_clear(c->validity, row);
+            c->present--;
+        }
+    }
+    if (c->offsets)
+        c->chars.len = (size_t)c->offsets[rows];
+}
+
+void batch_builder_truncate(struct batch_builder *bb, uint32_t rows)
+{
+    if (rows == 0)
+        batch_builder_reset(bb);
+    if (rows >= bb->rows)
+        return;
+    for (uint32_t i = 0; i < bb->schema->count; i++)
+        staged_truncate(&bb->cols[i], bb->rows, rows);
+    bb->rows = rows;
+}
+
 uint32_t batch_builder_rows(const struct batch_builder *bb)
 {
     return bb->rows;
@@ -314,6 +337,15 @@ int batch_set_value(struct batch_builder *bb, uint32_t col, const struct value *
     else
         cell_set_word(bb, col, v->u64);
     return OK;
+}
+
+void batch_set_null(struct batch_builder *bb, uint32_t col)
+{
+    assert(col < bb->schema->count && bb->rows > 0);
+    struct staged *c = &bb->cols[col];
+    uint32_t row = bb->rows - 1;
+    staged_truncate(c, bb->rows, row);
+    staged_row_start(c, col_type(bb, col), row);
 }
 
 int batch_set_from(struct batch_builder *bb, uint32_t col, const struct column *from, uint32_t row)
