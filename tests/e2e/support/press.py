@@ -116,3 +116,60 @@ def serial_of(registers):
     """Text of the first registers, two characters each."""
     raw = struct.pack(f">{SERIAL_REGISTERS}H", *registers[:SERIAL_REGISTERS])
     return raw.split(b"\0")[0].decode()
+
+
+# ------------------------------------------------------------------------- a recording, and its play
+
+STATE, RESULT = 10, 11
+RECORD_EVERY_US = 20_000
+
+
+def record_cycles(port, units, clock_us):
+    """What the press showed during so many whole cycles, as a script for pymodbus_server.py."""
+    reader = ModbusReader(port)
+    script, last, ended, began = [], None, 0, None
+    next_us = clock_us()
+    was_idle = False
+    while ended < units:
+        if clock_us() < next_us:
+            continue
+        next_us += RECORD_EVERY_US
+        now = reader.read(0, PRESS_REGISTERS)
+        was_idle = was_idle or now[STATE] == 0
+        if not was_idle:
+            continue
+        began = began or clock_us()
+        changed = {str(i): v for i, v in enumerate(now) if last is None or last[i] != v}
+        if changed:
+            script.append({"at_us": clock_us() - began, "holding": changed})
+        if last is not None and last[STATE] == 1 and now[STATE] == 0:
+            ended += 1
+        last = now
+    reader.close()
+    return script
+
+
+def delayed(script, delay_us):
+    """Idle for a while first, so that a node can connect before the first cycle."""
+    first = {"at_us": 0, "holding": dict(script[0]["holding"])}
+    return [first] + [{**line, "at_us": line["at_us"] + delay_us} for line in script]
+
+
+def played_units(ledger):
+    """What the play's ledger says of each unit, in the form of the press's own ledger."""
+    registers = [0] * PRESS_REGISTERS
+    units, current = {}, None
+    for line in ledger:
+        was = registers[STATE]
+        for address, value in line.get("holding", {}).items():
+            registers[int(address)] = value
+        if registers[STATE] and not was:
+            current = {"serial": serial_of(registers), "t_in": line["from_us"], "force_max": 0.0}
+        if current:
+            force = struct.unpack(">f", struct.pack(">HH", *registers[12:14]))[0]
+            current["force_max"] = max(current["force_max"], force)
+            current["result"] = {1: "pass", 2: "fail"}.get(registers[RESULT], "")
+        if was and not registers[STATE] and current:
+            units[current["serial"]] = {**current, "t_out": line["until_us"]}
+            current = None
+    return units
