@@ -43,7 +43,7 @@ const struct problem problems[] = {
     {UNESCAPED_CHARS, "a control character stands in a string; write it as \\u00XX"},
     {STRING_ERROR, "a string has an escape that JSON does not know"},
     {NUMBER_ERROR, "not a number that JSON and a double can hold"},
-    {INCOMPLETE_ARRAY_OR_OBJECT, "the message ends inside an object or array"},
+    {INCOMPLETE_ARRAY_OR_OBJECT, "an object or array is not closed, or something stands behind it"},
 };
 
 const char *problem_text(error_code code)
