@@ -6,7 +6,7 @@
  * before the first byte goes to the device, and the result. An intent without a result is what a
  * kill in between leaves, and it is listed as unknown.
  *
- * All state lives on the journal's thread, where the records are appended.
+ * All state lives on the stage's own thread; the journal's appends the records.
  */
 #ifndef LOTLINE_ALARM_ALARM_H
 #define LOTLINE_ALARM_ALARM_H
