@@ -85,9 +85,9 @@ void alarm_stream_push(struct alarm_stage *a, const struct alarm *alarm)
 /* ----------------------------------------------------------------------------------------- lists
  */
 
-static int list_rows(struct batch_builder *bb, const struct list *alarms, int64_t now_us)
+static int list_rows(struct batch_builder *bb, struct list *alarms, int64_t now_us)
 {
-    for (const struct list *link = alarms->prev; link != alarms; link = link->prev) {
+    for (struct list *link = alarms->prev; link != alarms; link = link->prev) {
         const struct alarm *alarm = CONTAINER_OF(link, struct alarm, link);
         int err = alarm_row(bb, alarm, now_us);
         if (err)
@@ -148,7 +148,7 @@ static void audit_call(void *owner, struct call *c)
         rows = AUDIT_ENTRIES_MAX;
     struct batch_builder *bb = NULL;
     int err = call_answer_builder(c, (uint32_t)rows, &bb);
-    const struct list *link = a->state.entries.prev;
+    struct list *link = a->state.entries.prev;
     for (; !err && link != &a->state.entries && rows > 0; link = link->prev, rows--)
         err = audit_row(bb, CONTAINER_OF(link, struct audit_entry, link));
     answer_rows(c, bb, err);
