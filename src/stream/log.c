@@ -108,6 +108,9 @@ void stream_log_free(struct stream_log *sl)
         free(sl->keys.entries[i].value);
     for (size_t i = 0; i < sl->schemas.count; i++)
         schema_unref(sl->schemas.entries[i].value);
+    for (size_t i = 0; i < sl->nodes.count; i++)
+        free(sl->nodes.entries[i].value);
+    map_fini(&sl->nodes);
     map_fini(&sl->remotes);
     map_fini(&sl->keys);
     map_fini(&sl->schemas);

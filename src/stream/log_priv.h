@@ -54,6 +54,12 @@ struct log_remote {
     struct position highest;
 };
 
+/* One sending node: whether it must go back, see log_remote.c. */
+struct log_node {
+    struct position last; /* the last origin that was tried */
+    bool refused;         /* since then everything later is refused too */
+};
+
 struct stream_log {
     struct stream_log_options options;
     char *node;
@@ -83,6 +89,7 @@ struct stream_log {
     pthread_mutex_t mutex;
     pthread_cond_t cond; /* stopping: something ended */
     bool stopped;
+    struct map nodes;   /* node → struct log_node; journal thread */
     struct map remotes; /* "node:name" → struct log_remote */
     struct map keys;    /* stream → struct log_key */
     struct map schemas; /* 8 bytes of hash → struct schema */

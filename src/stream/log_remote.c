@@ -1,7 +1,12 @@
 /* Batches of other nodes: known ones are dropped, new ones appended with their origin.
  *
- * A record is a repeat when its origin is not above the highest of its (node, stream). So that this
- * is safe, a sender keeps the order of its log, and whoever hands records in never passes over one.
+ * A record is a repeat when its origin is not above the highest of its (node, stream). That is only
+ * true while no record is passed over: if one were refused (its schema is not known yet, say) and a
+ * later one of its stream taken, the refused one would come again as a seeming repeat, and be lost.
+ * So after a refusal everything later of that node is refused as well, until the node goes back:
+ * a sender keeps the order of its log, so an origin that is not above the last one tried says that
+ * it has begun again.
+ *
  * A batch is decoded before it is appended: what lies in the log can be read by every follower.
  */
 #include "base/str.h"
@@ -130,36 +135,69 @@ static int remote_repeat(struct stream_log *sl, struct journal_wait *wait, struc
     return OK;
 }
 
+static int node_get(struct stream_log *sl, struct bytes name, struct log_node **ret)
+{
+    struct log_node *node = map_find(&sl->nodes, name);
+    if (!node) {
+        if (sl->nodes.count >= STREAM_LOG_REMOTES_MAX)
+            return ERR_LIMIT;
+        node = calloc(1, sizeof *node);
+        int err = node ? map_put(&sl->nodes, name, node, NULL) : ERR_NOMEM;
+        if (err) {
+            free(node);
+            return err;
+        }
+    }
+    *ret = node;
+    return OK;
+}
+
+/* Appends r's batch, whose decoded form is `batch`, unless it is a repeat. */
+static int remote_take(struct stream_log *sl, const struct record *r, struct batch *batch,
+                       struct journal_wait *wait, struct position *ret_at)
+{
+    struct log_remote *remote;
+    struct position at;
+    int err = log_remote_get(sl, r->node, r->stream, &remote);
+    if (err)
+        return err;
+    if (position_compare(r->origin, remote->highest) <= 0)
+        return remote_repeat(sl, wait, ret_at);
+    /* Handed on after the append, so appended only when it can be handed on. */
+    if (!outlet_ready(&remote->outlet, batch))
+        return ERR_AGAIN;
+    err = remote_append(sl, r, wait, &at);
+    if (err)
+        return err;
+    remote->highest = r->origin;
+    (void)outlet_push(&remote->outlet, batch, at, NULL);
+    *ret_at = at;
+    return OK;
+}
+
 int stream_log_append_remote(struct stream_log *sl, const struct record *r,
                              struct journal_wait *wait, struct position *ret_at)
 {
-    struct log_remote *remote;
+    struct log_node *node;
     struct batch *batch;
-    struct position at;
     assert(exec_is_current(sl->exec));
     if (sl->stopping)
         return ERR_CANCELLED;
     if (position_is_none(r->origin) || str_equal(r->node, sl->node))
         return ERR_INVALID;
-    int err = remote_decode(sl, r->columnar, &batch);
+    int err = node_get(sl, r->node, &node);
     if (err)
         return err;
-    err = log_remote_get(sl, r->node, r->stream, &remote);
-    if (!err && position_compare(r->origin, remote->highest) <= 0) {
-        batch_unref(batch);
-        return remote_repeat(sl, wait, ret_at);
-    }
-    /* Handed on after the append, so appended only when it can be handed on. */
-    if (!err && !outlet_ready(&remote->outlet, batch))
-        err = ERR_AGAIN;
-    if (!err)
-        err = remote_append(sl, r, wait, &at);
+    bool later = position_compare(r->origin, node->last) > 0;
+    node->last = r->origin;
+    if (node->refused && later)
+        return ERR_CONFLICT;
+    err = remote_decode(sl, r->columnar, &batch);
     if (!err) {
-        remote->highest = r->origin;
-        (void)outlet_push(&remote->outlet, batch, at, NULL);
-        *ret_at = at;
+        err = remote_take(sl, r, batch, wait, ret_at);
+        batch_unref(batch);
     }
-    batch_unref(batch);
+    node->refused = err != OK;
     return err;
 }
 
