@@ -14,7 +14,7 @@
  * them again, with DUP where the server still has the session, as new ones where it has not
  *
  * A publication is intrusive (struct mqtt_send lies in what the owner must remember anyway), so
- * that publishing allocates nothing and its completion cannot fail.
+ * that its completion cannot fail and needs no table.
  */
 #ifndef LOTLINE_MQTT_CLIENT_H
 #define LOTLINE_MQTT_CLIENT_H
@@ -86,10 +86,11 @@ int mqtt_client_new(const struct mqtt_client_options *options, struct mqtt_clien
 int mqtt_client_start(struct mqtt_client *c);
 
 /* Sends DISCONNECT, closes, gives back every publication with ERR_CANCELLED; on_state says STOPPED
- * when it is through (at once or a little later). May be started again after that. On the exec. */
+ * a little later, never from inside here. May be started again after that. On the exec. */
 void mqtt_client_stop(struct mqtt_client *c);
 
-/* A client that is stopped (state MQTT_CLIENT_STOPPED). NULL is allowed. */
+/* A client that is stopped (state MQTT_CLIENT_STOPPED); not from inside its own callbacks. NULL is
+ * allowed. */
 void mqtt_client_free(struct mqtt_client *c);
 
 enum mqtt_client_state mqtt_client_state(const struct mqtt_client *c);
