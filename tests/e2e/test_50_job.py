@@ -171,7 +171,7 @@ def test_press_is_traced_as_its_ledger_says(tmp_path, start_node, start_press):
 
 def test_recorded_press_played_by_pymodbus(tmp_path, children, start_node, start_press):
     press, port = start_press("--seed", "11", "--speed", "1.5")
-    script = record_cycles(port, 4, lambda: time.monotonic_ns() // 1000)
+    script = record_cycles(port, 4)
     press.stop()
     server = PymodbusServer(tmp_path, delayed(script, 3_000_000))
     children.append(server)

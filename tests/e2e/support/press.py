@@ -3,6 +3,7 @@
 import json
 import socket
 import struct
+import time
 
 SERIAL_REGISTERS = 10
 PRESS_REGISTERS = 21
@@ -121,27 +122,27 @@ def serial_of(registers):
 # ------------------------------------------------------------------------- a recording, and its play
 
 STATE, RESULT = 10, 11
-RECORD_EVERY_US = 20_000
+RECORD_EVERY_S = 0.02
 
 
-def record_cycles(port, units, clock_us):
+def record_cycles(port, units):
     """What the press showed during so many whole cycles, as a script for pymodbus_server.py."""
     reader = ModbusReader(port)
-    script, last, ended, began = [], None, 0, None
-    next_us = clock_us()
-    was_idle = False
+    script, last, ended, idle_seen = [], None, 0, False
+    began = next_s = time.monotonic()
     while ended < units:
-        if clock_us() < next_us:
-            continue
-        next_us += RECORD_EVERY_US
+        # The pace of the recording, nothing is waited for.
+        time.sleep(max(0.0, next_s - time.monotonic()))
+        next_s += RECORD_EVERY_S
         now = reader.read(0, PRESS_REGISTERS)
-        was_idle = was_idle or now[STATE] == 0
-        if not was_idle:
+        idle_seen = idle_seen or now[STATE] == 0
+        if not idle_seen:
+            began = next_s
             continue
-        began = began or clock_us()
+        at_us = int((time.monotonic() - began) * 1e6)
         changed = {str(i): v for i, v in enumerate(now) if last is None or last[i] != v}
         if changed:
-            script.append({"at_us": clock_us() - began, "holding": changed})
+            script.append({"at_us": at_us, "holding": changed})
         if last is not None and last[STATE] == 1 and now[STATE] == 0:
             ended += 1
         last = now
