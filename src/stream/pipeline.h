@@ -1,0 +1,77 @@
+/* A plan at work: the state of one rule between its inputs and its output batches.
+ *
+ * One thread, no clock, no I/O: what a rule does follows from the batches it is given and their
+ * order alone, which is what makes a replay come out the same. The runtime around it (rule.c)
+ * brings batches from flows or from the log, and takes what is emitted.
+ */
+#ifndef LOTLINE_STREAM_PIPELINE_H
+#define LOTLINE_STREAM_PIPELINE_H
+
+#include "base/position.h"
+#include "stream/plan.h"
+#include "stream/record.h"
+
+#define PIPELINE_GROUPS_MAX       (1u << 20) /* open groups of one rule */
+#define PIPELINE_UNIT_TIME_US     (3600 * INT64_C(1000000))
+#define PIPELINE_UNIT_SAMPLES_MAX (4u << 20) /* waiting values of one aggregate */
+
+struct pipeline;
+
+/* An output batch: the reference is the receiver's. Keys grow from batch to batch. Everything in
+ * it and in all later ones comes from inputs behind `resume`. */
+typedef void (*pipeline_emit_fn)(void *ctx, struct batch *b, struct record_key key,
+                                 struct position resume);
+
+struct pipeline_options {
+    const struct plan *plan; /* borrowed */
+    int64_t lateness_us;     /* windows wait so long for rows that come late */
+    int64_t gap_max_us;      /* unit windows: a value counts no longer than this; 0 = no limit */
+    int64_t unit_time_us;    /* unit windows: how long values wait for a presence; 0 = default */
+    struct record_key skip;  /* keys up to this are in the log already and are not emitted */
+    pipeline_emit_fn emit;
+    void *ctx;
+};
+
+struct pipeline_stats {
+    uint64_t in_rows;
+    uint64_t out_rows;
+    uint64_t late_rows;   /* for a window that was closed already */
+    uint64_t error_rows;  /* dropped: evaluating them failed */
+    uint64_t lost_rows;   /* dropped: a limit was reached */
+    uint64_t units;       /* presences seen */
+    uint64_t units_short; /* presences that began before what is kept */
+    char last_error[DIAG_TEXT_BYTES_MAX];
+};
+
+int pipeline_new(const struct pipeline_options *options, struct pipeline **ret);
+void pipeline_free(struct pipeline *p); /* NULL is allowed */
+
+/* A batch of the stream that the plan reads FROM; at: its position ({0,0} if it has none). wall_us:
+ * the time for now(). *ret_rows (may be NULL): how many rows passed WHERE. ERR_NOMEM, ERR_LIMIT. */
+int pipeline_push(struct pipeline *p, const struct batch *b, struct position at, int64_t wall_us,
+                  uint32_t *ret_rows);
+
+/* A batch of presences (unit windows). The units' rows come when the signals have passed t_out. */
+int pipeline_presence(struct pipeline *p, const struct batch *b, struct position at);
+
+/* No row before time_us comes any more: closes windows. Goes forward only. */
+int pipeline_watermark(struct pipeline *p, int64_t time_us);
+
+/* Unit windows: emits what waits for its signals, however far they are. */
+int pipeline_units_release(struct pipeline *p);
+
+/* Whether presences wait for signals. */
+bool pipeline_units_wait(const struct pipeline *p);
+
+/* Emits the rows gathered so far as one batch. */
+int pipeline_flush(struct pipeline *p);
+
+/* Rows gathered and not yet emitted. */
+uint32_t pipeline_rows_waiting(const struct pipeline *p);
+
+/* Everything that came from inputs up to here has been emitted. */
+struct position pipeline_resume(const struct pipeline *p);
+
+const struct pipeline_stats *pipeline_stats(const struct pipeline *p);
+
+#endif
