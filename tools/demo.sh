@@ -1,6 +1,198 @@
 #!/usr/bin/env bash
-# What ./run does after the build: the simulated press, Lotline, and the job once (--once).
+# What `./run` does after the build: starts a simulated press and a node on free ports and shows
+# values arriving (until Ctrl-C), or with --once does the whole job once and says what it saw.
 set -euo pipefail
+# shellcheck source=tools/lib.sh
+. "$(dirname "$0")/lib.sh"
 
-echo "demo not built yet" >&2
-exit 1
+program=$top/build/lotline
+demo=$top/build/demo
+data=$demo/data
+patience_s=60
+press_port=5020
+mqtt_port=1883
+http_port=8080
+press_pid=
+node_pid=
+
+# ------------------------------------------------------------------------- ports and children
+
+port_taken() {
+    (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null
+}
+
+free_port() { # wanted what
+    local port=$1
+    while port_taken "$port"; do
+        port=$((port + 1))
+    done
+    [ "$port" = "$1" ] || say "Port $1 is in use: $2 takes $port." >&2
+    echo "$port"
+}
+
+end_children() {
+    trap - EXIT INT TERM
+    local pid
+    for pid in $node_pid $press_pid; do
+        kill -TERM "$pid" 2>/dev/null || true
+    done
+    for pid in $node_pid $press_pid; do
+        wait "$pid" 2>/dev/null || true
+    done
+}
+
+# Asks again until a command succeeds.
+wait_for() { # what command...
+    local what=$1 deadline=$((SECONDS + patience_s))
+    shift
+    until "$@" >/dev/null 2>&1; do
+        if [ $SECONDS -ge $deadline ]; then
+            say "Waited $patience_s s in vain for $what." >&2
+            return 1
+        fi
+        read -rt 0.2 <> <(:) || true
+    done
+}
+
+write_config() {
+    sed -e "s/127\.0\.0\.1:5020/127.0.0.1:$press_port/" \
+        -e "s/127\.0\.0\.1:1883/127.0.0.1:$mqtt_port/" \
+        -e "s/127\.0\.0\.1:8080/127.0.0.1:$http_port/" \
+        "$top/examples/press.yaml" >"$demo/press.yaml"
+}
+
+node_is_up() {
+    [ -s "$data/run.json" ] || ! kill -0 "$node_pid" 2>/dev/null
+}
+
+start() { # press options...
+    mkdir -p "$demo"
+    press_port=$(free_port "$press_port" "the press")
+    mqtt_port=$(free_port "$mqtt_port" "MQTT")
+    http_port=$(free_port "$http_port" "the console")
+    write_config
+    trap end_children EXIT
+    trap 'exit 130' INT TERM
+    "$program" sim press --port "$press_port" --ledger "$demo/ledger.jsonl" "$@" \
+        >"$demo/press.log" 2>&1 &
+    press_pid=$!
+    "$program" run -c "$demo/press.yaml" --data "$data" >"$demo/node.log" 2>&1 &
+    node_pid=$!
+    wait_for "the node to start" node_is_up || true
+    if ! kill -0 "$node_pid" 2>/dev/null; then
+        cat "$demo/node.log" >&2
+        die "the node did not start"
+    fi
+}
+
+lotline() {
+    "$program" "$@" --data "$data"
+}
+
+# ------------------------------------------------------------------------- one step of --once
+
+failed=0
+
+step() { # what command...
+    local what=$1 out
+    shift
+    say ""
+    say "== $what"
+    if out=$("$@" 2>&1); then
+        printf '%s\n' "$out" | head -n 30
+        say "   ok"
+    else
+        printf '%s\n' "$out" | tail -n 30
+        say "   FAILED"
+        failed=1
+    fi
+}
+
+tag_is_good() {
+    lotline tags press.force --json | grep -q '"quality":"good"'
+}
+
+step_collect() {
+    wait_for "values from the press" tag_is_good && lotline tags
+}
+
+step_filter() {
+    say "(rule hard_press publishes what WHERE force > 13 passes)"
+    mosquitto_sub -h 127.0.0.1 -p "$mqtt_port" -t plant1/line1/press/hard -C 3 -W "$patience_s" -v
+}
+
+has_points() {
+    [ "$(lotline sql --csv "SELECT count(*) FROM points" | tail -n 1)" -gt 0 ]
+}
+
+step_store() {
+    wait_for "points in the historian" has_points &&
+        lotline sql "SELECT count(*) AS points FROM points"
+}
+
+# A unit with its measures: the newest may still be on its way.
+traced_serial() {
+    lotline units --json | grep -o '"serial":"PRS-[0-9]*"' | sed 's/.*:"//; s/"//' | sort | head -n 1
+}
+
+unit_is_whole() {
+    local serial
+    serial=$(traced_serial)
+    [ -n "$serial" ] && lotline trace "$serial" --json | grep -q '"characteristic":"force_max"'
+}
+
+step_bind() {
+    wait_for "a unit with its measures" unit_is_whole && lotline units
+}
+
+step_trace() {
+    lotline trace "$(traced_serial)"
+}
+
+step_write() {
+    lotline write plc1.press.setpoint 14.5 && lotline read plc1.press.setpoint | tee "$demo/read.txt" &&
+        grep -q '14\.5' "$demo/read.txt"
+}
+
+once() {
+    rm -rf "$data" "$demo/ledger.jsonl"
+    start --speed 2
+    say "A press on port $press_port, a node on MQTT $mqtt_port and HTTP $http_port."
+    step "Collect: every tag with its latest value" step_collect
+    step "Filter by SQL and publish: three messages on plant1/line1/press/hard" step_filter
+    step "Store: points in the historian" step_store
+    step "Bind: the units that were in the press" step_bind
+    step "Trace: one unit" step_trace
+    step "Write a tag, confirmed by the device, and read it back" step_write
+    say ""
+    [ "$failed" = 0 ] || die "a step failed; logs are in $demo"
+    say "Everything worked."
+}
+
+# ------------------------------------------------------------------------- until Ctrl-C
+
+show() {
+    start
+    local with="--data $data"
+    grep '^Console' "$demo/node.log" || true
+    cat <<TEXT
+(one time, within ten minutes; another one: build/lotline link $with)
+
+Try, in another terminal:
+  build/lotline tags $with
+  build/lotline units $with
+  build/lotline trace PRS-000001 $with
+  build/lotline write plc1.press.setpoint 14.5 $with
+  build/lotline sql 'SELECT * FROM points LIMIT 5' $with
+  mosquitto_sub -h 127.0.0.1 -p $mqtt_port -t 'plant1/#' -v
+
+Values while the press works (Ctrl-C ends everything):
+
+TEXT
+    lotline tail 'SELECT ts, serial, force, position FROM "plc1.press" WHERE force > 1' || true
+}
+
+case "${1:-}" in
+--once) once ;;
+*) show ;;
+esac
