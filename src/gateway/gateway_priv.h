@@ -30,8 +30,8 @@
 #define GATEWAY_OPS_MAX         1000u /* writes and reads waiting for one device */
 #define GATEWAY_ROWS_MAX        1024u /* of one batch */
 #define GATEWAY_CELLS_MAX       (1u << 20)
-#define GATEWAY_SILENT_MAX      3u /* requests in a row without an answer: the link is dropped */
-#define GATEWAY_PEER_SILENT_MAX 2u /* of one peer: it is asked only now and then */
+#define GATEWAY_SILENT_MAX      32u /* requests in a row without an answer: the link is dropped */
+#define GATEWAY_PEER_SILENT_MAX 2u  /* of one peer: it is asked only now and then */
 #define GATEWAY_RETRY_US_MIN    (250 * 1000)
 #define GATEWAY_RETRY_US_MAX    (15 * 1000 * 1000)
 #define GATEWAY_CONNECT_US_MAX  (5 * 1000 * 1000)

@@ -179,7 +179,7 @@ static void row_start(struct group *g, int64_t wall_us)
 static void rows_end(struct group *g)
 {
     int64_t age = exec_now_us(g->device->exec) - g->first_row_us;
-    if (age + g->interval_us > g->linger_us || batch_builder_rows(g->builder) + 2 > g->rows_max)
+    if (age + g->interval_us >= g->linger_us || batch_builder_rows(g->builder) + 2 > g->rows_max)
         rows_push(g);
 }
 

@@ -273,6 +273,18 @@ static int64_t ops_check(struct device *d, int64_t now_us)
     return next_us;
 }
 
+/* Nobody behind the link answers any more. One peer that does keeps it, however many requests to
+ * the others ran out of time at once. */
+static bool link_is_dead(const struct device *d)
+{
+    if (d->silent < GATEWAY_PEER_SILENT_MAX || d->silent >= GATEWAY_SILENT_MAX)
+        return d->silent >= GATEWAY_SILENT_MAX;
+    LIST_FOR (at, &d->peers)
+        if (CONTAINER_OF(at, struct peer, link)->silent == 0)
+            return false;
+    return true;
+}
+
 static void deadline_fired(struct exec_timer *timer)
 {
     struct device *d = CONTAINER_OF(timer, struct device, timeout_timer);
@@ -289,11 +301,11 @@ static void deadline_fired(struct exec_timer *timer)
                      d->rest.len);
         d->faulted = true;
         device_drop(d);
-    } else if (d->silent >= GATEWAY_SILENT_MAX) {
+    } else if (d->silent > silent_before && link_is_dead(d)) {
         device_error(d, "silent", "%u requests in a row were not answered within %lld ms",
                      d->silent, (long long)(d->timeout_us / 1000));
         device_drop(d);
-    } else if (d->silent > silent_before) {
+    } else if (d->silent > silent_before && d->state != DEVICE_OFFLINE) {
         device_error(d, "timeout", "a request was not answered within %lld ms",
                      (long long)(d->timeout_us / 1000));
     }
