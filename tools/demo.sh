@@ -50,7 +50,7 @@ wait_for() { # what command...
             say "Waited $patience_s s in vain for $what." >&2
             return 1
         fi
-        read -rt 0.2 <> <(:) || true
+        sleep 0.2
     done
 }
 
