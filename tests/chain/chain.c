@@ -1,6 +1,7 @@
 /* What both ends of the chain use, and `chain run`: kill, start again, compare. See chain.h.
  *
- *     chain run ROUNDS DIR [SEED]    prints one TAP line
+ *     chain run ROUNDS [DIR [SEED]]  prints one TAP line; without DIR in a folder of its own, which
+ *                                    is kept only when something is wrong
  *     chain edge|hub|calm DIR SEED   the two processes (calm: a hub that drops nothing)
  */
 #include "tests/chain/chain.h"
@@ -11,11 +12,13 @@
 #include "db/duckdb.h"
 
 #include <errno.h>
+#include <ftw.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -275,6 +278,15 @@ static bool compare(const char *dir)
 
 /* ----------------------------------------------------------------------------------------- run */
 
+/* Of the processes that were just killed. */
+static void power_cut(uint64_t which, const char *dir, struct rand *r)
+{
+    if (which != 1)
+        chain_power_cut(dir, "edge", r);
+    if (which != 0 && which != 4)
+        chain_power_cut(dir, "hub", r);
+}
+
 static bool kill_rounds(struct child *edge, struct child *hub, uint64_t rounds, const char *dir,
                         struct rand *r)
 {
@@ -289,6 +301,8 @@ static bool kill_rounds(struct child *edge, struct child *hub, uint64_t rounds, 
             good = child_kill(edge) && good;
         if (which != 0 && which != 4)
             good = child_kill(hub) && good;
+        if (rand_below(r, 2))
+            power_cut(which, dir, r);
         if (which != 0 && which != 4)
             child_start(hub, dir, rand_u64(r));
         if (which != 1)
@@ -319,16 +333,36 @@ static int run(uint64_t rounds, const char *dir, uint64_t seed)
     return good ? 0 : 1;
 }
 
+static int remove_one(const char *path, const struct stat *info, int flag, struct FTW *at)
+{
+    (void)info;
+    (void)flag;
+    (void)at;
+    return remove(path);
+}
+
+static int run_in_own_folder(uint64_t rounds, uint64_t seed)
+{
+    char dir[] = "/tmp/lotline-chain-XXXXXX";
+    chain_must(mkdtemp(dir) ? OK : ERR_IO, dir);
+    int rc = run(rounds, dir, seed);
+    if (rc == 0)
+        (void)nftw(dir, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+    else
+        (void)printf("# see %s\n", dir);
+    return rc;
+}
+
 int main(int argc, char **argv)
 {
     uint64_t number = 0;
     uint64_t seed = (uint64_t)clock_wall_us();
     chain_catch_term();
-    if (argc >= 4 && strcmp(argv[1], "run") == 0) {
+    if (argc >= 3 && strcmp(argv[1], "run") == 0) {
+        chain_must(str_to_u64(bytes_of_text(argv[2]), &number), "ROUNDS");
         if (argc > 4)
             chain_must(str_to_u64(bytes_of_text(argv[4]), &seed), "SEED");
-        chain_must(str_to_u64(bytes_of_text(argv[2]), &number), "ROUNDS");
-        return run(number, argv[3], seed);
+        return argc > 3 ? run(number, argv[3], seed) : run_in_own_folder(number, seed);
     }
     if (argc == 4) {
         chain_must(str_to_u64(bytes_of_text(argv[3]), &seed), "SEED");
@@ -336,6 +370,6 @@ int main(int argc, char **argv)
             return chain_edge(argv[2], seed);
         return chain_hub(argv[2], seed, strcmp(argv[1], "calm") == 0);
     }
-    (void)fprintf(stderr, "chain run ROUNDS DIR [SEED]\n");
+    (void)fprintf(stderr, "chain run ROUNDS [DIR [SEED]]\n");
     return 2;
 }

@@ -4,9 +4,9 @@
  * Two processes with the real journal, stream log, codec and DuckDB, and between them a socket in
  * place of MQTT, so that acknowledgements can be dropped and links cut at will. The edge appends
  * counters and writes down which of them were acknowledged to it; the hub appends what comes and
- * puts it into DuckDB with its position. `chain run N DIR` starts both, kills one or the other N
- * times at random moments, lets them finish, and compares: everything acknowledged is in the
- * database, once, with its value.
+ * puts it into DuckDB with its position. `chain run N` starts both, kills one or the other N times
+ * at random moments, every other time with a power cut (chain_power.c), lets them finish, and
+ * compares: everything acknowledged is in the database, once, with its value.
  *
  * Frames on the socket, both ways: u32 length of the rest, u8 kind, u64 id, payload.
  */
@@ -68,6 +68,13 @@ bool chain_receive(int fd, struct buf *in);
 /* Set by SIGTERM: finish what is under way and end. */
 bool chain_ending(void);
 void chain_catch_term(void);
+
+/* chain_power.c: file operations that note what is durable (freed by chain_power_free), and what a
+ * power cut does to the files of `role` ("edge", "hub") after its process was killed. */
+struct journal_io;
+const struct journal_io *chain_power_io(const char *notes);
+void chain_power_free(const struct journal_io *io);
+void chain_power_cut(const char *dir, const char *role, struct rand *r);
 
 /* The two processes: run until killed, or until SIGTERM and all is done. */
 int chain_edge(const char *dir, uint64_t seed);

@@ -35,6 +35,7 @@ struct producer {
 struct edge {
     const char *dir;
     struct rand rand;
+    const struct journal_io *io;
     struct journal *journal;
     struct stream_log *log;
     struct exec *exec; /* producers' */
@@ -335,8 +336,10 @@ static void edge_open(struct edge *e)
 {
     char path[CHAIN_PATH_BYTES_MAX];
     struct diag diag = {0};
+    chain_path(e->dir, "edge.notes", path);
+    e->io = chain_power_io(path);
     chain_path(e->dir, "edge", path);
-    struct journal_options jo = {.dir = path, .flush_ms = 50};
+    struct journal_options jo = {.dir = path, .flush_ms = 50, .io = e->io};
     chain_must(journal_open(&jo, &e->journal, &diag), diag.text);
     struct stream_log_options so = {
         .journal = e->journal,
@@ -383,6 +386,7 @@ int chain_edge(const char *dir, uint64_t seed)
     exec_thread_free(e.exec);
     stream_log_free(e.log);
     journal_close(e.journal);
+    chain_power_free(e.io);
     for (uint32_t i = 0; i < CHAIN_STREAMS; i++) {
         batch_builder_free(e.producers[i].builder);
         stream_free(e.producers[i].stream);

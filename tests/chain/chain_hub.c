@@ -293,8 +293,10 @@ int chain_hub(const char *dir, uint64_t seed, bool calm)
     struct diag diag = {0};
     rand_seed(&h.rand, seed);
     (void)pthread_mutex_init(&h.mutex, NULL);
+    chain_path(dir, "hub.notes", path);
+    const struct journal_io *io = chain_power_io(path);
     chain_path(dir, "hub", path);
-    struct journal_options jo = {.dir = path, .flush_ms = 50};
+    struct journal_options jo = {.dir = path, .flush_ms = 50, .io = io};
     chain_must(journal_open(&jo, &h.journal, &diag), diag.text);
     struct stream_log_options so = {
         .journal = h.journal, .node = "hub", .log = {.segment_bytes = CHAIN_SEGMENT_BYTES}};
@@ -316,6 +318,7 @@ int chain_hub(const char *dir, uint64_t seed, bool calm)
     stream_log_stop(h.log);
     stream_log_free(h.log);
     journal_close(h.journal);
+    chain_power_free(io);
     (void)pthread_mutex_destroy(&h.mutex);
     return 0;
 }
