@@ -1,0 +1,244 @@
+/* A station's state as bytes, so that a start reads only what came after. See track_priv.h.
+ *
+ *   u8 version, u64 hash of the configuration, then the members of `struct station` in the order in
+ *   which they are declared; numbers little-endian, texts as varint length and bytes.
+ *
+ * It lies in keyed state, which is ours; it is read with the same care as anything from outside.
+ */
+#include "track/track_priv.h"
+
+#include <string.h>
+
+#define CHECKPOINT_VERSION 1
+
+void station_reset(struct station *s)
+{
+    s->at = (struct position){0, 0};
+    s->done_us = INT64_MIN;
+    s->begin = (struct track_level){0};
+    s->end = (struct track_level){0};
+    s->last_serial[0] = 0;
+    s->fresh = true;
+    s->open = (struct track_visit){0};
+    s->closing = (struct track_visit){0};
+    s->event_count = 0;
+    s->event_order = 0;
+    for (uint32_t i = 0; i < s->source_count; i++)
+        s->sources[i].seen_us = INT64_MIN;
+}
+
+/* ---------------------------------------------------------------------------------------- encode
+ */
+
+static void put_i64(struct buf *b, int64_t v)
+{
+    (void)buf_append_le64(b, (uint64_t)v);
+}
+
+static void put_text(struct buf *b, const char *text)
+{
+    (void)buf_append_varint(b, strlen(text));
+    (void)buf_append_text(b, text);
+}
+
+static void put_level(struct buf *b, const struct track_level *l)
+{
+    (void)buf_append_u8(b, l->known);
+    (void)buf_append_u8(b, l->level);
+    put_i64(b, l->seen_us);
+}
+
+static void put_visit(struct buf *b, const struct track_visit *v)
+{
+    (void)buf_append_u8(b, v->active);
+    if (!v->active)
+        return;
+    (void)buf_append(b, v->unit, sizeof v->unit);
+    put_i64(b, v->t_in);
+    put_i64(b, v->t_out);
+    (void)buf_append_u8(b, (uint8_t)v->begin);
+    (void)buf_append_u8(b, (uint8_t)v->end);
+    put_i64(b, v->gap_us);
+    (void)buf_append_u8(b, v->stale);
+    put_text(b, v->before);
+    (void)buf_append_le64(b, v->unread);
+    (void)buf_append_varint(b, v->serial_count);
+    for (uint32_t i = 0; i < v->serial_count; i++) {
+        put_text(b, v->serials[i].text);
+        (void)buf_append_le64(b, v->serials[i].reads);
+    }
+}
+
+static void put_event(struct buf *b, const struct track_event *e)
+{
+    put_i64(b, e->time_us);
+    (void)buf_append_le64(b, e->at.epoch);
+    (void)buf_append_le64(b, e->at.seq);
+    (void)buf_append_le32(b, e->row);
+    (void)buf_append_le32(b, e->order);
+    (void)buf_append_u8(b, (uint8_t)e->signal);
+    (void)buf_append_u8(b, e->level);
+    put_text(b, e->text);
+}
+
+int checkpoint_encode(const struct station *s, struct buf *out)
+{
+    (void)buf_append_u8(out, CHECKPOINT_VERSION);
+    (void)buf_append_le64(out, s->config_hash);
+    (void)buf_append_le64(out, s->at.epoch);
+    (void)buf_append_le64(out, s->at.seq);
+    put_i64(out, s->done_us);
+    put_level(out, &s->begin);
+    put_level(out, &s->end);
+    put_text(out, s->last_serial);
+    (void)buf_append_u8(out, s->fresh);
+    put_visit(out, &s->open);
+    put_visit(out, &s->closing);
+    (void)buf_append_varint(out, s->source_count);
+    for (uint32_t i = 0; i < s->source_count; i++)
+        put_i64(out, s->sources[i].seen_us);
+    (void)buf_append_le32(out, s->event_order);
+    (void)buf_append_varint(out, s->event_count);
+    for (uint32_t i = 0; i < s->event_count; i++)
+        put_event(out, &s->events[i]);
+    return buf_error(out);
+}
+
+/* ---------------------------------------------------------------------------------------- decode
+ */
+
+static int64_t get_i64(struct reader *r)
+{
+    return (int64_t)reader_le64(r);
+}
+
+static void get_text(struct reader *r, char out[static TRACK_SERIAL_BYTES_MAX + 1])
+{
+    uint64_t len = reader_varint(r);
+    if (len > TRACK_SERIAL_BYTES_MAX)
+        r->failed = true;
+    struct bytes v = reader_take(r, r->failed ? 0 : (size_t)len);
+    if (v.len && memchr(v.ptr, 0, v.len))
+        r->failed = true;
+    if (r->failed)
+        v.len = 0;
+    if (v.len)
+        memcpy(out, v.ptr, v.len);
+    out[v.len] = 0;
+}
+
+static uint32_t get_count(struct reader *r, uint32_t max)
+{
+    uint64_t n = reader_varint(r);
+    if (n > max)
+        r->failed = true;
+    return r->failed ? 0 : (uint32_t)n;
+}
+
+static struct track_level get_level(struct reader *r)
+{
+    struct track_level l;
+    l.known = reader_u8(r) != 0;
+    l.level = reader_u8(r) != 0;
+    l.seen_us = get_i64(r);
+    return l;
+}
+
+static enum track_edge get_edge(struct reader *r)
+{
+    uint8_t edge = reader_u8(r);
+    if (edge > EDGE_UNSEEN)
+        r->failed = true;
+    return r->failed ? EDGE_UNSEEN : (enum track_edge)edge;
+}
+
+static void get_visit(struct reader *r, struct track_visit *v)
+{
+    *v = (struct track_visit){0};
+    v->active = reader_u8(r) != 0;
+    if (!v->active)
+        return;
+    struct bytes unit = reader_take(r, sizeof v->unit);
+    if (unit.len == sizeof v->unit)
+        memcpy(v->unit, unit.ptr, sizeof v->unit);
+    v->t_in = get_i64(r);
+    v->t_out = get_i64(r);
+    v->begin = get_edge(r);
+    v->end = get_edge(r);
+    v->gap_us = get_i64(r);
+    v->stale = reader_u8(r) != 0;
+    get_text(r, v->before);
+    v->unread = reader_le64(r);
+    v->serial_count = get_count(r, TRACK_CANDIDATES_MAX);
+    for (uint32_t i = 0; i < v->serial_count; i++) {
+        get_text(r, v->serials[i].text);
+        v->serials[i].reads = reader_le64(r);
+    }
+}
+
+static void get_event(struct reader *r, struct track_event *e)
+{
+    e->time_us = get_i64(r);
+    e->at.epoch = reader_le64(r);
+    e->at.seq = reader_le64(r);
+    e->row = reader_le32(r);
+    e->order = reader_le32(r);
+    uint8_t signal = reader_u8(r);
+    if (signal >= SIGNAL_COUNT)
+        r->failed = true;
+    e->signal = r->failed ? SIGNAL_END : (enum track_signal)signal;
+    e->level = reader_u8(r) != 0;
+    get_text(r, e->text);
+}
+
+static int get_events(struct reader *r, struct station *s)
+{
+    uint32_t order = reader_le32(r);
+    uint32_t count = get_count(r, TRACK_EVENTS_MAX);
+    int err = OK;
+    for (uint32_t i = 0; !err && i < count; i++) {
+        struct track_event e = {0};
+        get_event(r, &e);
+        if (r->failed)
+            return ERR_MALFORMED;
+        s->event_order = e.order;
+        err = events_push(s, &e);
+    }
+    s->event_order = order;
+    return err;
+}
+
+static int get_state(struct reader *r, struct station *s)
+{
+    s->at.epoch = reader_le64(r);
+    s->at.seq = reader_le64(r);
+    s->done_us = get_i64(r);
+    s->begin = get_level(r);
+    s->end = get_level(r);
+    get_text(r, s->last_serial);
+    s->fresh = reader_u8(r) != 0;
+    get_visit(r, &s->open);
+    get_visit(r, &s->closing);
+    if (get_count(r, SIGNAL_COUNT) != s->source_count)
+        return ERR_MALFORMED;
+    for (uint32_t i = 0; i < s->source_count; i++)
+        s->sources[i].seen_us = get_i64(r);
+    int err = get_events(r, s);
+    return err ? err : r->failed || reader_left(r) ? ERR_MALFORMED : OK;
+}
+
+int checkpoint_decode(struct station *s, struct bytes blob)
+{
+    struct reader r = reader_of(blob);
+    station_reset(s);
+    uint8_t version = reader_u8(&r);
+    uint64_t hash = reader_le64(&r);
+    if (r.failed)
+        return ERR_MALFORMED;
+    if (version != CHECKPOINT_VERSION || hash != s->config_hash)
+        return ERR_VERSION;
+    int err = get_state(&r, s);
+    if (err)
+        station_reset(s);
+    return err;
+}
