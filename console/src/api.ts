@@ -79,13 +79,16 @@ export interface Trace {
 }
 
 export interface Alarm {
-  id: number | string;
+  id: number;
   name: string;
+  source: string;
   severity: string;
   state: string;
   text: string;
+  count: number;
   raised_at: string;
   cleared_at: string | null;
+  acked_at: string | null;
   acked_by: string | null;
 }
 
@@ -127,7 +130,7 @@ export const api = {
   units: () => request<UnitRow[]>("GET", "/units"),
   trace: (serial: string) => request<Trace>("GET", `/trace/${encodeURIComponent(serial)}`),
   alarms: () => request<Alarm[]>("GET", "/alarms"),
-  acknowledge: (id: number | string) =>
-    request<unknown>("POST", `/alarms/${encodeURIComponent(String(id))}/ack`, {}),
+  acknowledge: (id: number) =>
+    request<unknown>("POST", `/alarms/${id}/ack`, {}),
   signIn: (token: string) => request<unknown>("POST", "/session", { token }),
 };

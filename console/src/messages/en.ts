@@ -68,6 +68,8 @@ export const en = {
   back: "Back",
   alarm: "Alarm",
   severity: "Severity",
+  source: "About",
+  count: "Times",
   raisedAt: "Raised",
   clearedAt: "Cleared",
   text: "Text",

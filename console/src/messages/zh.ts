@@ -69,6 +69,8 @@ export const zh: Messages = {
   back: "返回",
   alarm: "告警",
   severity: "级别",
+  source: "对象",
+  count: "次数",
   raisedAt: "产生时间",
   clearedAt: "恢复时间",
   text: "内容",

@@ -40,7 +40,9 @@ export function AlarmsPage() {
           cell: (a) => <Badge kind={a.severity} text={word("severity", a.severity)} />,
         },
         { title: t("alarm"), cell: (a) => a.name },
+        { title: t("source"), cell: (a) => a.source },
         { title: t("text"), cell: (a) => a.text },
+        { title: t("count"), cell: (a) => a.count, className: "number" },
         {
           title: t("raisedAt"),
           cell: (a) => <span title={a.raised_at}>{formatTime(a.raised_at)}</span>,
