@@ -12,9 +12,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define SOON_MS      10000
-#define ADDRESS_MAX  64
-#define MESSAGES_MAX 4096
+#define SOON_MS     10000
+#define ADDRESS_MAX 64
+#define TOPICS_MAX  1024
 
 /* ------------------------------------------------------------------------------------ the broker
  */
@@ -214,7 +214,7 @@ struct consumer {
     int err; /* to finish with */
     struct flow_item items[64];
     unsigned held;
-    char topics[MESSAGES_MAX];
+    char topics[TOPICS_MAX];
 };
 
 static void consumer_ready(void *ctx, struct flow *f)

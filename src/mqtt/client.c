@@ -1,8 +1,8 @@
 /* The client's link: making it, keeping it, and making it again.
  *
- * One path leads down: whatever is wrong calls client_fail, which remembers the first cause and
- * closes the connection; on_close, which always comes, gives publications back and starts the wait
- * for the next attempt. One timer serves all three phases, since they exclude one another.
+ * One path leads down: whatever is wrong calls mqtt_client_fail, which remembers the first cause
+ * and closes the connection; on_close, which always comes, gives publications back and starts the
+ * wait for the next attempt. One timer serves all three phases, since they exclude one another.
  */
 #include "base/err.h"
 #include "base/log.h"
@@ -46,7 +46,7 @@ static void state_tell(struct mqtt_client *c, enum mqtt_client_state state,
         c->options.on_state(c->options.ctx, c, &event);
 }
 
-void client_fail(struct mqtt_client *c, int err, uint8_t reason, const char *format, ...)
+void mqtt_client_fail(struct mqtt_client *c, int err, uint8_t reason, const char *format, ...)
 {
     va_list args;
     if (c->err)
@@ -61,7 +61,7 @@ void client_fail(struct mqtt_client *c, int err, uint8_t reason, const char *for
         conn_close(c->conn);
 }
 
-void client_write(struct mqtt_client *c, struct buf *packet)
+void mqtt_client_write(struct mqtt_client *c, struct buf *packet)
 {
     int err = buf_error(packet);
     if (!c->conn || c->err)
@@ -69,7 +69,7 @@ void client_write(struct mqtt_client *c, struct buf *packet)
     if (!err)
         err = conn_write(c->conn, buf_bytes(packet));
     if (err)
-        client_fail(c, err, 0, "a packet cannot be written: %s", err_text(err));
+        mqtt_client_fail(c, err, 0, "a packet cannot be written: %s", err_text(err));
     c->said_us = exec_now_us(c->exec);
     c->stats.bytes_out += packet->len;
     buf_reset(packet);
@@ -165,9 +165,9 @@ static void on_open(void *ctx, struct conn *conn)
         err = mqtt_connect_encode(&p, &c->scratch);
     buf_fini(&properties);
     if (err)
-        client_fail(c, err, 0, "CONNECT cannot be made: %s", err_text(err));
+        mqtt_client_fail(c, err, 0, "CONNECT cannot be made: %s", err_text(err));
     else
-        client_write(c, &c->scratch);
+        mqtt_client_write(c, &c->scratch);
 }
 
 /* ---------------------------------------------------------------------------------- subscriptions
@@ -175,18 +175,18 @@ static void on_open(void *ctx, struct conn *conn)
 
 static void subscription_send(struct mqtt_client *c, struct client_subscription *sub)
 {
-    sub->packet_id = client_packet_id(c);
+    sub->packet_id = mqtt_client_packet_id(c);
     if (!sub->packet_id) {
-        client_fail(c, ERR_LIMIT, 0, "no packet identifier is free");
+        mqtt_client_fail(c, ERR_LIMIT, 0, "no packet identifier is free");
         return;
     }
     buf_reset(&c->scratch);
     int err = mqtt_subscribe_encode(c->version, sub->packet_id, &sub->request, 1, bytes_of(NULL, 0),
                                     &c->scratch);
     if (err)
-        client_fail(c, err, 0, "SUBSCRIBE cannot be made: %s", err_text(err));
+        mqtt_client_fail(c, err, 0, "SUBSCRIBE cannot be made: %s", err_text(err));
     else
-        client_write(c, &c->scratch);
+        mqtt_client_write(c, &c->scratch);
 }
 
 static struct client_subscription *subscription_find(struct mqtt_client *c, struct bytes filter)
@@ -224,14 +224,14 @@ int mqtt_client_unsubscribe(struct mqtt_client *c, struct bytes filter)
     struct client_subscription *sub = subscription_find(c, filter);
     if (!sub)
         return ERR_NOT_FOUND;
-    uint16_t id = c->up ? client_packet_id(c) : 0;
+    uint16_t id = c->up ? mqtt_client_packet_id(c) : 0;
     if (id) {
         buf_reset(&c->scratch);
         int err = mqtt_unsubscribe_encode(c->version, id, &sub->request.filter, 1,
                                           bytes_of(NULL, 0), &c->scratch);
         if (err)
             return err;
-        client_write(c, &c->scratch);
+        mqtt_client_write(c, &c->scratch);
     }
     list_remove(&sub->link);
     free(sub);
@@ -264,20 +264,21 @@ static void take_connack(struct mqtt_client *c, const struct mqtt_packet *packet
 {
     const struct mqtt_connack *p = &packet->connack;
     if (c->up) {
-        client_fail(c, ERR_PROTOCOL, MQTT_PROTOCOL_ERROR, "the server sends a second CONNACK");
+        mqtt_client_fail(c, ERR_PROTOCOL, MQTT_PROTOCOL_ERROR, "the server sends a second CONNACK");
         return;
     }
     if (p->reason && c->version == MQTT_3_1_1) {
-        client_fail(c, p->reason >= 4 ? ERR_AUTH : ERR_REFUSED, p->reason,
-                    "the server refuses us with code %u", p->reason);
+        mqtt_client_fail(c, p->reason >= 4 ? ERR_AUTH : ERR_REFUSED, p->reason,
+                         "the server refuses us with code %u", p->reason);
         return;
     }
     if (p->reason) {
         struct bytes why = mqtt_property_bytes(&p->properties, MQTT_REASON_STRING);
-        client_fail(c, mqtt_reason_err(p->reason), p->reason, "the server refuses us: %s%s%.*s",
-                    mqtt_reason_text(p->reason), why.len ? ", " : "",
-                    why.len < CLIENT_TEXT_BYTES_MAX ? (int)why.len : CLIENT_TEXT_BYTES_MAX,
-                    why.len ? (const char *)why.ptr : "");
+        mqtt_client_fail(c, mqtt_reason_err(p->reason), p->reason,
+                         "the server refuses us: %s%s%.*s", mqtt_reason_text(p->reason),
+                         why.len ? ", " : "",
+                         why.len < CLIENT_TEXT_BYTES_MAX ? (int)why.len : CLIENT_TEXT_BYTES_MAX,
+                         why.len ? (const char *)why.ptr : "");
         return;
     }
     struct mqtt_client_event event = {.session_present = p->session_present};
@@ -291,7 +292,7 @@ static void take_connack(struct mqtt_client *c, const struct mqtt_packet *packet
         if (c->up)
             subscription_send(c, CONTAINER_OF(link, struct client_subscription, link));
     if (c->up) /* before the owner publishes more: the order stays */
-        client_send_up(c, event.session_present);
+        mqtt_client_send_up(c, event.session_present);
     if (c->up)
         state_tell(c, MQTT_CLIENT_UP, &event);
 }
@@ -300,8 +301,9 @@ static void take_publish(struct mqtt_client *c, const struct mqtt_packet *packet
 {
     const struct mqtt_publish *p = &packet->publish;
     if (p->qos > 1 || p->topic.len == 0) {
-        client_fail(c, ERR_PROTOCOL, MQTT_PROTOCOL_ERROR,
-                    "the server publishes with QoS 2 or a topic alias, which we did not ask for");
+        mqtt_client_fail(
+            c, ERR_PROTOCOL, MQTT_PROTOCOL_ERROR,
+            "the server publishes with QoS 2 or a topic alias, which we did not ask for");
         return;
     }
     c->stats.received++;
@@ -313,12 +315,12 @@ static void take_publish(struct mqtt_client *c, const struct mqtt_packet *packet
     ack.reason = mqtt_reason_allowed(MQTT_PUBACK, reason) ? reason : MQTT_UNSPECIFIED_ERROR;
     buf_reset(&c->scratch);
     (void)mqtt_ack_encode(c->version, MQTT_PUBACK, &ack, &c->scratch);
-    client_write(c, &c->scratch);
+    mqtt_client_write(c, &c->scratch);
 }
 
 static void take_puback(struct mqtt_client *c, const struct mqtt_packet *packet)
 {
-    client_send_acked(c, &packet->ack);
+    mqtt_client_send_acked(c, &packet->ack);
 }
 
 static void take_suback(struct mqtt_client *c, const struct mqtt_packet *packet)
@@ -347,8 +349,8 @@ static void take_disconnect(struct mqtt_client *c, const struct mqtt_packet *pac
 {
     uint8_t reason = packet->notice.reason;
     int err = mqtt_reason_err(reason);
-    client_fail(c, err ? err : ERR_CLOSED, reason, "the server disconnects us: %s",
-                mqtt_reason_text(reason));
+    mqtt_client_fail(c, err ? err : ERR_CLOSED, reason, "the server disconnects us: %s",
+                     mqtt_reason_text(reason));
 }
 
 static void (*const takers[MQTT_TYPE_COUNT])(struct mqtt_client *c,
@@ -368,8 +370,8 @@ static bool fall_back(struct mqtt_client *c, const struct mqtt_frame *frame)
         c->version == MQTT_3_1_1 || (!old_words && !new_words))
         return false;
     c->version = MQTT_3_1_1;
-    client_fail(c, ERR_VERSION, frame->body.ptr[1],
-                "the server does not speak MQTT 5.0; trying 3.1.1");
+    mqtt_client_fail(c, ERR_VERSION, frame->body.ptr[1],
+                     "the server does not speak MQTT 5.0; trying 3.1.1");
     return true;
 }
 
@@ -381,10 +383,10 @@ static void take(struct mqtt_client *c, const struct mqtt_frame *frame)
         return;
     int err = mqtt_packet_decode(frame, c->version, &packet, &fault);
     if (err)
-        client_fail(c, err, fault.reason, "the server breaks the protocol: %s", fault.text);
+        mqtt_client_fail(c, err, fault.reason, "the server breaks the protocol: %s", fault.text);
     else if (!takers[packet.type] || (!c->up && packet.type != MQTT_CONNACK))
-        client_fail(c, ERR_PROTOCOL, MQTT_PROTOCOL_ERROR, "the server sends %s out of place",
-                    mqtt_type_name(packet.type));
+        mqtt_client_fail(c, ERR_PROTOCOL, MQTT_PROTOCOL_ERROR, "the server sends %s out of place",
+                         mqtt_type_name(packet.type));
     else
         takers[packet.type](c, &packet);
 }
@@ -399,9 +401,9 @@ static size_t take_all(struct mqtt_client *c, struct bytes in)
         if (err == ERR_AGAIN)
             break;
         if (err) {
-            client_fail(c, err, MQTT_PACKET_TOO_LARGE,
-                        "the server sends a packet that is malformed or larger than %u bytes",
-                        c->options.packet_bytes_max);
+            mqtt_client_fail(c, err, MQTT_PACKET_TOO_LARGE,
+                             "the server sends a packet that is malformed or larger than %u bytes",
+                             c->options.packet_bytes_max);
             break;
         }
         taken += frame.size;
@@ -418,7 +420,7 @@ static void on_data(void *ctx, struct conn *conn, struct bytes data)
     c->stats.bytes_in += data.len;
     bool kept = c->in.len > 0;
     if (kept && buf_append_bytes(&c->in, data)) {
-        client_fail(c, ERR_NOMEM, 0, "out of memory");
+        mqtt_client_fail(c, ERR_NOMEM, 0, "out of memory");
         return;
     }
     struct bytes in = kept ? buf_bytes(&c->in) : data;
@@ -430,14 +432,14 @@ static void on_data(void *ctx, struct conn *conn, struct bytes data)
         memmove(c->in.ptr, c->in.ptr + taken, left);
         c->in.len = left;
     } else if (buf_append(&c->in, in.ptr + taken, left)) {
-        client_fail(c, ERR_NOMEM, 0, "out of memory");
+        mqtt_client_fail(c, ERR_NOMEM, 0, "out of memory");
     }
 }
 
 static void on_drain(void *ctx, struct conn *conn)
 {
     (void)conn;
-    client_send_pump(ctx);
+    mqtt_client_send_pump(ctx);
 }
 
 /* ----------------------------------------------------------------------------------------- timer
@@ -448,14 +450,14 @@ static void keep_alive_due(struct mqtt_client *c)
     int64_t now_us = exec_now_us(c->exec);
     int64_t keep_us = (int64_t)c->keep_alive_s * US_PER_S;
     if (now_us - c->heard_us > keep_us + keep_us / 2) {
-        client_fail(c, ERR_TIMEOUT, 0, "the server is silent");
+        mqtt_client_fail(c, ERR_TIMEOUT, 0, "the server is silent");
         return;
     }
     /* A quarter early, and also when only we talk: silence must show. */
     if (now_us - c->said_us >= keep_us / 2 || now_us - c->heard_us >= keep_us / 2) {
         buf_reset(&c->scratch);
         (void)mqtt_ping_encode(MQTT_PINGREQ, &c->scratch);
-        client_write(c, &c->scratch);
+        mqtt_client_write(c, &c->scratch);
     }
     if (c->up)
         keep_alive_wait(c);
@@ -469,7 +471,7 @@ static void timer_due(struct exec_timer *timer)
     else if (c->up)
         keep_alive_due(c);
     else
-        client_fail(c, ERR_TIMEOUT, 0, "no CONNACK came in time");
+        mqtt_client_fail(c, ERR_TIMEOUT, 0, "no CONNACK came in time");
 }
 
 /* ------------------------------------------------------------------------------------------- down
@@ -494,7 +496,7 @@ static void on_close(void *ctx, struct conn *conn, int err)
     }
     c->state = MQTT_CLIENT_WAITING;
     if (!c->options.resend)
-        client_send_lost(c, ERR_CLOSED);
+        mqtt_client_send_lost(c, ERR_CLOSED);
     if (!c->stopping)
         link_wait(c, c->err, c->reason, c->text);
 }
@@ -566,7 +568,7 @@ static void stopped_run(struct exec_task *task)
 {
     struct mqtt_client *c = CONTAINER_OF(task, struct mqtt_client, stopped_task);
     struct mqtt_client_event stopped = {.err = OK};
-    client_send_lost(c, ERR_CANCELLED);
+    mqtt_client_send_lost(c, ERR_CANCELLED);
     state_tell(c, MQTT_CLIENT_STOPPED, &stopped);
 }
 
@@ -582,7 +584,7 @@ int mqtt_client_new(const struct mqtt_client_options *options, struct mqtt_clien
     options_default(&c->options);
     c->version = c->options.version;
     list_init(&c->subscriptions);
-    client_send_init(c);
+    mqtt_client_send_init(c);
     exec_timer_init(&c->timer, timer_due);
     exec_task_init(&c->stopped_task, stopped_run);
     uint64_t seed = options->seed;
@@ -617,7 +619,7 @@ void mqtt_client_stop(struct mqtt_client *c)
         struct mqtt_notice bye = {.reason = MQTT_SUCCESS};
         buf_reset(&c->scratch);
         (void)mqtt_notice_encode(c->version, MQTT_DISCONNECT, &bye, &c->scratch);
-        client_write(c, &c->scratch);
+        mqtt_client_write(c, &c->scratch);
     }
     c->up = false;
     if (c->conn) {

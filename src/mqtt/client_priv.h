@@ -63,20 +63,20 @@ struct mqtt_client {
 };
 
 /* A free packet identifier, 0 if there is none. */
-uint16_t client_packet_id(struct mqtt_client *c);
+uint16_t mqtt_client_packet_id(struct mqtt_client *c);
 
 /* Writes one small packet (and empties it); a failure gives the link up. */
-void client_write(struct mqtt_client *c, struct buf *packet);
+void mqtt_client_write(struct mqtt_client *c, struct buf *packet);
 
 /* Gives the link up; on_close does the rest. Only the first cause counts. */
-void client_fail(struct mqtt_client *c, int err, uint8_t reason, const char *format, ...)
+void mqtt_client_fail(struct mqtt_client *c, int err, uint8_t reason, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
 
 /* client_send.c */
-void client_send_init(struct mqtt_client *c);
-void client_send_pump(struct mqtt_client *c);
-void client_send_up(struct mqtt_client *c, bool session_present);
-void client_send_acked(struct mqtt_client *c, const struct mqtt_ack *ack);
-void client_send_lost(struct mqtt_client *c, int err);
+void mqtt_client_send_init(struct mqtt_client *c);
+void mqtt_client_send_pump(struct mqtt_client *c);
+void mqtt_client_send_up(struct mqtt_client *c, bool session_present);
+void mqtt_client_send_acked(struct mqtt_client *c, const struct mqtt_ack *ack);
+void mqtt_client_send_lost(struct mqtt_client *c, int err);
 
 #endif

@@ -40,7 +40,7 @@ static void written_run(struct exec_task *task)
         send_done(send_at(now.next), OK, MQTT_SUCCESS);
 }
 
-void client_send_init(struct mqtt_client *c)
+void mqtt_client_send_init(struct mqtt_client *c)
 {
     list_init(&c->queue);
     list_init(&c->in_flight);
@@ -49,7 +49,7 @@ void client_send_init(struct mqtt_client *c)
     c->next_packet_id = 1;
 }
 
-uint16_t client_packet_id(struct mqtt_client *c)
+uint16_t mqtt_client_packet_id(struct mqtt_client *c)
 {
     uint16_t id = c->next_packet_id;
     if (c->in_flight_count > 0 && send_at(c->in_flight.next)->packet_id == id)
@@ -94,7 +94,7 @@ static int send_write(struct mqtt_client *c, const struct mqtt_send *s)
     if (!err && p.payload.len > 0)
         err = conn_write_payload(c->conn, s->payload);
     if (err) {
-        client_fail(c, err, 0, "a message cannot be written: %s", err_text(err));
+        mqtt_client_fail(c, err, 0, "a message cannot be written: %s", err_text(err));
         return err;
     }
     c->said_us = exec_now_us(c->exec);
@@ -113,7 +113,7 @@ static bool window_is_open(const struct mqtt_client *c)
 static bool pump_one(struct mqtt_client *c, struct mqtt_send *s)
 {
     if (s->qos > 0) {
-        if (!window_is_open(c) || !(s->packet_id = client_packet_id(c)))
+        if (!window_is_open(c) || !(s->packet_id = mqtt_client_packet_id(c)))
             return false;
         /* A server that took larger packets before may not be the one of now. */
         struct mqtt_publish p = publish_of(c, s);
@@ -148,7 +148,7 @@ static void room_tell(struct mqtt_client *c)
         c->options.on_room(c->options.ctx, c);
 }
 
-void client_send_pump(struct mqtt_client *c)
+void mqtt_client_send_pump(struct mqtt_client *c)
 {
     while (c->up && !list_empty(&c->queue) && conn_queued_bytes(c->conn) <= CLIENT_OUT_BYTES_MAX)
         if (!pump_one(c, send_at(c->queue.next)))
@@ -159,7 +159,7 @@ void client_send_pump(struct mqtt_client *c)
 /* -------------------------------------------------------------------------------------- the link
  */
 
-void client_send_up(struct mqtt_client *c, bool session_present)
+void mqtt_client_send_up(struct mqtt_client *c, bool session_present)
 {
     if (!session_present) {
         /* The server knows nothing of them: they are new again [MQTT-4.4.0-1]. */
@@ -178,10 +178,10 @@ void client_send_up(struct mqtt_client *c, bool session_present)
             return;
         c->stats.resent++;
     }
-    client_send_pump(c);
+    mqtt_client_send_pump(c);
 }
 
-void client_send_acked(struct mqtt_client *c, const struct mqtt_ack *ack)
+void mqtt_client_send_acked(struct mqtt_client *c, const struct mqtt_ack *ack)
 {
     LIST_FOR (link, &c->in_flight) {
         struct mqtt_send *s = send_at(link);
@@ -192,12 +192,12 @@ void client_send_acked(struct mqtt_client *c, const struct mqtt_ack *ack)
         c->stats.acknowledged += !refused;
         c->stats.refused += refused;
         send_done(s, mqtt_reason_err(ack->reason), ack->reason);
-        client_send_pump(c);
+        mqtt_client_send_pump(c);
         return;
     }
 }
 
-void client_send_lost(struct mqtt_client *c, int err)
+void mqtt_client_send_lost(struct mqtt_client *c, int err)
 {
     struct list lost;
     list_init(&lost);
@@ -260,7 +260,7 @@ int mqtt_client_publish(struct mqtt_client *c, const struct mqtt_publish *messag
     c->queue_count++;
     bool room_wanted = c->room_wanted;
     c->room_wanted = false; /* nobody is called from inside here */
-    client_send_pump(c);
+    mqtt_client_send_pump(c);
     c->room_wanted = room_wanted;
     return OK;
 }
