@@ -112,10 +112,22 @@ static void retry_fired(struct exec_timer *timer)
     link_open(CONTAINER_OF(timer, struct device, retry_timer));
 }
 
+/* A new connection owes nothing to what happened on the old one. */
+static void peers_forget(struct device *d)
+{
+    LIST_FOR (at, &d->peers) {
+        struct peer *p = CONTAINER_OF(at, struct peer, link);
+        p->silent = 0;
+        p->probing = false;
+        p->retry_us = GATEWAY_RETRY_US_MIN;
+    }
+}
+
 void device_link_opened(struct device *d)
 {
     d->opened = true;
     d->silent = 0;
+    peers_forget(d);
     buf_reset(&d->rest);
     count_add(&d->count.connects, 1);
     d->driver->opened(d->session);

@@ -438,17 +438,24 @@ TEST(bytes_may_come_one_by_one_and_frames_together)
     rig_stop();
 }
 
+static void seconds_pass(int seconds)
+{
+    for (int i = 0; i < seconds; i++) {
+        advance_ms(1000);
+        items_finish();
+    }
+}
+
 TEST(silence_drops_the_link_and_retries_come_ever_later)
 {
     rig_start(one_tag, NULL);
     advance_ms(1000);
     CHECK_STR(rig.device->error_name, "silent");
     CHECK(rig.device->state == DEVICE_OFFLINE);
-    advance_ms(60000);
+    seconds_pass(60);
     uint32_t minute = rig.opens;
     CHECK(minute > 3 && minute < 20);
-    rig.served = rig.frame_count;
-    advance_ms(20000);
+    seconds_pass(20);
     CHECK(rig.opens - minute <= 3);
     rig_stop();
 }

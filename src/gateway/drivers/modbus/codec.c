@@ -44,7 +44,7 @@ static size_t pdu_encode(const struct modbus_ask *ask, struct bytes data, uint8_
         store_be16(out + 5, ask->value);
         return 7;
     }
-    assert(!"a function that the driver never asks");
+    assert(false && "a function that the driver never asks");
     return 0;
 }
 
