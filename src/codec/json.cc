@@ -68,11 +68,11 @@ int walk_error(struct walk *w, error_code code)
     return walk_fail(w, code == CAPACITY ? ERR_LIMIT : ERR_SYNTAX, problem_text(code));
 }
 
-int read_value(struct walk *w, ondemand::value v, uint32_t depth, struct json_scope *inner,
+int read_value(struct walk *w, ondemand::value &v, uint32_t depth, struct json_scope *inner,
                struct json_value *out);
 
 /* Integers stay exact as far as 64 bits go; beyond, a double is what JSON offers. */
-int read_number(struct walk *w, ondemand::value v, struct json_value *out)
+int read_number(struct walk *w, ondemand::value &v, struct json_value *out)
 {
     ondemand::number n;
     error_code code = v.get_number().get(n);
@@ -94,12 +94,28 @@ int read_number(struct walk *w, ondemand::value v, struct json_value *out)
     return OK;
 }
 
+/* Like memcmp for equality, in words: both have readable bytes behind them, and keys are short. */
+bool same_bytes(const char *a, const char *b, uint32_t n)
+{
+    uint64_t wa;
+    uint64_t wb;
+    for (; n > 8; n -= 8, a += 8, b += 8) {
+        memcpy(&wa, a, 8);
+        memcpy(&wb, b, 8);
+        if (wa != wb)
+            return false;
+    }
+    memcpy(&wa, a, 8);
+    memcpy(&wb, b, 8);
+    return n == 0 || (wa ^ wb) << (64 - 8 * n) == 0;
+}
+
 /* True if the raw key, which may still have escapes, is this name: the name has nothing that is
  * written with an escape, so equal bytes and a quote behind them are enough. */
 bool key_is(const struct walk *w, const char *raw, const struct json_field *f)
 {
     return f->plain && (size_t)(w->end - raw) > f->name_bytes && raw[f->name_bytes] == '"' &&
-           memcmp(raw, f->name, f->name_bytes) == 0;
+           same_bytes(raw, f->name, f->name_bytes);
 }
 
 /* Index + 1 of the field of that key, 0 if nobody wants it. What came after `last` in the message
@@ -128,7 +144,7 @@ int find_field(struct walk *w, ondemand::field &field, struct json_scope *scope,
     return OK;
 }
 
-int read_wanted(struct walk *w, ondemand::value v, uint32_t depth, struct json_scope *scope,
+int read_wanted(struct walk *w, ondemand::value &v, uint32_t depth, struct json_scope *scope,
                 uint32_t index)
 {
     const struct json_field *f = &scope->fields[index];
@@ -153,14 +169,14 @@ int check_key(struct walk *w, ondemand::field &field)
     return code ? walk_error(w, code) : OK;
 }
 
-int walk_object(struct walk *w, ondemand::object object, uint32_t depth, struct json_scope *scope)
+int walk_object(struct walk *w, ondemand::object &object, uint32_t depth, struct json_scope *scope)
 {
     uint32_t last = 0;
     for (auto item : object) {
-        ondemand::field field;
-        error_code code = std::move(item).get(field);
-        if (code)
-            return walk_error(w, code);
+        if (item.error())
+            return walk_error(w, item.error());
+        /* In its place: a copy's wide load right behind the narrow stores would stall. */
+        ondemand::field &&field = std::move(item).value_unsafe();
         uint32_t found = 0;
         int err = scope ? find_field(w, field, scope, last, &found) : check_key(w, field);
         if (err)
@@ -178,14 +194,13 @@ int walk_object(struct walk *w, ondemand::object object, uint32_t depth, struct 
     return OK;
 }
 
-int walk_array(struct walk *w, ondemand::array array, uint32_t depth)
+int walk_array(struct walk *w, ondemand::array &array, uint32_t depth)
 {
     for (auto item : array) {
-        ondemand::value v;
         struct json_value unread = {};
-        error_code code = std::move(item).get(v);
-        if (code)
-            return walk_error(w, code);
+        if (item.error())
+            return walk_error(w, item.error());
+        ondemand::value &&v = std::move(item).value_unsafe();
         int err = read_value(w, v, depth, nullptr, &unread);
         if (err)
             return err;
@@ -200,7 +215,7 @@ bool is_space(char c)
 
 /* An object or array: walked, and handed on as its own text. */
 /* NOLINTNEXTLINE(misc-no-recursion): the depth is limited to JSON_PRIV_DEPTH_MAX. */
-int read_container(struct walk *w, ondemand::value v, uint32_t depth, struct json_scope *inner,
+int read_container(struct walk *w, ondemand::value &v, uint32_t depth, struct json_scope *inner,
                    struct json_value *out)
 {
     if (depth >= JSON_PRIV_DEPTH_MAX)
@@ -230,7 +245,7 @@ int read_container(struct walk *w, ondemand::value v, uint32_t depth, struct jso
     return OK;
 }
 
-int read_string(struct walk *w, ondemand::value v, struct json_value *out)
+int read_string(struct walk *w, ondemand::value &v, struct json_value *out)
 {
     std::string_view text;
     error_code code = v.get_string().get(text);
@@ -243,7 +258,7 @@ int read_string(struct walk *w, ondemand::value v, struct json_value *out)
 }
 
 /* NOLINTNEXTLINE(misc-no-recursion): the depth is limited to JSON_PRIV_DEPTH_MAX. */
-int read_value(struct walk *w, ondemand::value v, uint32_t depth, struct json_scope *inner,
+int read_value(struct walk *w, ondemand::value &v, uint32_t depth, struct json_scope *inner,
                struct json_value *out)
 {
     ondemand::json_type type;
@@ -271,22 +286,21 @@ int read_value(struct walk *w, ondemand::value v, uint32_t depth, struct json_sc
     return walk_error(w, TAPE_ERROR);
 }
 
-int walk_row(struct walk *w, ondemand::object object, struct json_scope *root)
+int walk_row(struct walk *w, ondemand::object &object, struct json_scope *root)
 {
     int err = json_on_row(w->reader);
     return err ? walk_fail(w, err, "more rows than there is room for")
                : walk_object(w, object, 1, root);
 }
 
-int walk_rows(struct walk *w, ondemand::array array, struct json_scope *root)
+int walk_rows(struct walk *w, ondemand::array &array, struct json_scope *root)
 {
     for (auto item : array) {
-        ondemand::value v;
         ondemand::object object;
-        error_code code = std::move(item).get(v);
-        if (code)
-            return walk_error(w, code);
-        code = v.get_object().get(object);
+        if (item.error())
+            return walk_error(w, item.error());
+        ondemand::value &&v = std::move(item).value_unsafe();
+        error_code code = v.get_object().get(object);
         if (code)
             return code == INCORRECT_TYPE
                        ? walk_fail(w, ERR_SYNTAX, "an array of messages must hold objects only")

@@ -14,6 +14,7 @@ extern "C" {
 #endif
 
 #define JSON_PRIV_DEPTH_MAX 64u
+#define JSON_NAME_PAD       8u
 
 enum json_kind {
     JSON_NULL,
@@ -43,7 +44,7 @@ struct json_scope;
 
 /* A key of an object that somebody wants. */
 struct json_field {
-    const char *name; /* owned by json_reader.c */
+    const char *name; /* of json_reader.c; JSON_NAME_PAD readable bytes behind it */
     uint32_t name_bytes;
     uint32_t after;           /* index + 1 of the field that came after it last time */
     int32_t column;           /* -1: wanted only for what is inside */

@@ -5,6 +5,7 @@
  * last time, so in a stream of messages of one shape a key costs one comparison; a hash index
  * answers when the shape changes.
  */
+#include "base/arena.h"
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/str.h"
@@ -34,6 +35,7 @@ struct json_reader {
     struct json_parser *parser;
     struct schema *wanted; /* NULL: schemaless */
     struct json_scope *root;
+    struct arena names; /* the fields' */
     char problem[PROBLEM_BYTES_MAX];
     /* The message that is being read. */
     int64_t time_us;
@@ -54,10 +56,8 @@ static void scope_free(struct json_scope *s)
 {
     if (!s)
         return;
-    for (uint32_t i = 0; i < s->count; i++) {
-        free((void *)(uintptr_t)s->fields[i].name);
+    for (uint32_t i = 0; i < s->count; i++)
         scope_free(s->fields[i].inner);
-    }
     free(s->fields);
     free(s->slots);
     free(s);
@@ -128,16 +128,16 @@ static bool name_is_plain(const char *name, size_t len)
 }
 
 /* Adds a field that is not there yet; its index + 1 in *ret. */
-static int scope_add(struct json_scope *s, const char *name, size_t len, uint32_t *ret)
+static int scope_add(struct arena *names, struct json_scope *s, const char *name, size_t len,
+                     uint32_t *ret)
 {
     int err = scope_grow(s);
     if (!err)
         err = scope_index_grow(s);
-    char *copy = err ? NULL : malloc(len + 1);
+    char *copy = err ? NULL : arena_alloc(names, len + JSON_NAME_PAD);
     if (!copy)
         return ERR_NOMEM;
     memcpy(copy, name, len);
-    copy[len] = 0;
     struct json_field *f = &s->fields[s->count];
     *f = (struct json_field){.name = copy, .name_bytes = (uint32_t)len, .column = -1};
     f->plain = name_is_plain(name, len);
@@ -146,19 +146,21 @@ static int scope_add(struct json_scope *s, const char *name, size_t len, uint32_
     return OK;
 }
 
-static int scope_find_or_add(struct json_scope *s, struct bytes name, struct json_field **ret)
+static int scope_find_or_add(struct arena *names, struct json_scope *s, struct bytes name,
+                             struct json_field **ret)
 {
     uint32_t found = *scope_slot(s, (const char *)name.ptr, name.len);
-    int err = found ? OK : scope_add(s, (const char *)name.ptr, name.len, &found);
+    int err = found ? OK : scope_add(names, s, (const char *)name.ptr, name.len, &found);
     if (!err)
         *ret = &s->fields[found - 1];
     return err;
 }
 
-static int scope_want(struct json_scope *s, struct bytes name, int32_t column, bool is_double)
+static int scope_want(struct arena *names, struct json_scope *s, struct bytes name, int32_t column,
+                      bool is_double)
 {
     struct json_field *f = NULL;
-    int err = scope_find_or_add(s, name, &f);
+    int err = scope_find_or_add(names, s, name, &f);
     if (!err && f->column < 0) {
         f->column = column;
         f->is_double = is_double;
@@ -167,16 +169,17 @@ static int scope_want(struct json_scope *s, struct bytes name, int32_t column, b
 }
 
 /* "a.b" is a key of that name, and the key b in the object under a. */
-static int scope_want_path(struct json_scope *s, struct bytes path, int32_t column, bool is_double)
+static int scope_want_path(struct arena *names, struct json_scope *s, struct bytes path,
+                           int32_t column, bool is_double)
 {
     for (uint32_t depth = 1; depth < JSON_DEPTH_MAX; depth++) {
         struct bytes head;
-        int err = scope_want(s, path, column, is_double);
+        int err = scope_want(names, s, path, column, is_double);
         struct bytes rest = str_split(path, '.', &head);
         if (err || !rest.ptr)
             return err;
         struct json_field *f = NULL;
-        err = scope_find_or_add(s, head, &f);
+        err = scope_find_or_add(names, s, head, &f);
         if (err)
             return err;
         if (!f->inner)
@@ -197,7 +200,8 @@ static int wanted_add(struct json_reader *r)
     int err = OK;
     for (uint32_t i = 0; i < r->wanted->count && !err; i++) {
         const struct field *f = &r->wanted->fields[i];
-        err = scope_want_path(r->root, bytes_of_text(f->name), (int32_t)i, f->type == VALUE_DOUBLE);
+        err = scope_want_path(&r->names, r->root, bytes_of_text(f->name), (int32_t)i,
+                              f->type == VALUE_DOUBLE);
     }
     return err;
 }
@@ -227,6 +231,7 @@ void json_reader_free(struct json_reader *r)
         return;
     json_parser_free(r->parser);
     scope_free(r->root);
+    arena_fini(&r->names);
     schema_unref(r->wanted);
     schema_unref(r->schema);
     buf_fini(&r->records);
@@ -438,7 +443,7 @@ uint32_t json_scope_find(struct json_reader *r, struct json_scope *scope, const 
         *ret_err = ERR_LIMIT;
         return 0;
     }
-    *ret_err = scope_add(scope, name, name_bytes, &found);
+    *ret_err = scope_add(&r->names, scope, name, name_bytes, &found);
     if (*ret_err)
         return 0;
     scope->fields[found - 1].column = (int32_t)found - 1;
@@ -468,14 +473,16 @@ int json_decode(struct json_reader *r, struct bytes payload, int64_t time_us,
 static int scope_compact(struct json_reader *r, uint32_t *columns)
 {
     struct json_scope *fresh = scope_new();
+    struct arena names = {0};
     if (!fresh)
         return ERR_NOMEM;
     for (uint32_t i = 0; i < r->root->count; i++) {
         const struct json_field *f = &r->root->fields[i];
         uint32_t index = 0;
-        int err = f->used ? scope_add(fresh, f->name, f->name_bytes, &index) : OK;
+        int err = f->used ? scope_add(&names, fresh, f->name, f->name_bytes, &index) : OK;
         if (err) {
             scope_free(fresh);
+            arena_fini(&names);
             return err;
         }
         columns[i] = index - 1;
@@ -483,7 +490,9 @@ static int scope_compact(struct json_reader *r, uint32_t *columns)
             fresh->fields[index - 1].column = (int32_t)index - 1;
     }
     scope_free(r->root);
+    arena_fini(&r->names);
     r->root = fresh;
+    r->names = names;
     return OK;
 }
 

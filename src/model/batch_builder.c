@@ -4,6 +4,9 @@
  * at finish into a slab of just the right size: a cycle that was cut short, a column without bad
  * qualities or a group without strings then costs nothing on disk or on the wire. Staging for
  * qualities, time offsets and strings is made for a column when it first needs it and kept.
+ *
+ * A new row touches only the columns that have such staging. Fixed-width cells are not cleared
+ * beforehand: what a null cell holds is zeroed at finish, and only in columns that have nulls.
  */
 #include "base/err.h"
 #include "model/batch.h"
@@ -20,8 +23,10 @@ struct staged {
     int32_t *offsets;     /* own memory or NULL: end of each row's bytes */
     struct buf chars;
     uint32_t present; /* rows that have a value */
+    uint8_t width;    /* bytes of a fixed-width cell; 0 for bool, string, bytes */
     bool has_quality;
     bool has_time_offset;
+    bool extra; /* is in the builder's list of columns with own memory */
 };
 
 struct batch_builder {
@@ -33,6 +38,8 @@ struct batch_builder {
     uint8_t *block;
     size_t block_bytes;
     struct staged *cols;
+    uint32_t *extras; /* the columns with quality, time_offset or offsets */
+    uint32_t extra_count;
 };
 
 static size_t align8(size_t n)
@@ -45,14 +52,18 @@ static size_t bitmap_bytes(uint32_t rows)
     return (rows + 7u) / 8u;
 }
 
+/* Bytes of a cell in the data buffer; 0 where there is none of its own. */
+static uint8_t cell_width(enum value_type type)
+{
+    if (type == VALUE_ANY)
+        return sizeof(uint64_t);
+    return type == VALUE_BOOL ? 0 : (uint8_t)value_type_width(type);
+}
+
 /* Bytes of a column's data buffer for that many rows. */
 static size_t data_bytes(enum value_type type, uint32_t rows)
 {
-    if (type == VALUE_BOOL)
-        return bitmap_bytes(rows);
-    if (type == VALUE_ANY)
-        return (size_t)rows * sizeof(uint64_t);
-    return (size_t)rows * value_type_width(type);
+    return type == VALUE_BOOL ? bitmap_bytes(rows) : (size_t)rows * cell_width(type);
 }
 
 static bool type_has_chars(enum value_type type)
@@ -68,6 +79,7 @@ static void builder_lay_out(struct batch_builder *bb)
     for (uint32_t i = 0; i < bb->schema->count; i++) {
         enum value_type type = bb->schema->fields[i].type;
         size_t bytes = data_bytes(type, bb->rows_max);
+        bb->cols[i].width = cell_width(type);
         bb->cols[i].data = bytes ? at : NULL;
         at += align8(bytes);
         bb->cols[i].validity = at;
@@ -102,13 +114,16 @@ int batch_builder_new(const struct schema *schema, uint32_t rows_max, struct bat
         return ERR_LIMIT;
     struct batch_builder *bb = calloc(1, sizeof *bb);
     struct staged *cols = calloc(schema->count + 1u, sizeof *cols);
+    uint32_t *extras = calloc(schema->count + 1u, sizeof *extras);
     uint8_t *block = calloc(1, block_bytes);
-    if (!bb || !cols || !block) {
+    if (!bb || !cols || !extras || !block) {
         free(bb);
         free(cols);
+        free(extras);
         free(block);
         return ERR_NOMEM;
     }
+    bb->extras = extras;
     bb->schema = schema_ref(schema);
     bb->pool = pool;
     bb->rows_max = rows_max;
@@ -132,9 +147,19 @@ void batch_builder_free(struct batch_builder *bb)
         buf_fini(&c->chars);
     }
     free(bb->cols);
+    free(bb->extras);
     free(bb->block);
     schema_unref(bb->schema);
     free(bb);
+}
+
+/* Bitmaps of the block have whole words: a few rows are one store, not a call. */
+static void bitmap_zero(uint8_t *bits, uint32_t rows)
+{
+    if (rows <= 64)
+        memset(bits, 0, sizeof(uint64_t));
+    else
+        memset(bits, 0, bitmap_bytes(rows));
 }
 
 void batch_builder_reset(struct batch_builder *bb)
@@ -143,8 +168,8 @@ void batch_builder_reset(struct batch_builder *bb)
         return;
     for (uint32_t i = 0; i < bb->schema->count; i++) {
         struct staged *c = &bb->cols[i];
-        memset(c->validity, 0, bitmap_bytes(bb->rows));
-        buf_reset(&c->chars);
+        bitmap_zero(c->validity, bb->rows);
+        c->chars.len = 0;
         c->present = 0;
         c->has_quality = false;
         c->has_time_offset = false;
@@ -181,7 +206,7 @@ uint32_t batch_builder_rows(const struct batch_builder *bb)
 }
 
 /* What a new row must find in the staging that exists already. */
-static void staged_row_start(struct staged *c, enum value_type type, uint32_t row)
+static void staged_row_start(struct staged *c, uint32_t row)
 {
     if (c->quality)
         c->quality[row] = QUALITY_GOOD;
@@ -189,15 +214,14 @@ static void staged_row_start(struct staged *c, enum value_type type, uint32_t ro
         c->time_offset[row] = 0;
     if (c->offsets)
         c->offsets[row + 1] = (int32_t)c->chars.len;
-    if (type == VALUE_ANY) {
-        ((uint64_t *)(void *)c->data)[row] = 0;
-        c->tags[row] = VALUE_NULL;
-    } else if (type == VALUE_BOOL) {
-        bitmap_clear(c->data, row);
-    } else if (c->data) {
-        uint32_t width = value_type_width(type);
-        memset(c->data + (size_t)row * width, 0, width);
-    }
+}
+
+/* From now on a new row asks this column too. */
+static void extra_add(struct batch_builder *bb, uint32_t col)
+{
+    if (!bb->cols[col].extra)
+        bb->extras[bb->extra_count++] = col;
+    bb->cols[col].extra = true;
 }
 
 int batch_builder_row(struct batch_builder *bb, int64_t time_us)
@@ -205,8 +229,8 @@ int batch_builder_row(struct batch_builder *bb, int64_t time_us)
     if (bb->rows == bb->rows_max)
         return ERR_LIMIT;
     uint32_t row = bb->rows;
-    for (uint32_t i = 0; i < bb->schema->count; i++)
-        staged_row_start(&bb->cols[i], bb->schema->fields[i].type, row);
+    for (uint32_t i = 0; i < bb->extra_count; i++)
+        staged_row_start(&bb->cols[bb->extras[i]], row);
     bb->times[row] = time_us;
     bb->rows++;
     return (int)row;
@@ -273,18 +297,22 @@ void batch_set_f64(struct batch_builder *bb, uint32_t col, double v)
     cell_set_word(bb, col, bits);
 }
 
-static int staged_offsets(const struct batch_builder *bb, struct staged *c)
+static int staged_offsets(struct batch_builder *bb, uint32_t col)
 {
+    struct staged *c = &bb->cols[col];
     if (!c->offsets)
         c->offsets = calloc((size_t)bb->rows_max + 1, sizeof(int32_t));
-    return c->offsets ? OK : ERR_NOMEM;
+    if (!c->offsets)
+        return ERR_NOMEM;
+    extra_add(bb, col);
+    return OK;
 }
 
 int batch_set_bytes(struct batch_builder *bb, uint32_t col, struct bytes v)
 {
     assert(type_has_chars(col_type(bb, col)));
     struct staged *c = &bb->cols[col];
-    int err = staged_offsets(bb, c);
+    int err = staged_offsets(bb, col);
     if (err)
         return err;
     /* A cell set twice takes the last: drop what this row has put there before. */
@@ -308,6 +336,7 @@ static int any_set(struct batch_builder *bb, uint32_t col, const struct value *v
         int err = batch_set_bytes(bb, col, v->bytes);
         if (err)
             return err;
+        cell_set_word(bb, col, 0);
     } else {
         uint64_t bits = v->type == VALUE_BOOL ? v->boolean : v->type == VALUE_FLOAT32 ? 0 : v->u64;
         if (v->type == VALUE_FLOAT32)
@@ -344,8 +373,10 @@ void batch_set_null(struct batch_builder *bb, uint32_t col)
     assert(col < bb->schema->count && bb->rows > 0);
     struct staged *c = &bb->cols[col];
     uint32_t row = bb->rows - 1;
+    if (!bitmap_get(c->validity, row) && !c->has_quality && !c->has_time_offset)
+        return; /* nothing was set */
     staged_truncate(c, bb->rows, row);
-    staged_row_start(c, col_type(bb, col), row);
+    staged_row_start(c, row);
 }
 
 int batch_set_from(struct batch_builder *bb, uint32_t col, const struct column *from, uint32_t row)
@@ -367,6 +398,7 @@ int batch_set_quality(struct batch_builder *bb, uint32_t col, enum quality quali
         c->quality = calloc(bb->rows_max, 1);
     if (!c->quality)
         return ERR_NOMEM;
+    extra_add(bb, col);
     if (!c->has_quality)
         memset(c->quality, QUALITY_GOOD, bb->rows);
     c->quality[bb->rows - 1] = (uint8_t)quality;
@@ -382,6 +414,7 @@ int batch_set_time_offset(struct batch_builder *bb, uint32_t col, int32_t us)
         c->time_offset = calloc(bb->rows_max, sizeof(int32_t));
     if (!c->time_offset)
         return ERR_NOMEM;
+    extra_add(bb, col);
     if (!c->has_time_offset)
         memset(c->time_offset, 0, (size_t)bb->rows * sizeof(int32_t));
     c->time_offset[bb->rows - 1] = us;
@@ -398,42 +431,77 @@ struct packer {
     size_t at;
 };
 
-static uint32_t pack(struct packer *p, const void *from, size_t bytes)
+static uint32_t place(struct packer *p, size_t bytes)
 {
     size_t at = p->at;
     p->at += align8(bytes);
-    if (p->base && bytes)
-        memcpy(p->base + at, from, bytes);
     return (uint32_t)at;
+}
+
+static uint32_t pack(struct packer *p, const void *from, size_t bytes)
+{
+    uint32_t at = place(p, bytes);
+    if (!p->base)
+        return at;
+    if (bytes == sizeof(uint64_t)) /* a batch of one row is made of these */
+        memcpy(p->base + at, from, sizeof(uint64_t));
+    else if (bytes)
+        memcpy(p->base + at, from, bytes);
+    return at;
+}
+
+static void cell_clear(struct staged *c, uint32_t row)
+{
+    if (c->width == 0 && c->data)
+        bitmap_clear(c->data, row);
+    else if (c->data)
+        memset(c->data + (size_t)row * c->width, 0, c->width);
+    if (c->tags)
+        c->tags[row] = VALUE_NULL;
+}
+
+/* Null cells hold whatever an earlier batch left there: zero, so that equal batches have equal
+ * bytes and nothing old leaves the node. */
+static void nulls_clear(struct batch_builder *bb)
+{
+    for (uint32_t i = 0; i < bb->schema->count; i++) {
+        struct staged *c = &bb->cols[i];
+        if (c->present == bb->rows)
+            continue;
+        for (uint32_t row = 0; row < bb->rows; row++) {
+            if (!bitmap_get(c->validity, row))
+                cell_clear(c, row);
+        }
+    }
+}
+
+static void pack_chars(struct packer *p, const struct staged *c, uint32_t rows,
+                       struct batch_col *out)
+{
+    size_t bytes = ((size_t)rows + 1) * sizeof(int32_t);
+    out->offsets = place(p, bytes);
+    if (p->base && c->offsets)
+        memcpy(p->base + out->offsets, c->offsets, bytes);
+    else if (p->base)
+        memset(p->base + out->offsets, 0, bytes); /* no row has bytes */
+    out->chars = pack(p, c->chars.ptr, c->chars.len);
+    p->at += c->chars.len ? 0 : 8; /* an empty buffer still needs a place of its own */
 }
 
 static void pack_column(struct packer *p, const struct batch_builder *bb, uint32_t col,
                         struct batch_col *out)
 {
-    static const int32_t no_offsets[1] = {0};
     const struct staged *c = &bb->cols[col];
     enum value_type type = col_type(bb, col);
     uint32_t rows = bb->rows;
     if (c->data)
-        out->data = pack(p, c->data, data_bytes(type, rows));
+        out->data = pack(p, c->data, c->width ? (size_t)c->width * rows : bitmap_bytes(rows));
     if (c->present < rows)
         out->validity = pack(p, c->validity, bitmap_bytes(rows));
-    if (type == VALUE_ANY)
+    if (c->tags)
         out->tags = pack(p, c->tags, rows);
-    if (type_has_chars(type)) {
-        size_t bytes = ((size_t)rows + 1) * sizeof(int32_t);
-        if (c->offsets) {
-            out->offsets = pack(p, c->offsets, bytes);
-        } else {
-            /* No row has bytes: all offsets are zero, and so is what a fresh place gets. */
-            out->offsets = pack(p, no_offsets, 0);
-            p->at += align8(bytes);
-            if (p->base)
-                memset(p->base + out->offsets, 0, align8(bytes));
-        }
-        out->chars = pack(p, c->chars.ptr, c->chars.len);
-        p->at += c->chars.len ? 0 : 8; /* an empty buffer still needs a place of its own */
-    }
+    if (type_has_chars(type))
+        pack_chars(p, c, rows, out);
     if (c->has_quality)
         out->quality = pack(p, c->quality, rows);
     if (c->has_time_offset)
@@ -454,6 +522,7 @@ int batch_builder_finish(struct batch_builder *bb, struct batch **ret)
 {
     if (bb->rows == 0)
         return ERR_INVALID;
+    nulls_clear(bb);
     size_t head = batch_header_bytes(bb->schema->count);
     struct packer measure = {NULL, head};
     pack_all(&measure, bb, NULL);
