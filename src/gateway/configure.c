@@ -401,7 +401,7 @@ static const struct lotline_driver *driver_of(const struct maker *m, const struc
     const struct driver_table *t = &m->gateway->drivers;
     char known[DIAG_TEXT_BYTES_MAX / 2] = "";
     if (!name || name->kind != TREE_TEXT) {
-        (void)tree_error(m->diag, ERR_INVALID, spec,
+        (void)tree_error(m->diag, ERR_INVALID, name ? name : spec,
                          "a device needs a driver: the protocol it speaks, as in "
                          "`driver: modbus-tcp`");
         return NULL;

@@ -40,7 +40,7 @@ BAD = {
     ),
     "not a duration": (swap("100ms", f"{HERE}often"), "ms"),
     "interval below the limit": (swap("100ms", f"{HERE}1ms"), "10"),
-    "a list where a text belongs": (swap("modbus-tcp", f"{HERE}[a, b]"), "text"),
+    "a list where a text belongs": (swap("modbus-tcp", f"{HERE}[a, b]"), "driver: modbus-tcp"),
     "a text where a list belongs": (f"name: line1\ndevices: {HERE}plc1\n", "list"),
     "device twice": (
         DEVICE + f"  - {{name: {HERE}plc1, driver: modbus-tcp, address: 127.0.0.1:1503}}\n",
@@ -53,7 +53,7 @@ BAD = {
     "no such area": (swap('"1!400020"', f'{HERE}"1!900020"'), "1!900020"),
     "address out of range": (swap('"1!400020"', f'{HERE}"1!465537"'), "65536"),
     "order with a suffix": (
-        swap('"1!400020", type: float', f'"1!400020#BB", type: float, {HERE}order: ABCD'),
+        swap('"1!400020", type: float', f'{HERE}"1!400020#BB", type: float, order: ABCD'),
         "order",
     ),
     "unknown module": (f"name: a\nmodules: [gateway, {HERE}gatway]\n", "gateway"),
@@ -63,7 +63,7 @@ BAD = {
         + "  - name: press1\n    station: press\n    unit: plc1.press.force\n"
         + f"    begin: {{signal: {HERE}plc1.press.sate, edge: rising}}\n"
         + "    end: {signal: plc1.press.state, edge: falling}\n",
-        "plc1.press.sate",
+        "plc1.press has no tag sate; did you mean state?",
     ),
     "SQL: unknown column": (
         DEVICE
@@ -171,7 +171,7 @@ def test_port_in_use_is_one_clear_line(tmp_path, listener):
         result = run("run", "-c", path, "--data", tmp_path / "state")
     assert result.returncode == 1
     line = only_line(result.stderr)
-    assert f"127.0.0.1:{port}" in line and "in use" in line, line
+    assert f"port {port} on 127.0.0.1 is in use" in line and f"listen.{listener}" in line, line
 
 
 def test_missing_configuration_is_one_clear_line(tmp_path):

@@ -130,7 +130,7 @@ def chain(tmp_path, children, start_node):
 def stored(hub):
     """{tag: the distinct values of its columns}, good ones only; blobs as hex."""
     rows = hub.sql(
-        "SELECT DISTINCT t.tag, t.type, p.i, p.u, p.d, hex(p.b) AS b"
+        "SELECT DISTINCT t.tag, t.type, p.i, p.u, CAST(p.d AS VARCHAR) AS d, hex(p.b) AS b"
         " FROM points p JOIN tags t ON p.tag = t.id"
         " WHERE t.node = 'edge1' AND t.stream = 'dev.all' AND p.quality = 0"
     )
@@ -145,7 +145,7 @@ def float_bits(row, width):
     if row["u"] is not None:
         return row["u"]
     form = ">f" if width == 4 else ">d"
-    return int.from_bytes(struct.pack(form, row["d"]), "big")
+    return int.from_bytes(struct.pack(form, float(row["d"])), "big")
 
 
 def expect(problems, name, rows, check, wanted):
