@@ -285,7 +285,7 @@ static struct batch *grid_of(enum value_type type, uint32_t columns, uint32_t ro
         CHECK_EQ(batch_builder_row(bb, 1790000000000000 + row * 100000), (int)row);
         for (uint32_t i = 0; i < columns; i++) {
             struct value v = {.type = type};
-            v.u64 = rand_u64(&r);
+            v.u64 = type == VALUE_BOOL ? rand_below(&r, 2) : rand_u64(&r);
             CHECK_OK(batch_set_value(bb, i, &v));
         }
     }

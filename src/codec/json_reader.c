@@ -538,16 +538,17 @@ static int schema_settle(struct json_reader *r)
 
 static int rows_build(struct json_reader *r, struct batch_builder *bb, int64_t time_us)
 {
-    const struct record *record = (const struct record *)(void *)r->records.ptr;
-    const struct record *end = record + r->records.len / sizeof *record;
+    const struct record *records = (const struct record *)(void *)r->records.ptr;
+    size_t count = r->records.len / sizeof *records;
+    size_t next = 0;
     for (uint32_t row = 0; row < r->rows; row++) {
         int err = batch_builder_row(bb, time_us);
         if (err < 0)
             return err;
-        for (; record < end && record->row == row; record++) {
-            struct value v = to_any(&record->value);
-            batch_set_null(bb, record->field);
-            err = batch_set_value(bb, record->field, &v);
+        for (; next < count && records[next].row == row; next++) {
+            struct value v = to_any(&records[next].value);
+            batch_set_null(bb, records[next].field);
+            err = batch_set_value(bb, records[next].field, &v);
             if (err)
                 return err;
         }

@@ -107,7 +107,7 @@ TEST(json_print_of_single_values)
 {
     struct buf out = {0};
     struct json_print_options options = {.nan_text = true};
-    struct value v = {.type = VALUE_DOUBLE, .f64 = INFINITY};
+    struct value v = {.type = VALUE_DOUBLE, .f64 = (double)INFINITY};
     CHECK_OK(json_print_value(&v, &options, &out));
     v.type = VALUE_NULL;
     CHECK_OK(json_print_value(&v, NULL, &out));

@@ -57,7 +57,7 @@ static const struct option table[] = {
      .max = 1 << 30},
     ROW(level, OPTION_ENUM, .choices = levels, .default_text = "middle"),
     ROW(more, OPTION_TREE, .items = inner_table, .doc = "more of it"),
-    ROW(words, OPTION_TEXT_LIST),
+    ROW(words, OPTION_TEXT_LIST, .flags = 0),
     ROW(hidden, OPTION_BOOL, .flags = OPTION_HIDDEN),
     {.name = NULL},
 };
