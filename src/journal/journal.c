@@ -84,6 +84,7 @@ int journal_open(const struct journal_options *options, struct journal **ret, st
     list_init(&j->logs);
     (void)pthread_mutex_init(&j->mutex, NULL);
     j->flush_us = (options->flush_ms ? options->flush_ms : FLUSH_MS_DEFAULT) * 1000;
+    j->keep_us = (options->keep_ms ? options->keep_ms : KEEP_MS_DEFAULT) * 1000;
     j->flush_bytes = options->flush_bytes ? options->flush_bytes : FLUSH_BYTES_DEFAULT;
     j->io = options->io ? options->io : &journal_io_kernel;
     j->dir = strdup(options->dir);

@@ -40,6 +40,7 @@ struct journal_options {
     const char *dir;             /* made if it is not there; locked against a second node */
     int64_t flush_ms;            /* commit without a waiter after this; 0 = 1000 */
     uint64_t flush_bytes;        /* … or after so many bytes; 0 = 4 MiB */
+    int64_t keep_ms;             /* cursors that move are stored this often; 0 = 1000 */
     uint64_t state_bytes_max;    /* keyed state's map, touched lazily; 0 = 64 MiB */
     const struct journal_io *io; /* NULL = the kernel's */
 };

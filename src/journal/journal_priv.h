@@ -24,7 +24,7 @@
 #define STAGE_BYTES_MAX       (256u << 10) /* gathered before one pwritev */
 #define STAGE_COPY_BYTES_MAX  (16u << 10)  /* larger payloads are written from where they lie */
 #define COMMIT_SEGMENTS_MAX   16           /* files one group commit covers */
-#define KEEP_PERIOD_US        1000000      /* cursors are stored this often while they move */
+#define KEEP_MS_DEFAULT       1000
 #define AGE_PERIOD_US         60000000
 #define RETRY_PERIOD_US       1000000 /* a stage that found no space tries again */
 #define SEQ_OPEN              UINT64_MAX
@@ -45,6 +45,7 @@ struct journal {
     char *dir;
     int lock_fd;
     int64_t flush_us;
+    int64_t keep_us;
     uint64_t flush_bytes;
     const struct journal_io *io;
     struct state *state;

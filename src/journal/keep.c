@@ -354,7 +354,7 @@ static void keep_timer_run(struct exec_timer *timer)
         log_warn("journal", "log %s: cannot store its cursors: %s", log->name, err_text(err));
     log_trim(log);
     if (err)
-        keep_timer_start(log, KEEP_PERIOD_US);
+        keep_timer_start(log, log->journal->keep_us);
     else if (log->options.age_max_s)
         keep_timer_start(log, AGE_PERIOD_US);
 }
@@ -364,7 +364,7 @@ static void keep_run(struct exec_task *task)
     struct journal_log *log = CONTAINER_OF(task, struct journal_log, keep_task);
     /* The slow round by age gives way. */
     exec_timer_stop(log->journal->keeper, &log->keep_timer);
-    keep_timer_start(log, KEEP_PERIOD_US);
+    keep_timer_start(log, log->journal->keep_us);
 }
 
 void log_keep_soon(struct journal_log *log)

@@ -137,15 +137,32 @@ static int segment_scan(struct segment_walk *w, struct scan *ret)
     return OK;
 }
 
+static int segment_open_rw(const struct journal_log *log, const struct segment *s)
+{
+    char name[SEGMENT_NAME_BYTES];
+    segment_name(s->head.epoch, s->head.first_seq, name);
+    int fd = openat(log->dir_fd, name, O_RDWR | O_CLOEXEC);
+    return fd < 0 ? err_from_errno(errno) : fd;
+}
+
+/* Makes durable what a kill left in the page cache. */
+static int segment_sync(struct journal_log *log, const struct segment *s)
+{
+    int fd = segment_open_rw(log, s);
+    if (fd < 0)
+        return fd;
+    int err = log->journal->io->sync(log->journal->io->ctx, fd);
+    (void)close(fd);
+    return err;
+}
+
 /* Ends s behind its last good record and makes what stays durable. */
 static int segment_cut(struct journal_log *log, struct segment *s, const struct scan *scan)
 {
-    char name[SEGMENT_NAME_BYTES];
     uint64_t dirty;
-    segment_name(s->head.epoch, s->head.first_seq, name);
-    int fd = openat(log->dir_fd, name, O_RDWR | O_CLOEXEC);
+    int fd = segment_open_rw(log, s);
     if (fd < 0)
-        return err_from_errno(errno);
+        return fd;
     int err = segment_dirty_bytes(fd, scan->end, &dirty);
     if (!err && ftruncate(fd, (off_t)scan->end) != 0)
         err = err_from_errno(errno);
@@ -179,9 +196,12 @@ static int segment_recover(struct journal_log *log, struct segment *s, const str
     walk_close(&w);
     if (err)
         return err;
-    /* Its successor begins where it should, or what is bad was committed once: nothing to cut. */
-    if (next && (scan.next_seq > last || scan.next_seq <= committed))
+    /* What is bad was committed once: damage, which cutting would only make worse. */
+    if (next && scan.next_seq <= committed)
         return OK;
+    /* Its successor begins where it should: nothing to cut, but perhaps never synced. */
+    if (next && scan.next_seq > last)
+        return segment_sync(log, s);
     *ret_ends = true;
     return segment_cut(log, s, &scan);
 }

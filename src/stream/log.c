@@ -14,6 +14,8 @@ int stream_log_new(const struct stream_log_options *options, struct stream_log *
     if (!sl)
         return ERR_NOMEM;
     sl->options = *options;
+    if (!sl->options.seen_ms)
+        sl->options.seen_ms = STREAM_LOG_SEEN_MS;
     sl->journal = options->journal;
     sl->exec = journal_exec(options->journal);
     sl->stopped = true;

@@ -27,8 +27,9 @@ struct stream_log;
 struct stream_log_options {
     struct journal *journal;
     const char *node; /* this node's name; copied */
-    struct journal_log_options
-        log; /* limits of the log `streams`; its on_state is used as alarm hook */
+    int64_t seen_ms;  /* what tells repeats is stored this often; 0 = 30,000 */
+    /* Limits of the log `streams`; its on_state is the alarm hook. */
+    struct journal_log_options log;
 };
 
 /* Memory only. ERR_NOMEM. */

@@ -11,11 +11,9 @@
 
 #include <pthread.h>
 
-#define STREAM_LOG_NAME     "streams"
-#define STREAM_LOG_RETRY_US 250000 /* a batch that found no space tries again */
-#define STREAM_LOG_SEEN_PERIOD_US                                                                  \
-    30000000 /* the tables are stored this often while they change                                 \
-              */
+#define STREAM_LOG_NAME          "streams"
+#define STREAM_LOG_RETRY_US      250000 /* a batch that found no space tries again */
+#define STREAM_LOG_SEEN_MS       30000  /* the tables are stored this often while they change */
 #define STREAM_LOG_SCHEMAS_MAX   65536
 #define STREAM_LOG_SEEN_KEY      "streams/seen"
 #define STREAM_LOG_SCHEMA_PREFIX "schema/"

@@ -192,7 +192,7 @@ static void seen_timer_start(struct stream_log *sl)
 {
     if (!sl->stopping && !exec_timer_active(&sl->seen_timer))
         (void)exec_timer_start(sl->exec, &sl->seen_timer,
-                               exec_now_us(sl->exec) + STREAM_LOG_SEEN_PERIOD_US);
+                               exec_now_us(sl->exec) + sl->options.seen_ms * 1000);
 }
 
 static void seen_end(struct stream_log *sl, int err)

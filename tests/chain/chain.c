@@ -44,7 +44,11 @@ bool chain_ending(void)
 void chain_catch_term(void)
 {
     struct sigaction action = {.sa_handler = on_term};
+    sigset_t set;
     (void)sigaction(SIGTERM, &action, NULL);
+    (void)sigemptyset(&set);
+    (void)sigaddset(&set, SIGTERM);
+    (void)sigprocmask(SIG_UNBLOCK, &set, NULL);
     (void)signal(SIGPIPE, SIG_IGN);
 }
 
@@ -138,6 +142,11 @@ static void child_start(struct child *c, const char *dir, uint64_t seed)
     chain_must(c->pid < 0 ? ERR_NOMEM : OK, "fork");
     if (c->pid > 0)
         return;
+    /* Not before it can be caught. */
+    sigset_t set;
+    (void)sigemptyset(&set);
+    (void)sigaddset(&set, SIGTERM);
+    (void)sigprocmask(SIG_BLOCK, &set, NULL);
     /* The processes are this program again, so that they share nothing but the files. */
     char text[32];
     (void)snprintf(text, sizeof text, "%llu", (unsigned long long)seed);

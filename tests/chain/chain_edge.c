@@ -339,11 +339,12 @@ static void edge_open(struct edge *e)
     chain_path(e->dir, "edge.notes", path);
     e->io = chain_power_io(path);
     chain_path(e->dir, "edge", path);
-    struct journal_options jo = {.dir = path, .flush_ms = 50, .io = e->io};
+    struct journal_options jo = {.dir = path, .flush_ms = 50, .keep_ms = 20, .io = e->io};
     chain_must(journal_open(&jo, &e->journal, &diag), diag.text);
     struct stream_log_options so = {
         .journal = e->journal,
         .node = CHAIN_NODE,
+        .seen_ms = 50,
         .log = {.segment_bytes = CHAIN_SEGMENT_BYTES},
     };
     chain_must(stream_log_new(&so, &e->log), "the stream log");

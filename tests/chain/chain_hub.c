@@ -38,6 +38,7 @@ struct follower {
     struct duck_stmt *insert;
     struct duck_stmt *move;
     struct stream_reader *reader;
+    struct journal_cursor *cursor; /* lets the log be trimmed; what counts is the database's */
     struct journal_watch watch;
     struct position at;
     atomic_uint passes;
@@ -113,6 +114,7 @@ static bool follower_step(struct follower *f)
     chain_must(duck_bind_u64(f->move, 2, f->at.seq), "a bind");
     chain_must(duck_run(f->move, NULL, NULL, &diag), diag.text);
     chain_must(duck_exec(f->conn, "COMMIT", &diag), diag.text);
+    journal_cursor_set(f->cursor, f->at);
     return count > 0;
 }
 
@@ -129,6 +131,8 @@ static void follower_start(struct follower *f)
 {
     follower_open(f);
     chain_must(stream_reader_new(f->hub->log, f->at, &f->reader), "the reader");
+    chain_must(journal_cursor_open(stream_log_journal(f->hub->log), "database", &f->cursor),
+               "the cursor");
     chain_must(exec_thread_new("follower", 1u << 20, &f->exec), "a thread");
     f->watch.exec = f->exec;
     exec_task_init(&f->watch.task, follower_run);
@@ -296,10 +300,12 @@ int chain_hub(const char *dir, uint64_t seed, bool calm)
     chain_path(dir, "hub.notes", path);
     const struct journal_io *io = chain_power_io(path);
     chain_path(dir, "hub", path);
-    struct journal_options jo = {.dir = path, .flush_ms = 50, .io = io};
+    struct journal_options jo = {.dir = path, .flush_ms = 50, .keep_ms = 20, .io = io};
     chain_must(journal_open(&jo, &h.journal, &diag), diag.text);
-    struct stream_log_options so = {
-        .journal = h.journal, .node = "hub", .log = {.segment_bytes = CHAIN_SEGMENT_BYTES}};
+    struct stream_log_options so = {.journal = h.journal,
+                                    .node = "hub",
+                                    .seen_ms = 50,
+                                    .log = {.segment_bytes = CHAIN_SEGMENT_BYTES}};
     chain_must(stream_log_new(&so, &h.log), "the stream log");
     chain_must(stream_log_start(h.log, &diag), diag.text);
     follower_start(&f);
