@@ -196,8 +196,9 @@ struct lotline_host {
      * request's steps. Data too short for a step is a protocol fault, which the host raises. */
     void (*values)(struct lotline_host *host, uint32_t slot, const uint8_t *data, size_t len);
 
-    /* One value, for protocols whose answers the steps cannot describe. tag as in the steps. */
-    void (*value)(struct lotline_host *host, uint32_t slot, uint32_t tag,
+    /* One value, for protocols whose answers the steps cannot describe: of the request's step
+     * number `step`, counted from 0 in the order in which plan gave them. */
+    void (*value)(struct lotline_host *host, uint32_t slot, uint32_t step,
                   const struct lotline_value *value);
 
     /* The request in `slot` has ended; the slot is free. text may be NULL with LOTLINE_DONE. */
@@ -283,7 +284,8 @@ struct lotline_driver {
     void (*cancel)(void *session, uint32_t slot);
 };
 
-/* What a plug-in exports under LOTLINE_DRIVER_SYMBOL. */
+/* What a plug-in exports under LOTLINE_DRIVER_SYMBOL: its driver, in static storage. */
+const struct lotline_driver *lotline_driver(void);
 typedef const struct lotline_driver *(*lotline_driver_fn)(void);
 
 #endif

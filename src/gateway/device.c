@@ -283,16 +283,16 @@ static void host_values(struct lotline_host *host, uint32_t slot, const uint8_t 
         (void)group_values(s->group, s->request, data);
 }
 
-static void host_value(struct lotline_host *host, uint32_t slot, uint32_t tag,
+static void host_value(struct lotline_host *host, uint32_t slot, uint32_t step,
                        const struct lotline_value *value)
 {
     struct slot *s = slot_of(device_of(host), slot);
-    if (!s || !s->request)
+    if (!s || !s->request || step >= s->request->step_count)
         return;
     if (s->op)
         op_value(s->op, value);
     else
-        group_value(s->group, tag, value);
+        group_value(s->group, s->request->steps[step].tag, value);
 }
 
 static void host_finish(struct lotline_host *host, uint32_t slot, enum lotline_result result,

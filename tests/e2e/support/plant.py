@@ -159,7 +159,7 @@ class Plant:
         """What lingers in the edge is committed once rows are there that say the device is gone."""
 
         def counters_are_in():
-            status = {d["name"]: d["state"] for d in self.edge.get("/devices")}
+            status = {d["device"]: d["state"] for d in self.edge.get("/devices")}
             return all(state != "online" for state in status.values())
 
         wait_until(counters_are_in, "the edge to see that its devices are gone")
