@@ -335,8 +335,9 @@ bool pipeline_skips(const struct pipeline *p, struct record_key key)
 
 void pipeline_gathered(struct pipeline *p, struct record_key key, struct position after)
 {
-    if (position_is_none(p->gathered_after) || position_compare(after, p->gathered_after) < 0)
+    if (!p->gathered || position_compare(after, p->gathered_after) < 0)
         p->gathered_after = after;
+    p->gathered = true;
     p->key = key;
 }
 
@@ -345,12 +346,12 @@ int pipeline_flush(struct pipeline *p)
     struct batch *b = NULL;
     if (!p->has_output || p->output.rows == 0)
         return OK;
+    struct position resume = pipeline_resume(p);
     int err = output_finish(&p->output, &b);
-    p->gathered_after = (struct position){0, 0};
-    if (err)
-        return err;
-    p->options.emit(p->options.ctx, b, p->key, pipeline_resume(p));
-    return OK;
+    p->gathered = false;
+    if (!err)
+        p->options.emit(p->options.ctx, b, p->key, resume);
+    return err;
 }
 
 uint32_t pipeline_rows_waiting(const struct pipeline *p)
@@ -361,7 +362,7 @@ uint32_t pipeline_rows_waiting(const struct pipeline *p)
 struct position pipeline_resume(const struct pipeline *p)
 {
     struct position at = p->last;
-    if (p->has_output && p->output.rows && position_compare(p->gathered_after, at) < 0)
+    if (p->gathered && position_compare(p->gathered_after, at) < 0)
         at = p->gathered_after;
     if (p->plan->window == WINDOW_TUMBLING)
         return tumbling_resume(p, at);

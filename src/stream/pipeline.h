@@ -17,8 +17,10 @@
 
 struct pipeline;
 
-/* An output batch: the reference is the receiver's. Keys grow from batch to batch. Everything in
- * it and in all later ones comes from inputs behind `resume`. */
+/* An output batch: the reference is the receiver's. Keys grow from batch to batch: the newest
+ * input's position where there is no window, {window end in ms, 1} for a tumbling one, the
+ * presence's position for a unit window. Everything in it and in all later ones comes from inputs
+ * behind `resume`. */
 typedef void (*pipeline_emit_fn)(void *ctx, struct batch *b, struct record_key key,
                                  struct position resume);
 

@@ -108,8 +108,9 @@ struct pipeline {
     struct unit_window unit;
     int64_t watermark_us;
     int64_t time_max_us;
-    struct position last;           /* the newest input */
-    struct record_key key;          /* of what is gathered */
+    struct position last;  /* the newest input */
+    struct record_key key; /* of what is gathered */
+    bool gathered;
     struct position gathered_after; /* the oldest input of what is gathered is behind this */
     struct pipeline_stats stats;
 };

@@ -284,7 +284,7 @@ int tumbling_close(struct pipeline *p, int64_t watermark_us)
         int64_t end = w->start + p->plan->window_us;
         if (end > watermark_us)
             break;
-        struct record_key key = {.major = (uint64_t)end, .minor = 1};
+        struct record_key key = {.major = (uint64_t)(end / 1000), .minor = 1};
         if (!pipeline_skips(p, key)) {
             window_out(p, w);
             pipeline_gathered(p, key, w->after);
