@@ -117,9 +117,9 @@ struct request {
 
 /* Appends the requests for tags[0..count) (indices into addresses) to the list.
  * tags NULL = 0, 1, … count - 1. ERR_NOMEM, ERR_INTERNAL (the driver forgot a tag). */
-int plan_make(struct device *d, const uint8_t *addresses, const uint32_t *tags, uint32_t count,
-              struct list *requests);
-void plan_free(struct list *requests);
+int poll_plan_make(struct device *d, const uint8_t *addresses, const uint32_t *tags, uint32_t count,
+                   struct list *requests);
+void poll_plan_free(struct list *requests);
 void request_free(struct request *r);
 
 /* Replaces r by requests for its first and second half of tags; *ret_parts (initialised) gets them

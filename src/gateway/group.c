@@ -44,7 +44,7 @@ int group_start(struct group *g)
         return ERR_NOMEM;
     int err = batch_builder_new(g->schema, g->rows_max, g->pool, &g->builder);
     if (!err)
-        err = plan_make(g->device, g->addresses, NULL, g->tag_count, &g->plan);
+        err = poll_plan_make(g->device, g->addresses, NULL, g->tag_count, &g->plan);
     return err;
 }
 
@@ -58,7 +58,7 @@ void group_stop(struct group *g)
 
 void group_fini(struct group *g)
 {
-    plan_free(&g->plan);
+    poll_plan_free(&g->plan);
     batch_unref(g->held);
     batch_unref(g->last);
     batch_builder_free(g->builder);

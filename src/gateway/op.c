@@ -32,7 +32,7 @@ void op_free(struct op *op)
 {
     if (!op)
         return;
-    plan_free(&op->plan);
+    poll_plan_free(&op->plan);
     free(op->tag_path);
     arena_fini(&op->arena);
     free(op);
@@ -115,7 +115,7 @@ static void op_begin(struct exec_task *task)
         write_begin(op);
         return;
     }
-    int err = plan_make(d, op->address, NULL, 1, &op->plan);
+    int err = poll_plan_make(d, op->address, NULL, 1, &op->plan);
     if (err)
         op_end(op, err, "the address cannot be read");
     else

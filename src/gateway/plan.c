@@ -31,7 +31,7 @@ void request_free(struct request *r)
     free(r);
 }
 
-void plan_free(struct list *requests)
+void poll_plan_free(struct list *requests)
 {
     LIST_FOR_SAFE (at, after, requests)
         request_free(CONTAINER_OF(at, struct request, link));
@@ -95,8 +95,8 @@ static bool planner_step(struct lotline_planner *api, const struct lotline_step 
     return true;
 }
 
-int plan_make(struct device *d, const uint8_t *addresses, const uint32_t *tags, uint32_t count,
-              struct list *requests)
+int poll_plan_make(struct device *d, const uint8_t *addresses, const uint32_t *tags, uint32_t count,
+                   struct list *requests)
 {
     struct planner p = {
         .api = {sizeof(struct lotline_planner), planner_request, planner_step},
@@ -130,12 +130,12 @@ int plan_split(struct device *d, const uint8_t *addresses, struct request *r,
     struct list parts;
     list_init(&parts);
     uint32_t half = r->step_count / 2;
-    int err = plan_make(d, addresses, tags, half, &parts);
+    int err = poll_plan_make(d, addresses, tags, half, &parts);
     if (!err)
-        err = plan_make(d, addresses, tags + half, r->step_count - half, &parts);
+        err = poll_plan_make(d, addresses, tags + half, r->step_count - half, &parts);
     free(tags);
     if (err) {
-        plan_free(&parts);
+        poll_plan_free(&parts);
         return err;
     }
     for (struct list *at = list_pop_front(&parts); at; at = list_pop_front(&parts)) {
