@@ -192,11 +192,6 @@ bool duck_is_broken(const struct duck_conn *c)
 /* ------------------------------------------------------------------------------------ statements
  */
 
-struct duck_stmt {
-    struct duck_conn *conn;
-    duckdb_prepared_statement stmt;
-};
-
 int duck_exec(struct duck_conn *c, const char *sql, struct diag *diag)
 {
     duckdb_result result;

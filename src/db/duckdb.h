@@ -158,6 +158,11 @@ struct duck_answer {
 
 void duck_answer_fini(struct duck_answer *a);
 
+/* Runs a prepared statement and prints its rows; types that are not plain (struct value) print as
+ * null, so the statement casts them. *ret as for duck_query; limits->deadline_us is not used. */
+int duck_print(struct duck_stmt *s, enum duck_format format, const struct duck_limits *limits,
+               struct duck_answer *ret, struct diag *diag);
+
 /* One SELECT, WITH, FROM, VALUES, SHOW, DESCRIBE or EXPLAIN, run in a read-only transaction;
  * anything else is ERR_DENIED. ERR_TIMEOUT (the deadline), ERR_SYNTAX, ERR_DATABASE, ERR_LIMIT (one
  * row is larger than bytes_max), with DuckDB's own sentence in diag. *ret is zeroed first and needs

@@ -26,6 +26,7 @@
     X(result_error)                                                                                \
     X(result_error_type)                                                                           \
     X(column_count)                                                                                \
+    X(column_name)                                                                                 \
     X(column_type)                                                                                 \
     X(fetch_chunk)                                                                                 \
     X(prepare)                                                                                     \
@@ -101,6 +102,11 @@ struct duck_conn {
     const struct duck_lib *lib;
     duckdb_connection conn;
     bool broken;
+};
+
+struct duck_stmt {
+    struct duck_conn *conn;
+    duckdb_prepared_statement stmt;
 };
 
 /* Fills *lib. ERR_NOT_FOUND, ERR_VERSION. */

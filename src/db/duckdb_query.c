@@ -24,13 +24,15 @@ struct query {
     char **names;
     uint32_t count;
     bool streaming; /* result is to be destroyed */
+    bool borrowed;  /* stmt is the caller's */
 };
 
 static void query_fini(struct query *q)
 {
     if (q->streaming)
         q->lib->destroy_result(&q->result);
-    q->lib->destroy_prepare(&q->stmt);
+    if (!q->borrowed)
+        q->lib->destroy_prepare(&q->stmt);
     for (uint32_t i = 0; q->names && i < q->count; i++)
         free(q->names[i]);
     free(q->names);
@@ -72,30 +74,47 @@ static bool query_is_number(duckdb_type type)
            type == DUCKDB_TYPE_DECIMAL || type == DUCKDB_TYPE_BIGNUM;
 }
 
-/* What the columns are called and of which type. *ret_plain: none needs a cast. */
-static int query_heads(struct query *q, bool *ret_plain, struct diag *diag)
+static int query_columns(struct query *q, idx_t count, struct diag *diag)
 {
-    idx_t count = q->lib->prepared_statement_column_count(q->stmt);
     if (count == 0 || count > QUERY_COLUMNS_MAX)
         return diag_set(diag, ERR_LIMIT, 0, 0, "an answer has 1 to %d columns", QUERY_COLUMNS_MAX);
     q->count = (uint32_t)count;
     q->heads = calloc(count, sizeof *q->heads);
     q->names = calloc(count, sizeof *q->names);
-    if (!q->heads || !q->names)
-        return ERR_NOMEM;
+    return q->heads && q->names ? OK : ERR_NOMEM;
+}
+
+static int query_head(struct query *q, uint32_t i, const char *name, duckdb_type type)
+{
+    q->names[i] = strdup(name ? name : "");
+    q->heads[i] = (struct duck_head){q->names[i], type, query_is_number(type)};
+    return q->names[i] ? OK : ERR_NOMEM;
+}
+
+/* What the columns are called and of which type. *ret_plain: none needs a cast. */
+static int query_heads(struct query *q, bool *ret_plain, struct diag *diag)
+{
+    int err = query_columns(q, q->lib->prepared_statement_column_count(q->stmt), diag);
     bool plain = true;
-    for (uint32_t i = 0; i < q->count; i++) {
+    for (uint32_t i = 0; !err && i < q->count; i++) {
         const char *name = q->lib->prepared_statement_column_name(q->stmt, i);
-        q->names[i] = strdup(name ? name : "");
-        q->lib->free((void *)(uintptr_t)name);
-        if (!q->names[i])
-            return ERR_NOMEM;
         duckdb_type type = q->lib->prepared_statement_column_type(q->stmt, i);
-        q->heads[i] = (struct duck_head){q->names[i], type, query_is_number(type)};
+        err = query_head(q, i, name, type);
+        q->lib->free((void *)(uintptr_t)name);
         plain = plain && duck_type_is_plain(type);
     }
     *ret_plain = plain;
-    return OK;
+    return err;
+}
+
+/* The same of a result: before it runs, a statement with parameters does not know its columns. */
+static int query_result_heads(struct query *q, struct diag *diag)
+{
+    int err = query_columns(q, q->lib->column_count(&q->result), diag);
+    for (uint32_t i = 0; !err && i < q->count; i++)
+        err = query_head(q, i, q->lib->column_name(&q->result, i),
+                         q->lib->column_type(&q->result, i));
+    return err;
 }
 
 /* The first byte behind the quoted piece or comment that begins at `at`; at itself if none does. A
@@ -226,6 +245,27 @@ static int query_run(struct query *q, const char *sql, const struct duck_limits 
     if (!err)
         err = query_rows(q, limits, p, &ret->truncated, diag);
     ret->row_count = p->rows;
+    return err;
+}
+
+int duck_print(struct duck_stmt *s, enum duck_format format, const struct duck_limits *limits,
+               struct duck_answer *ret, struct diag *diag)
+{
+    *ret = (struct duck_answer){0};
+    struct query q = {.conn = s->conn, .lib = s->conn->lib, .stmt = s->stmt, .borrowed = true};
+    struct duck_printer p = {.format = format, .out = &ret->text};
+    int err = query_start(&q, diag);
+    if (!err)
+        err = query_result_heads(&q, diag);
+    p.heads = q.heads;
+    p.count = q.count;
+    if (!err)
+        err = duck_print_columns(q.heads, q.count, &ret->columns);
+    if (!err)
+        err = query_rows(&q, limits, &p, &ret->truncated, diag);
+    ret->row_count = p.rows;
+    duck_print_fini(&p);
+    query_fini(&q);
     return err;
 }
 

@@ -1,0 +1,256 @@
+/* What the trace takes from the configuration: characteristics with their limits, the rules whose
+ * rows are measures, and which signals a track has for its curves. See trace.h.
+ */
+#include "base/str.h"
+#include "trace/trace_priv.h"
+
+#include <string.h>
+
+struct characteristic_options {
+    const char *name;
+    const char *station;
+    const char *uom;
+    const char *doc;
+    double lower;
+    double upper;
+    double target;
+};
+
+static const struct option characteristic_table[] = {
+    {.name = "name",
+     .type = OPTION_NAME,
+     .flags = OPTION_REQUIRED,
+     .offset = offsetof(struct characteristic_options, name),
+     .doc = "what is measured; the name of a column of the rule that measures it"},
+    {.name = "station",
+     .type = OPTION_TEXT,
+     .default_text = "",
+     .offset = offsetof(struct characteristic_options, station),
+     .doc = "where it is measured"},
+    {.name = "lower",
+     .type = OPTION_DOUBLE,
+     .offset = offsetof(struct characteristic_options, lower),
+     .doc = "smallest value that passes; none if it is left out"},
+    {.name = "upper",
+     .type = OPTION_DOUBLE,
+     .offset = offsetof(struct characteristic_options, upper),
+     .doc = "largest value that passes; none if it is left out"},
+    {.name = "target",
+     .type = OPTION_DOUBLE,
+     .offset = offsetof(struct characteristic_options, target),
+     .doc = "what it should be"},
+    {.name = "uom",
+     .type = OPTION_TEXT,
+     .default_text = "",
+     .offset = offsetof(struct characteristic_options, uom),
+     .doc = "its unit of measure"},
+    {.name = "doc",
+     .type = OPTION_TEXT,
+     .default_text = "",
+     .offset = offsetof(struct characteristic_options, doc),
+     .doc = "a note for people"},
+    {.name = NULL},
+};
+
+struct action_options {
+    const char *operation;
+    struct option_texts measures;
+};
+
+static const struct option action_table[] = {
+    {.name = "operation",
+     .type = OPTION_TEXT,
+     .flags = OPTION_REQUIRED,
+     .offset = offsetof(struct action_options, operation),
+     .doc = "what is done at the station"},
+    {.name = "measures",
+     .type = OPTION_TEXT_LIST,
+     .offset = offsetof(struct action_options, measures),
+     .doc = "columns that are measures; default: every column of numbers"},
+    {.name = NULL},
+};
+
+/* ------------------------------------------------------------------------------- characteristics
+ */
+
+static int characteristic_bind(struct trace *t, const struct tree *spec, struct characteristic *ret,
+                               struct diag *diag)
+{
+    struct characteristic_options o = {0};
+    int err = option_bind(characteristic_table, spec, &t->arena, &o, diag);
+    if (err)
+        return err;
+    *ret = (struct characteristic){.name = o.name,
+                                   .station = o.station,
+                                   .uom = o.uom,
+                                   .lower = o.lower,
+                                   .upper = o.upper,
+                                   .target = o.target,
+                                   .has_lower = tree_get(spec, "lower") != NULL,
+                                   .has_upper = tree_get(spec, "upper") != NULL,
+                                   .has_target = tree_get(spec, "target") != NULL};
+    if (ret->has_lower && ret->has_upper && ret->lower > ret->upper)
+        return tree_error(diag, ERR_RANGE, tree_get(spec, "lower"),
+                          "lower is above upper: no value of %s could pass", o.name);
+    return OK;
+}
+
+static int config_characteristics(struct trace *t, const struct config *config, struct diag *diag)
+{
+    size_t count = config_count(config, CONFIG_CHARACTERISTIC);
+    t->characteristics = arena_array(&t->arena, count ? count : 1, sizeof *t->characteristics);
+    int err = t->characteristics ? OK : ERR_NOMEM;
+    for (size_t i = 0; !err && i < count; i++) {
+        const struct config_object *object = config_object_at(config, CONFIG_CHARACTERISTIC, i);
+        err = characteristic_bind(t, object->spec, &t->characteristics[i], diag);
+        t->characteristic_count++;
+    }
+    return err;
+}
+
+/* ----------------------------------------------------------------------------------------- rules
+ */
+
+static bool type_is_number(enum value_type type)
+{
+    return type == VALUE_INT64 || type == VALUE_UINT64 || type == VALUE_FLOAT32 ||
+           type == VALUE_DOUBLE || type == VALUE_ANY;
+}
+
+static int measures_all(struct trace *t, const struct schema *schema, struct trace_rule *rule)
+{
+    rule->measures = arena_array(&t->arena, schema->count, sizeof *rule->measures);
+    if (!rule->measures)
+        return ERR_NOMEM;
+    for (uint32_t i = 0; i < schema->count; i++)
+        if (type_is_number(schema->fields[i].type))
+            rule->measures[rule->measure_count++] = schema->fields[i].name;
+    return OK;
+}
+
+static int measures_check(const struct schema *schema, const struct trace_rule *rule,
+                          const struct tree *action, struct diag *diag)
+{
+    for (uint32_t i = 0; i < rule->measure_count; i++) {
+        const char *like = NULL;
+        unsigned best = 4;
+        if (schema_find(schema, bytes_of_text(rule->measures[i])) >= 0)
+            continue;
+        for (uint32_t k = 0; k < schema->count; k++) {
+            unsigned distance = str_distance(schema->fields[k].name, rule->measures[i]);
+            if (distance < best) {
+                best = distance;
+                like = schema->fields[k].name;
+            }
+        }
+        return tree_error(diag, ERR_NOT_FOUND, tree_get(action, "measures"),
+                          "rule %s has no column %s%s%s%s", rule->name, rule->measures[i],
+                          like ? "; did you mean " : "", like ? like : "", like ? "?" : "");
+    }
+    return OK;
+}
+
+static int rule_schema(struct trace *t, struct trace_rule *rule, const struct schema *schema,
+                       const struct tree *action, struct diag *diag)
+{
+    int32_t unit = schema_find(schema, bytes_of_text("unit"));
+    if (unit < 0 || schema->fields[unit].type != VALUE_BYTES)
+        return tree_error(diag, ERR_NOT_FOUND, action,
+                          "a trace action needs to know the unit: let rule %s SELECT unit_id() AS "
+                          "unit … GROUP BY UNITWINDOW(…)",
+                          rule->name);
+    return rule->measure_count ? measures_check(schema, rule, action, diag)
+                               : measures_all(t, schema, rule);
+}
+
+static int rule_add(struct trace *t, const struct config_object *object, const struct tree *action,
+                    struct catalogue *catalogue, struct diag *diag)
+{
+    struct action_options o = {0};
+    int err = option_bind(action_table, action, &t->arena, &o, diag);
+    if (err)
+        return err;
+    struct stream *stream = catalogue_stream_find(catalogue, bytes_of_text(object->name));
+    struct trace_rule *rule = arena_alloc(&t->arena, sizeof *rule);
+    if (!rule)
+        return ERR_NOMEM;
+    *rule = (struct trace_rule){object->name, o.operation, o.measures.items, o.measures.count};
+    if (!stream || !stream->schema)
+        return tree_error(diag, ERR_NOT_FOUND, action,
+                          "the rows of rule %s are not known (is the module stream on?)",
+                          object->name);
+    if (rule->measure_count > TRACE_MEASURES_MAX)
+        return tree_error(diag, ERR_LIMIT, action, "a rule has at most %d measures",
+                          TRACE_MEASURES_MAX);
+    err = rule_schema(t, rule, stream->schema, action, diag);
+    if (err)
+        return err;
+    stream->durable = true;
+    return map_put(&t->rules, bytes_of_text(object->name), rule, NULL);
+}
+
+static int config_rules(struct trace *t, const struct config *config, struct catalogue *catalogue,
+                        struct diag *diag)
+{
+    int err = OK;
+    for (size_t i = 0; !err && i < config_count(config, CONFIG_RULE); i++) {
+        const struct config_object *object = config_object_at(config, CONFIG_RULE, i);
+        const struct tree *actions = tree_get(object->spec, "actions");
+        for (const struct tree *entry = actions ? actions->first : NULL; entry;
+             entry = entry->next) {
+            const struct tree *action = tree_get(entry, "trace");
+            if (action && !err)
+                err = rule_add(t, object, action, catalogue, diag);
+        }
+    }
+    return err;
+}
+
+/* ---------------------------------------------------------------------------------------- tracks
+ */
+
+static int track_signals(struct trace *t, const struct tree *list, struct trace_track *track)
+{
+    uint32_t count = list && list->kind == TREE_TEXT ? 1 : list ? list->count : 0;
+    count = count < TRACE_SIGNALS_MAX ? count : TRACE_SIGNALS_MAX;
+    track->signals = arena_array(&t->arena, count ? count : 1, sizeof *track->signals);
+    if (!track->signals)
+        return ERR_NOMEM;
+    if (list && list->kind == TREE_TEXT)
+        track->signals[track->signal_count++] = tree_text(list);
+    for (const struct tree *item = list ? list->first : NULL; item; item = item->next)
+        if (track->signal_count < count)
+            track->signals[track->signal_count++] = tree_text(item);
+    return OK;
+}
+
+/* The stage of tracks has checked these; here they are only read. */
+static int config_tracks(struct trace *t, const struct config *config)
+{
+    int err = OK;
+    for (size_t i = 0; !err && i < config_count(config, CONFIG_TRACK); i++) {
+        const struct config_object *object = config_object_at(config, CONFIG_TRACK, i);
+        const struct tree *spec = object->spec;
+        struct trace_track *track = arena_alloc(&t->arena, sizeof *track);
+        if (!track)
+            return ERR_NOMEM;
+        track->name = object->name;
+        track->own[0] = tree_text(tree_get(spec, "unit"));
+        track->own[1] = tree_text(tree_get(tree_get(spec, "begin"), "signal"));
+        track->own[2] = tree_text(tree_get(tree_get(spec, "end"), "signal"));
+        track->own[3] = tree_text(tree_get(spec, "result"));
+        err = track_signals(t, tree_get(spec, "signals"), track);
+        if (!err)
+            err = map_put(&t->tracks, bytes_of_text(object->name), track, NULL);
+    }
+    return err;
+}
+
+int trace_config(struct trace *t, const struct config *config, struct catalogue *catalogue,
+                 struct diag *diag)
+{
+    int err = config_characteristics(t, config, diag);
+    if (!err)
+        err = config_rules(t, config, catalogue, diag);
+    return err ? err : config_tracks(t, config);
+}

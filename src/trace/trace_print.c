@@ -1,0 +1,301 @@
+/* An answer of trace.unit on a terminal. See trace.h.
+ *
+ * The answer's lists are JSON; the configuration's reader makes trees of them. A curve is one line
+ * of eight heights, as wide as the terminal allows.
+ */
+#include "base/clock.h"
+#include "base/str.h"
+#include "config/tree.h"
+#include "trace/trace_priv.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#define PRINT_COLUMNS_MAX 8
+#define PRINT_WIDTH_MIN   40
+#define PRINT_WIDTH       80
+#define SPARK_CELLS_MAX   60
+
+struct print {
+    const struct trace_print_options *options;
+    struct buf *out;
+    struct arena arena;
+};
+
+/* ----------------------------------------------------------------------------------------- cells
+ */
+
+/* Characters shown, counting those of East Asia twice. */
+static size_t text_width(const char *text)
+{
+    size_t width = 0;
+    for (const char *p = text; *p; p++) {
+        uint8_t c = (uint8_t)*p;
+        if ((c & 0xc0) != 0x80)
+            width += c >= 0xe3 ? 2 : 1;
+    }
+    return width;
+}
+
+static void print_colour(struct print *p, const char *word)
+{
+    if (!p->options->colour)
+        return;
+    const char *code = "0";
+    if (strcmp(word, "pass") == 0 || strcmp(word, "yes") == 0)
+        code = "32";
+    else if (strcmp(word, "fail") == 0 || strcmp(word, "no") == 0 || strcmp(word, "missing") == 0)
+        code = "31";
+    else if (strcmp(word, "inferred") == 0 || strcmp(word, "ambiguous") == 0)
+        code = "33";
+    (void)buf_printf(p->out, "\x1b[%sm", code);
+}
+
+/* "2026-11-22 08:30:00.123" in the reader's zone; the text itself if it is no time. */
+static const char *print_time(struct print *p, const char *text)
+{
+    char out[CLOCK_TEXT_BYTES_MAX];
+    int64_t us = 0;
+    if (!text[0] || clock_parse(bytes_of_text(text), &us))
+        return text;
+    us += p->options->utc_offset_s * 1000000;
+    us -= ((us % 1000) + 1000) % 1000; /* milliseconds are enough here */
+    size_t len = clock_format(us, out);
+    if (len && out[len - 1] == 'Z')
+        out[len - 1] = 0;
+    out[10] = ' ';
+    return arena_text(&p->arena, out);
+}
+
+/* At most six digits: the exact value is in the JSON. */
+static const char *print_number(struct print *p, const char *text)
+{
+    double v = 0;
+    if (!text[0] || str_to_double(bytes_of_text(text), &v))
+        return text;
+    return arena_printf(&p->arena, "%.6g", v);
+}
+
+static const char *field(const struct tree *row, const char *name)
+{
+    const struct tree *t = tree_get(row, name);
+    return t && t->kind == TREE_TEXT ? tree_text(t) : ""; /* null is nothing */
+}
+
+/* ----------------------------------------------------------------------------------------- table
+ */
+
+struct table {
+    const char *titles[PRINT_COLUMNS_MAX];
+    uint32_t columns;
+    const char **cells;
+    uint32_t rows;
+};
+
+static void table_line(struct print *p, const struct table *t, const size_t *widths,
+                       const char *const *cells)
+{
+    for (uint32_t i = 0; i < t->columns; i++) {
+        const char *text = cells[i] ? cells[i] : "";
+        size_t pad = widths[i] - text_width(text);
+        print_colour(p, text);
+        (void)buf_append_text(p->out, text);
+        if (p->options->colour)
+            (void)buf_append_text(p->out, "\x1b[0m");
+        if (i + 1 < t->columns)
+            (void)buf_printf(p->out, "%*s", (int)pad + 2, "");
+    }
+    (void)buf_append_u8(p->out, '\n');
+}
+
+static void table_print(struct print *p, const struct table *t)
+{
+    size_t widths[PRINT_COLUMNS_MAX];
+    for (uint32_t i = 0; i < t->columns; i++) {
+        widths[i] = text_width(t->titles[i]);
+        for (uint32_t r = 0; r < t->rows; r++) {
+            const char *cell = t->cells[r * t->columns + i];
+            size_t width = cell ? text_width(cell) : 0;
+            widths[i] = width > widths[i] ? width : widths[i];
+        }
+    }
+    table_line(p, t, widths, t->titles);
+    for (uint32_t r = 0; r < t->rows; r++)
+        table_line(p, t, widths, &t->cells[r * t->columns]);
+    (void)buf_append_u8(p->out, '\n');
+}
+
+static int print_steps(struct print *p, const struct tree *list)
+{
+    struct table t = {.titles = {"STATION", "OPERATION", "IN", "OUT", "STATUS", "VERDICT"},
+                      .columns = 6};
+    t.cells = arena_array(&p->arena, (size_t)list->count * 6 + 1, sizeof *t.cells);
+    if (!t.cells)
+        return ERR_NOMEM;
+    for (const struct tree *row = list->first; row; row = row->next) {
+        const char **cell = &t.cells[t.rows++ * 6];
+        cell[0] = field(row, "station");
+        cell[1] = field(row, "operation");
+        cell[2] = print_time(p, field(row, "t_in"));
+        cell[3] = print_time(p, field(row, "t_out"));
+        cell[4] = field(row, "status");
+        cell[5] = field(row, "verdict");
+    }
+    table_print(p, &t);
+    for (const struct tree *row = list->first; row; row = row->next)
+        if (strcmp(field(row, "status"), "exact") != 0)
+            (void)buf_printf(p->out, "%s is %s: %s\n\n", field(row, "station"),
+                             field(row, "status"), field(row, "evidence"));
+    return OK;
+}
+
+static int print_measures(struct print *p, const struct tree *list)
+{
+    struct table t = {.titles = {"MEASURE", "VALUE", "LOWER", "UPPER", "UNIT", "OK"}, .columns = 6};
+    if (list->count == 0)
+        return OK;
+    t.cells = arena_array(&p->arena, (size_t)list->count * 6, sizeof *t.cells);
+    if (!t.cells)
+        return ERR_NOMEM;
+    for (const struct tree *row = list->first; row; row = row->next) {
+        const char **cell = &t.cells[t.rows++ * 6];
+        const char *ok = field(row, "ok");
+        cell[0] = field(row, "characteristic");
+        cell[1] = print_number(p, field(row, "value"));
+        cell[2] = print_number(p, field(row, "lower"));
+        cell[3] = print_number(p, field(row, "upper"));
+        cell[4] = field(row, "uom");
+        cell[5] = strcmp(ok, "true") == 0 ? "yes" : strcmp(ok, "false") == 0 ? "no" : "";
+    }
+    table_print(p, &t);
+    return OK;
+}
+
+/* ---------------------------------------------------------------------------------------- curves
+ */
+
+struct spark {
+    double mean[SPARK_CELLS_MAX];
+    uint32_t count[SPARK_CELLS_MAX];
+    double low;
+    double high;
+    uint32_t points;
+};
+
+static bool point_of(const struct tree *point, double *ret_time, double *ret_value)
+{
+    const struct tree *time = point->first;
+    return time && time->next && str_to_double(time->text, ret_time) == OK &&
+           str_to_double(time->next->text, ret_value) == OK && isfinite(*ret_value);
+}
+
+/* Means over equal pieces of time. */
+static void spark_of(const struct tree *points, uint32_t cells, struct spark *s)
+{
+    double from = 0;
+    double to = 0;
+    double value = 0;
+    *s = (struct spark){.low = INFINITY, .high = -INFINITY};
+    if (!points || !points->first || !point_of(points->first, &from, &value) ||
+        !point_of(points->last, &to, &value))
+        return;
+    for (const struct tree *point = points->first; point; point = point->next) {
+        double time = 0;
+        if (!point_of(point, &time, &value))
+            continue;
+        double at = to > from ? (time - from) / (to - from) * (double)cells : 0;
+        uint32_t i = at < 0 ? 0 : at >= (double)cells ? cells - 1 : (uint32_t)at;
+        s->count[i]++;
+        s->mean[i] += (value - s->mean[i]) / s->count[i];
+        s->low = value < s->low ? value : s->low;
+        s->high = value > s->high ? value : s->high;
+        s->points++;
+    }
+}
+
+static void spark_print(struct print *p, const struct spark *s, uint32_t cells)
+{
+    static const char *const heights[] = {"▁", "▂", "▃", "▄", "▅", "▆", "▇", "█"};
+    for (uint32_t i = 0; i < cells; i++) {
+        double part = s->high > s->low ? (s->mean[i] - s->low) / (s->high - s->low) : 0;
+        int height = (int)(part * 7.999);
+        (void)buf_append_text(p->out, s->count[i] ? heights[height] : " ");
+    }
+}
+
+static int print_curves(struct print *p, const struct tree *list)
+{
+    uint32_t width = p->options->width ? p->options->width : PRINT_WIDTH;
+    size_t name = 0;
+    for (const struct tree *row = list->first; row; row = row->next) {
+        size_t w = text_width(field(row, "signal"));
+        name = w > name ? w : name;
+    }
+    width = width > PRINT_WIDTH_MIN + name ? width : PRINT_WIDTH_MIN + (uint32_t)name;
+    uint32_t cells = width - (uint32_t)name - 30;
+    cells = cells < SPARK_CELLS_MAX ? cells : SPARK_CELLS_MAX;
+    for (const struct tree *row = list->first; row; row = row->next) {
+        struct spark s;
+        const char *signal = field(row, "signal");
+        const struct tree *points = tree_get(row, "points");
+        uint32_t wide = points && points->count < cells ? points->count : cells;
+        spark_of(points, wide, &s);
+        if (s.points == 0)
+            continue;
+        (void)buf_printf(p->out, "%s%*s", signal, (int)(name - text_width(signal)) + 2, "");
+        spark_print(p, &s, wide);
+        (void)buf_printf(p->out, "  %.4g … %.4g %s\n", s.low, s.high, field(row, "uom"));
+    }
+    return OK;
+}
+
+/* ---------------------------------------------------------------------------------------- answer
+ */
+
+static const char *answer_text(struct print *p, const struct batch *b, const char *name)
+{
+    int32_t col = schema_find(b->schema, bytes_of_text(name));
+    if (col < 0 || b->rows == 0)
+        return "";
+    struct column c = batch_column(b, (uint32_t)col);
+    struct value v = column_value(&c, 0);
+    bool text = v.type == VALUE_STRING || v.type == VALUE_BYTES;
+    return text ? arena_copy(&p->arena, v.bytes) : "";
+}
+
+static int print_list(struct print *p, const struct batch *b, const char *name,
+                      int (*print)(struct print *p, const struct tree *list))
+{
+    const char *text = answer_text(p, b, name);
+    struct tree *list = NULL;
+    if (!text)
+        return ERR_NOMEM;
+    int err = tree_parse_json(&p->arena, name, bytes_of_text(text[0] ? text : "[]"), &list, NULL);
+    if (!err && list->kind != TREE_LIST)
+        err = ERR_MALFORMED;
+    return err ? err : print(p, list);
+}
+
+int trace_print(const struct batch *answer, const struct trace_print_options *options,
+                struct buf *out)
+{
+    struct print p = {.options = options, .out = out};
+    const char *serial = answer_text(&p, answer, "serial");
+    const char *unit = answer_text(&p, answer, "unit");
+    const char *verdict = answer_text(&p, answer, "verdict");
+    int err = serial && unit && verdict ? OK : ERR_NOMEM;
+    if (!err) {
+        (void)buf_printf(out, "%s  ", serial);
+        print_colour(&p, verdict);
+        (void)buf_append_text(out, verdict);
+        (void)buf_printf(out, "%s   unit %s\n\n", options->colour ? "\x1b[0m" : "", unit);
+        err = print_list(&p, answer, "steps", print_steps);
+    }
+    if (!err)
+        err = print_list(&p, answer, "measures", print_measures);
+    if (!err)
+        err = print_list(&p, answer, "curves", print_curves);
+    arena_fini(&p.arena);
+    return err ? err : buf_error(out);
+}
