@@ -47,6 +47,13 @@ static const struct option uplink_table[] = {
      .default_text = "4M",
      .min = 1024,
      .doc = "bytes sent and not acknowledged at a time"},
+    {.name = "ack_timeout",
+     .type = OPTION_DURATION,
+     .offset = offsetof(struct uplink_section, ack_timeout_us),
+     .default_text = "10s",
+     .min = 100 * 1000,
+     .doc = "a record that the hub does not acknowledge for so long is sent again, on a new "
+            "connection"},
     {.name = NULL},
 };
 
@@ -202,6 +209,8 @@ static void client_state(void *ctx, struct mqtt_client *c, const struct mqtt_cli
     else if (event->state == MQTT_CLIENT_WAITING)
         log_warn("uplink", "%s: %s; next try in %lld ms", u->section.to, event->text,
                  (long long)event->retry_ms);
+    if (up)
+        atomic_fetch_add_explicit(&u->link_count, 1, memory_order_relaxed);
     atomic_store_explicit(&u->link_up, up, memory_order_release);
     (void)exec_post(u->worker, &u->link_task);
     if (event->state == MQTT_CLIENT_STOPPED)
@@ -222,6 +231,7 @@ static int client_start(void *ctx)
         .in_flight_max = (uint16_t)u->section.in_flight_max,
         .queue_max = (uint32_t)u->section.in_flight_max,
         .backoff_max_ms = 10000,
+        .ack_timeout_ms = u->section.ack_timeout_us / 1000,
         .ctx = u,
         .on_state = client_state,
     };

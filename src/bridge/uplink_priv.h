@@ -19,6 +19,7 @@ struct uplink_section {
     const char *password;
     uint64_t in_flight_max;
     uint64_t bytes_in_flight_max;
+    int64_t ack_timeout_us;
 };
 
 /* A publication on its way: worker → loop → hub → loop → worker. */
@@ -30,6 +31,7 @@ struct slot {
     struct payload *payload;
     struct position at; /* the cursor's when this and all before is acknowledged; none = schema */
     uint64_t schema_hash;
+    uint32_t link; /* the connection it is meant for */
     bool is_schema;
     bool back;
     int err;
@@ -57,6 +59,7 @@ struct uplink {
     uint32_t count;
     uint64_t bytes_out;
     bool up;
+    uint32_t link; /* the connection that the window is for */
     bool stopping;
     bool broken;      /* something came back: wait for the rest, then read again */
     bool rewound;     /* the log stands behind the cursor */
@@ -72,6 +75,7 @@ struct uplink {
     char last_error[UPLINK_ERROR_BYTES_MAX];
 
     atomic_bool link_up;
+    atomic_uint link_count; /* connections so far; counted on the loop */
     atomic_ullong sent;
     atomic_ullong acknowledged;
     atomic_ullong bytes;

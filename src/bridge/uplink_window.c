@@ -46,6 +46,12 @@ static void slot_publish(struct exec_task *task)
         .payload = payload_bytes(s->payload),
     };
     s->send.fn = slot_returned;
+    /* Meant for a connection that was lost, with others that were lost with it: on the present one
+     * it would come before them, and they would then be taken for repeats. */
+    if (s->link != atomic_load_explicit(&u->link_count, memory_order_relaxed)) {
+        slot_returned(&s->send, ERR_CLOSED, 0);
+        return;
+    }
     int err = mqtt_client_publish(u->client, &message, s->payload, &s->send);
     if (err)
         slot_returned(&s->send, err, 0);
@@ -120,6 +126,7 @@ static void slot_send(struct uplink *u, struct payload *payload, struct position
     u->count++;
     s->payload = payload;
     s->at = at;
+    s->link = u->link;
     s->is_schema = is_schema;
     s->back = false;
     s->err = OK;
@@ -244,9 +251,11 @@ static int window_mend(struct uplink *u)
 static void link_follow(struct uplink *u)
 {
     bool up = link_is_up(u);
-    if (up == u->up)
+    uint32_t link = atomic_load_explicit(&u->link_count, memory_order_relaxed);
+    if (up == u->up && link == u->link)
         return;
     u->up = up;
+    u->link = link;
     map_fini(&u->schemas);
     u->rewound = false;
     if (u->count > 0)

@@ -489,6 +489,7 @@ static void on_close(void *ctx, struct conn *conn, int err)
     c->up = false;
     c->stats.disconnects += was_up;
     exec_timer_stop(c->exec, &c->timer);
+    exec_timer_stop(c->exec, &c->ack_timer);
     if (c->stopping || err == ERR_CANCELLED) { /* the latter: the loop ends, and all with it */
         c->stopping = true;
         (void)exec_post(c->exec, &c->stopped_task);

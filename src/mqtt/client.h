@@ -64,6 +64,8 @@ struct mqtt_client_options {
     uint16_t receive_maximum;        /* QoS 1 from the server at once [1024] */
     bool resend;                     /* see above */
     int64_t connect_timeout_ms;      /* until CONNACK [10,000] */
+    int64_t ack_timeout_ms;          /* a QoS 1 publication without PUBACK for so long: the link is
+                                        given up and made anew [0: waits as long as it stands] */
     int64_t backoff_min_ms;          /* first wait after a loss [500] */
     int64_t backoff_max_ms;          /* waits double up to this [60,000] */
     uint64_t seed;                   /* of the jitter; 0 = from the kernel */
@@ -112,6 +114,7 @@ struct mqtt_send {
     struct payload *payload;
     struct payload *head; /* topic and properties */
     uint32_t topic_len;
+    int64_t sent_us; /* monotonic, on this link */
     uint16_t packet_id;
     uint8_t qos;
     bool retain;

@@ -30,7 +30,8 @@ struct mqtt_client {
     struct buf in;
     struct buf scratch;
     struct exec_task stopped_task;
-    struct exec_timer timer; /* connect time-out, keep-alive or the next attempt */
+    struct exec_timer timer;     /* connect time-out, keep-alive or the next attempt */
+    struct exec_timer ack_timer; /* active while something is in flight; looks at the oldest */
     int64_t heard_us;
     int64_t said_us;
     uint32_t attempts; /* since the last success */

@@ -40,8 +40,34 @@ static void written_run(struct exec_task *task)
         send_done(send_at(now.next), OK, MQTT_SUCCESS);
 }
 
+/* ----------------------------------------------------------------------------------- ack time-out
+ */
+
+static void ack_watch(struct mqtt_client *c)
+{
+    if (c->options.ack_timeout_ms == 0 || list_empty(&c->in_flight))
+        return;
+    int64_t due_us = send_at(c->in_flight.next)->sent_us + c->options.ack_timeout_ms * 1000;
+    (void)exec_timer_start(c->exec, &c->ack_timer, due_us);
+}
+
+/* Acknowledgements do not touch the timer: when it comes, the oldest may be a younger one. */
+static void ack_due(struct exec_timer *timer)
+{
+    struct mqtt_client *c = CONTAINER_OF(timer, struct mqtt_client, ack_timer);
+    if (!c->up || list_empty(&c->in_flight))
+        return;
+    int64_t waited_us = exec_now_us(c->exec) - send_at(c->in_flight.next)->sent_us;
+    if (waited_us >= c->options.ack_timeout_ms * 1000)
+        mqtt_client_fail(c, ERR_TIMEOUT, 0, "the server did not acknowledge a message for %lld ms",
+                         (long long)c->options.ack_timeout_ms);
+    else
+        ack_watch(c);
+}
+
 void mqtt_client_send_init(struct mqtt_client *c)
 {
+    exec_timer_init(&c->ack_timer, ack_due);
     list_init(&c->queue);
     list_init(&c->in_flight);
     list_init(&c->written);
@@ -133,8 +159,11 @@ static bool pump_one(struct mqtt_client *c, struct mqtt_send *s)
         (void)exec_post(c->exec, &c->written_task);
     } else {
         s->sent = true;
+        s->sent_us = exec_now_us(c->exec);
         list_push_back(&c->in_flight, &s->link);
         c->in_flight_count++;
+        if (!exec_timer_active(&c->ack_timer))
+            ack_watch(c);
     }
     return true;
 }
@@ -176,8 +205,10 @@ void mqtt_client_send_up(struct mqtt_client *c, bool session_present)
     LIST_FOR (link, &c->in_flight) {
         if (!c->up || send_write(c, send_at(link)))
             return;
+        send_at(link)->sent_us = exec_now_us(c->exec);
         c->stats.resent++;
     }
+    ack_watch(c);
     mqtt_client_send_pump(c);
 }
 
