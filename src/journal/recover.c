@@ -188,7 +188,7 @@ static int segment_recover(struct journal_log *log, struct segment *s, const str
     if (next && last <= committed)
         return OK;
     struct segment_walk w;
-    struct scan scan;
+    struct scan scan = {0};
     int err = segment_load(log, s, &w);
     if (err)
         return err;
