@@ -219,12 +219,16 @@ int command_trace(int argc, char **argv, const struct cli_command *command)
     return code;
 }
 
+/* *ctx turns true when nobody reads our output any more (`| head`): an end, not an error. */
 static int print_line(void *ctx, struct bytes line)
 {
-    (void)ctx;
+    bool *closed = ctx;
     (void)fwrite(line.ptr, 1, line.len, stdout);
     (void)fputc('\n', stdout);
-    return fflush(stdout) ? ERR_CLOSED : OK;
+    if (fflush(stdout) == 0)
+        return OK;
+    *closed = true;
+    return ERR_CLOSED;
 }
 
 int command_tail(int argc, char **argv, const struct cli_command *command)
@@ -244,10 +248,11 @@ int command_tail(int argc, char **argv, const struct cli_command *command)
     (void)buf_append_text(&body, "}");
     (void)buf_printf(&sock, "%s/lotline.sock", cli_data_dir(common.data));
     int status = 0;
-    int err = api_client_stream(buf_text(&sock), "POST", "/api/v1/tail", buf_text(&body),
-                                print_line, NULL, &problem, &status);
+    bool closed = false;
+    int err = api_client_stream(buf_text(&sock), "/api/v1/tail", buf_text(&body), print_line, NULL,
+                                &problem, &status);
     int code = EXIT_OK;
-    if (err)
+    if (err && !closed)
         code = cli_error(EXIT_NO_NODE, "no node answers at %s: %s", buf_text(&sock), err_text(err));
     else if (status >= 400)
         code = cli_problem(buf_bytes(&problem), status);

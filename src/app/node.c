@@ -154,12 +154,32 @@ static int configure_producers(struct node *n, struct diag *diag)
     return err;
 }
 
+/* The rows of a rule with a historian action are kept as points. */
+static int keep_rule(struct node *n, const struct config_object *rule)
+{
+    const struct tree *actions = tree_get(rule->spec, "actions");
+    for (const struct tree *a = actions ? actions->first : NULL; a; a = a->next) {
+        struct stream *s = catalogue_stream_find(&n->catalogue, bytes_of_text(rule->name));
+        if (s && tree_get(a, "historian"))
+            return historian_keep(n->historian, s);
+    }
+    return OK;
+}
+
+static int configure_historian(struct node *n, struct diag *diag)
+{
+    int err = historian_configure(n->historian, &n->catalogue, diag);
+    for (size_t i = 0; !err && i < config_count(n->config, CONFIG_RULE); i++)
+        err = keep_rule(n, config_object_at(n->config, CONFIG_RULE, i));
+    return err;
+}
+
 static int configure_consumers(struct node *n, struct diag *diag)
 {
     struct catalogue *c = &n->catalogue;
     int err = OK;
     if (n->historian)
-        err = historian_configure(n->historian, c, diag);
+        err = configure_historian(n, diag);
     if (!err && n->trace)
         err = trace_configure(n->trace, n->config, c, diag);
     if (!err && n->uplink)
