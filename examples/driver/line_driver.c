@@ -2,7 +2,6 @@
  *     R level      → level 12.5                  a value
  *     W level 3    → level 3                     the value it has now
  *     R nothing    → nothing ! no such value     a refusal
- * `cc -shared -fPIC -I…/include -o line.so line_driver.c`, then `plugins:` and `driver: line`.
  */
 #include <lotline/driver.h>
 #include <stdio.h>
@@ -100,7 +99,8 @@ static void line_take(struct line_session *s, const char *line)
     if (s->owed > 0) {
         s->owed--;
         s->host->late(s->host);
-    } else if (!s->asked || strlen(s->asked->name) != name || strncmp(line, s->asked->name, name)) {
+    } else if (!s->asked || strlen(s->asked->name) != name ||
+               memcmp(line, s->asked->name, name) != 0) {
         s->host->fault(s->host, "foreign answer", "the device answered what was not asked");
     } else {
         bool number = end != rest && *end == 0;

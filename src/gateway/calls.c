@@ -338,7 +338,7 @@ static int op_for(struct gateway *g, enum op_kind kind, struct call *c, struct g
 {
     struct op *op = NULL;
     struct bytes path = text_arg(c, "tag");
-    int err = op_new(kind, &op);
+    int err = path.ptr ? op_new(kind, &op) : ERR_INVALID;
     if (err)
         return err;
     op->device = group->device;

@@ -42,9 +42,9 @@ TEST(every_order_of_every_width_is_an_exclusive_or)
     for (int round = 0; round < ROUNDS; round++) {
         store_le64(data, rand_u64(&r));
         for (uint16_t len = 1; len <= 8; len = (uint16_t)(len * 2)) {
-            for (uint8_t order = 0; order < len; order++) {
-                struct lotline_step s = step(LOTLINE_STEP_UINT, len, order);
-                CHECK_EQ(decode_word(&s, data), word_by_definition(data, len, order));
+            for (uint16_t order = 0; order < len; order++) {
+                struct lotline_step s = step(LOTLINE_STEP_UINT, len, (uint8_t)order);
+                CHECK_EQ(decode_word(&s, data), word_by_definition(data, len, (uint8_t)order));
             }
         }
     }

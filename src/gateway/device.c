@@ -166,6 +166,15 @@ static void device_down(struct device *d)
     gateway_device_stopped(d->gateway);
 }
 
+static const char *link_error_name(int err)
+{
+    if (err == ERR_CLOSED)
+        return "closed";
+    if (err == ERR_REFUSED)
+        return "refused";
+    return err == ERR_TIMEOUT || err == ERR_UNREACHABLE ? "unreachable" : "link";
+}
+
 void device_link_closed(struct device *d, int err, const char *text)
 {
     d->link = NULL;
@@ -174,12 +183,7 @@ void device_link_closed(struct device *d, int err, const char *text)
         return;
     }
     if (err)
-        device_error(d,
-                     err == ERR_CLOSED    ? "closed"
-                     : err == ERR_REFUSED ? "refused"
-                     : err == ERR_TIMEOUT ? "unreachable"
-                                          : "link",
-                     "%s", text[0] ? text : err_text(err));
+        device_error(d, link_error_name(err), "%s", text[0] ? text : err_text(err));
     offline_enter(d, d->faulted ? QUALITY_PROTOCOL : QUALITY_OFFLINE, ERR_OFFLINE);
     grids_start(d);
     retry_later(d);

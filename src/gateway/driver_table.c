@@ -43,16 +43,18 @@ const struct lotline_driver *driver_table_find(const struct driver_table *t, con
 
 int driver_check(const struct lotline_driver *driver, const char *where, struct diag *diag)
 {
-    if (driver->abi != LOTLINE_DRIVER_ABI)
+    if (driver->abi != LOTLINE_DRIVER_ABI) {
         return diag_set(diag, ERR_VERSION, 0, 0,
                         "%s was built for version %u of the driver API, this is version %u: build "
                         "it again with the present lotline/driver.h",
                         where, driver->abi, LOTLINE_DRIVER_ABI);
-    if (driver->size < sizeof *driver)
+    }
+    if (driver->size < sizeof *driver) {
         return diag_set(diag, ERR_VERSION, 0, 0,
                         "%s has a struct lotline_driver of %u bytes, %zu are needed: build it "
                         "again with the present lotline/driver.h",
                         where, driver->size, sizeof *driver);
+    }
     bool functions = driver->tag_parse && driver->plan && driver->session_init && driver->opened &&
                      driver->closed && driver->received && driver->read && driver->cancel;
     if (!functions || !driver->name || !driver->name[0])
@@ -62,11 +64,12 @@ int driver_check(const struct lotline_driver *driver, const char *where, struct 
         driver->request_bytes > LOTLINE_REQUEST_BYTES_MAX ||
         driver->session_bytes > SESSION_BYTES_MAX || driver->options_bytes > OPTIONS_BYTES_MAX ||
         driver->frame_bytes_max == 0 || driver->frame_bytes_max > FRAME_BYTES_MAX ||
-        driver->in_flight_max == 0 || driver->in_flight_max > LOTLINE_IN_FLIGHT_MAX)
+        driver->in_flight_max == 0 || driver->in_flight_max > LOTLINE_IN_FLIGHT_MAX) {
         return diag_set(diag, ERR_INVALID, 0, 0,
                         "%s: a size that driver %s declares is not within "
                         "the limits of lotline/driver.h",
                         where, driver->name);
+    }
     return OK;
 }
 
@@ -96,7 +99,7 @@ static int plugin_load(struct driver_table *t, const char *path, struct diag *di
     if (!handle)
         return diag_set(diag, ERR_INVALID, 0, 0, "the plug-in cannot be loaded: %s", dlerror());
     int err = plugin_symbol(handle, path, &driver, diag);
-    if (!err && driver_table_find(t, driver->name))
+    if (!err && driver && driver_table_find(t, driver->name))
         err = diag_set(diag, ERR_EXISTS, 0, 0, "%s: there is a driver \"%s\" already", path,
                        driver->name);
     if (err) {

@@ -109,15 +109,16 @@ static const struct lotline_driver *url_driver(struct probe *p, const char *url,
         mark ? arena_copy(&p->gateway->arena, bytes_of(url, (size_t)(mark - url))) : NULL;
     const struct lotline_driver *driver =
         name ? driver_table_find(&p->gateway->drivers, name) : NULL;
-    if (!mark)
+    if (!mark) {
         (void)diag_set(p->diag, ERR_INVALID, 0, 0,
                        "\"%s\" is no device: write DRIVER://HOST:PORT, as in "
                        "modbus-tcp://192.0.2.10:502",
                        url);
-    else if (!driver)
+    } else if (!driver) {
         (void)diag_set(p->diag, ERR_NOT_FOUND, 0, 0, "there is no driver \"%s\"", name ? name : "");
-    else
+    } else {
         *ret_rest = mark + strlen("://");
+    }
     return driver;
 }
 
@@ -223,7 +224,7 @@ static int probe_run(struct probe *p, struct buf *ret_json)
     return err;
 }
 
-int gateway_probe(const struct gateway_probe *wish, struct buf *ret_json, struct diag *diag)
+int gateway_probe(const struct gateway_probe *probe, struct buf *ret_json, struct diag *diag)
 {
     struct exec *loop = NULL;
     int err = loop_new("probe", &loop);
@@ -233,14 +234,14 @@ int gateway_probe(const struct gateway_probe *wish, struct buf *ret_json, struct
     struct gateway *g = NULL;
     struct probe *p = aligned_alloc(_Alignof(struct probe), sizeof *p);
     err = p ? gateway_new(&options, &g) : ERR_NOMEM;
-    if (!err && wish->plugins)
-        err = driver_table_load(&g->drivers, wish->plugins, diag);
+    if (!err && probe->plugins)
+        err = driver_table_load(&g->drivers, probe->plugins, diag);
     if (!err) {
         memset(p, 0, sizeof *p);
         p->gateway = g;
         p->diag = diag;
         (void)sem_init(&p->ended, 0, 0);
-        err = probe_setup(p, wish);
+        err = probe_setup(p, probe);
         if (!err)
             err = probe_run(p, ret_json);
         if (p->device.driver)

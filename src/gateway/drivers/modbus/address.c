@@ -135,19 +135,21 @@ static int order_set(const struct modbus_options *options, const struct lotline_
         return modbus_error(error, "%s has a byte order already: leave out `order:` or the #suffix",
                             tag->address);
     const struct order *table = orders_of(registers);
-    if (suffix.len > 0 && !order_find(table, suffix, false, &a->order))
+    if (suffix.len > 0 && !order_find(table, suffix, false, &a->order)) {
         return modbus_error(error, "#%.*s is no byte order of %u bytes; write %s", (int)suffix.len,
                             (const char *)suffix.ptr, registers * 2u,
                             registers == 1   ? "#L or #B"
                             : registers == 2 ? "#LL, #LB, #BB or #BL"
                                              : "#LL, #LB, #BB, #BL, #WS, #WR, #B or #L");
-    if (tag->order && !order_find(table, bytes_of_text(tag->order), true, &a->order))
+    }
+    if (tag->order && !order_find(table, bytes_of_text(tag->order), true, &a->order)) {
         return modbus_error(error, "\"%s\" is no byte order of %u bytes; write %s", tag->order,
                             registers * 2u,
                             registers == 1   ? "AB or BA"
                             : registers == 2 ? "ABCD, BADC, DCBA or CDAB"
                                              : "12345678, 21436587, 87654321, 78563412, 34127856, "
                                                "56781234, ABCD, BADC, DCBA or CDAB");
+    }
     if (!tag->order && suffix.len == 0)
         a->order = order_default(options, registers);
     return 0;
@@ -224,11 +226,12 @@ static int unit_and_start(const struct modbus_options *options, const struct par
         return modbus_error(error, "\"%s\" lacks the area or the number: write 1!400001", text);
     a->unit = (uint8_t)unit;
     a->area = (uint8_t)(p->number.ptr[0] - '0');
-    if (a->area == 2 || a->area > MODBUS_HOLDING)
+    if (a->area == 2 || a->area > MODBUS_HOLDING) {
         return modbus_error(error,
                             "area %u of \"%s\" is none of 0 (coils), 1 (discrete inputs), 3 (input "
                             "registers), 4 (holding registers)",
                             a->area, text);
+    }
     unsigned base = options->base == 0 ? 1 : 0;
     struct bytes rest = bytes_of(p->number.ptr + 1, p->number.len - 1);
     if (str_to_u64(rest, &number) || number > NUMBER_MAX + 1 || number < base)
@@ -285,11 +288,13 @@ static int text_parse(const struct lotline_tag *tag, const struct parts *p,
         mode = strchr(modes, digits.ptr[digits.len - 1]);
         digits.len--;
     }
-    if (!mode || !p->has_dot || str_to_u64(digits, &len) || len == 0 || len > MODBUS_TEXT_CHARS_MAX)
+    if (!mode || !p->has_dot || str_to_u64(digits, &len) || len == 0 ||
+        len > MODBUS_TEXT_CHARS_MAX) {
         return modbus_error(error,
                             "the string \"%s\" needs a length of 1 to %u characters and may name "
                             "their place, as in 1!400001.10H",
                             tag->address, MODBUS_TEXT_CHARS_MAX);
+    }
     a->text = (uint8_t)(mode - modes);
     a->len = (uint16_t)len;
     a->count = (uint16_t)(a->text >= MODBUS_TEXT_LOW_ONLY ? len : (len + 1) / 2);
