@@ -128,10 +128,15 @@ static void writer_lost(struct historian *h, const struct feed_record *r, int er
               (unsigned long long)r->at.seq, err_text(err));
 }
 
+/* ERR_NOT_FOUND: nobody has the schema that the record needs. */
 static bool err_is_final(int err)
 {
-    return err == ERR_EXPIRED || err == ERR_CHECKSUM || err == ERR_MALFORMED ||
-           err == ERR_VERSION || err == ERR_UNSUPPORTED || err == ERR_SHORT;
+    static const int final[] = {ERR_EXPIRED,     ERR_CHECKSUM, ERR_MALFORMED, ERR_VERSION,
+                                ERR_UNSUPPORTED, ERR_SHORT,    ERR_NOT_FOUND, ERR_INVALID};
+    for (size_t i = 0; i < sizeof final / sizeof final[0]; i++)
+        if (err == final[i])
+            return true;
+    return false;
 }
 
 /* Reads one record. ERR_AGAIN: there is none. */

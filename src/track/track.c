@@ -220,10 +220,15 @@ static int track_record(struct track_stage *t, const struct feed_record *r)
     return err;
 }
 
+/* ERR_NOT_FOUND: nobody has the schema that the record needs. */
 static bool err_is_final(int err)
 {
-    return err == ERR_EXPIRED || err == ERR_CHECKSUM || err == ERR_MALFORMED ||
-           err == ERR_VERSION || err == ERR_UNSUPPORTED || err == ERR_SHORT;
+    static const int final[] = {ERR_EXPIRED,     ERR_CHECKSUM, ERR_MALFORMED, ERR_VERSION,
+                                ERR_UNSUPPORTED, ERR_SHORT,    ERR_NOT_FOUND, ERR_INVALID};
+    for (size_t i = 0; i < sizeof final / sizeof final[0]; i++)
+        if (err == final[i])
+            return true;
+    return false;
 }
 
 static int track_read(struct track_stage *t)
