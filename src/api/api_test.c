@@ -291,10 +291,10 @@ static void node_open(struct node *n, const char *folder)
     write_file(console, "index.html", "<!doctype html><title>Lotline</title>");
     write_file(folder, "secret.txt", "secret");
     write_file(console, ".hidden", "secret");
-    (void)strcat(console, "/assets");
-    (void)mkdir(console, 0700);
-    write_file(console, "main-1a2b.js", "1;");
-    (void)snprintf(console, sizeof console, "%s/console", folder);
+    char assets[700];
+    (void)snprintf(assets, sizeof assets, "%s/assets", console);
+    (void)mkdir(assets, 0700);
+    write_file(assets, "main-1a2b.js", "1;");
     CHECK_OK(catalogue_init(&n->catalogue, "n1"));
     node_make_stage(n);
     CHECK_OK(config_parse("test.yaml", bytes_of(config_text, sizeof config_text - 1), &n->config,
@@ -679,16 +679,16 @@ TEST(the_command_line_asks_over_the_socket_and_tails)
     (void)snprintf(want, sizeof want, "{\"tag\":\"a\",\"value\":\"x\",\"user\":\"uid %u\"}",
                    getuid());
     CHECK_STR(buf_text(&body), want);
-    CHECK_ERR(api_client_stream(sock, "POST", "/api/v1/tail", "{\"sql\":\"SELECT *\"}", take_line,
-                                &lines, &body, &status),
+    CHECK_ERR(api_client_stream(sock, "/api/v1/tail", "{\"sql\":\"SELECT *\"}", take_line, &lines,
+                                &body, &status),
               ERR_CANCELLED);
     CHECK_EQ(status, 200);
     CHECK(strncmp(lines.first, "{\"n\":", 5) == 0);
     CHECK(strstr(lines.first, ",\"force\":1.5}") != NULL);
     CHECK_SOON(atomic_load(&n.stage.tails_closed) == 1, 10000);
     buf_reset(&body);
-    CHECK_OK(api_client_stream(sock, "POST", "/api/v1/tail", "{\"sql\":\"BAD\"}", take_line, &lines,
-                               &body, &status));
+    CHECK_OK(api_client_stream(sock, "/api/v1/tail", "{\"sql\":\"BAD\"}", take_line, &lines, &body,
+                               &status));
     CHECK_EQ(status, 400);
     check_has(&body, "column 1");
     buf_fini(&body);

@@ -76,7 +76,7 @@ TEST(a_body_fills_the_fields)
     CHECK_EQ(cell(&o, "count").i64, -5);
     CHECK_EQ(cell(&o, "size").u64, 7);
     CHECK_NEAR(cell(&o, "factor").f64, 1000, 0);
-    CHECK_NEAR(cell(&o, "ratio").f32, 0.5, 0);
+    CHECK_NEAR((double)cell(&o, "ratio").f32, 0.5, 0);
     CHECK(cell(&o, "deep").boolean);
     CHECK_EQ(cell(&o, "since").i64, 1795336200000000);
     CHECK_BYTES(cell(&o, "spec").bytes, bytes_of_text("{\"a\":[1,\"2\",null]}"));

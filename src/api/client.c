@@ -245,12 +245,12 @@ int api_client_request(const char *sock_path, const char *method, const char *pa
     return err;
 }
 
-int api_client_stream(const char *sock_path, const char *method, const char *path, const char *body,
+int api_client_stream(const char *sock_path, const char *path, const char *body,
                       api_client_line_fn on_line, void *ctx, struct buf *ret_problem,
                       int *ret_status)
 {
     struct answer a = {.fd = -1};
-    int err = client_ask(&a, sock_path, method, path, body);
+    int err = client_ask(&a, sock_path, "POST", path, body);
     if (!err)
         *ret_status = a.status;
     if (!err && a.status >= 400)

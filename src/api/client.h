@@ -20,10 +20,10 @@ int api_client_request(const char *sock_path, const char *method, const char *pa
  */
 typedef int (*api_client_line_fn)(void *ctx, struct bytes line);
 
-/* As api_client_request, but on_line gets each line as it comes, until the stream ends (OK) or
- * on_line says so. Empty lines, which only keep the connection alive, are left out. An answer with
- * a status of 400 and above goes to *ret_problem instead. */
-int api_client_stream(const char *sock_path, const char *method, const char *path, const char *body,
+/* As api_client_request (with POST), but on_line gets each line as it comes, until the stream ends
+ * (OK) or on_line says so. Empty lines, which only keep the connection alive, are left out. An
+ * answer with a status of 400 and above goes to *ret_problem instead. */
+int api_client_stream(const char *sock_path, const char *path, const char *body,
                       api_client_line_fn on_line, void *ctx, struct buf *ret_problem,
                       int *ret_status);
 

@@ -105,15 +105,12 @@ static void file_respond(struct http_request *r, const char *path, int fd, const
 
 static void files_missing(struct api *a, struct http_request *r)
 {
-    bool root = strcmp(http_request_path(r), "/") == 0;
-    if (root && !a->console)
-        answer_problem(r, ERR_NOT_FOUND,
-                       "this node has no console (its folder is set by api.console); the API is "
-                       "at " ROUTE_PREFIX);
-    else if (root)
-        answer_problem(r, ERR_NOT_FOUND, "the console is not built; the API is at " ROUTE_PREFIX);
-    else
-        answer_problem(r, ERR_NOT_FOUND, "there is no such page");
+    const char *why = "there is no such page";
+    if (strcmp(http_request_path(r), "/") == 0)
+        why = a->console ? "the console is not built; the API is at " ROUTE_PREFIX
+                         : "this node has no console (api.console sets its folder); the API is "
+                           "at " ROUTE_PREFIX;
+    answer_problem(r, ERR_NOT_FOUND, "%s", why);
 }
 
 void files_serve(struct api *a, struct http_request *r)

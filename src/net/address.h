@@ -44,7 +44,7 @@ void address_format(const struct address *a, char out[static ADDRESS_TEXT_BYTES_
 int address_to_sockaddr(const struct address *a, struct sockaddr_storage *ret, socklen_t *ret_len);
 
 /* A socket address as text for a person, in the form of address_format; "unix" for an unnamed
- * unix socket. */
+ * unix socket. sa is a whole sockaddr of its family, as in a zeroed sockaddr_storage. */
 void address_from_sockaddr(const struct sockaddr *sa, char out[static ADDRESS_TEXT_BYTES_MAX]);
 
 /* True for 127.0.0.0/8, ::1 (also as ::ffff:127.…) and unix sockets. */

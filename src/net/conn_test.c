@@ -240,7 +240,7 @@ static int plain_connect(uint16_t port)
 static size_t plain_read_all(int fd)
 {
     static const int timeout_ms = 10000;
-    char buf[4096];
+    char buf[2048];
     size_t total = 0;
     for (;;) {
         struct pollfd p = {.fd = fd, .events = POLLIN};
@@ -471,6 +471,18 @@ TEST(what_was_written_before_the_connection_opened_arrives)
 
 #define LARGE_BYTES (3u << 20)
 
+/* Reads just n bytes, all 'x'. */
+static void plain_read_x(int fd, size_t n)
+{
+    char buf[2048];
+    while (n > 0) {
+        ssize_t got = recv(fd, buf, n < sizeof buf ? n : sizeof buf, 0);
+        CHECK(got > 0);
+        CHECK(buf[0] == 'x' && buf[got - 1] == 'x');
+        n -= (size_t)got;
+    }
+}
+
 TEST(large_writes_wait_for_a_slow_reader_then_drain)
 {
     struct exec *e = NULL;
@@ -487,17 +499,10 @@ TEST(large_writes_wait_for_a_slow_reader_then_drain)
     struct act finish = {.side = &server.side, .count = 20000};
     CHECK_EQ(atomic_load(&server.side.drained), 0);
     CHECK(atomic_load(&p->refs) > 1); /* referenced, not copied */
-    size_t got = 0;
-    char buf[4096];
-    while (got < 8u * LARGE_BYTES) {
-        size_t left = 8u * LARGE_BYTES - got;
-        ssize_t n = recv(fd, buf, left < sizeof buf ? left : sizeof buf, 0);
-        CHECK(n > 0);
-        CHECK(buf[0] == 'x' && buf[n - 1] == 'x');
-        got += (size_t)n;
-    }
-    CHECK_EQ(recv(fd, buf, 4, MSG_WAITALL), 4);
-    CHECK_MEM(buf, "tail", 4);
+    plain_read_x(fd, 8u * LARGE_BYTES);
+    char tail[4];
+    CHECK_EQ(recv(fd, tail, sizeof tail, MSG_WAITALL), 4);
+    CHECK_MEM(tail, "tail", 4);
     CHECK_SOON(atomic_load(&server.side.drained) == 1, 5000);
     CHECK_SOON(atomic_load(&p->refs) == 1, 5000);
     payload_unref(p);

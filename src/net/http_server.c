@@ -140,9 +140,13 @@ static void http_peer_read(struct MHD_Connection *connection, struct http_peer *
     out->uid = (uid_t)-1;
     if (!sa)
         return;
-    address_from_sockaddr(sa, out->text);
     out->is_loopback = address_is_loopback(sa);
     out->is_unix = sa->sa_family == AF_UNIX;
+    /* Of an unnamed unix socket MHD has the family alone, and no byte behind it. */
+    if (out->is_unix)
+        (void)snprintf(out->text, sizeof out->text, "unix");
+    else
+        address_from_sockaddr(sa, out->text);
     info = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
     struct ucred cred;
     socklen_t len = sizeof cred;
@@ -249,6 +253,7 @@ static enum MHD_Result http_hand_over(struct http_request *r)
     return answered ? http_queue(r) : MHD_YES;
 }
 
+/* NOLINTNEXTLINE(readability-function-size): MHD's own signature */
 static enum MHD_Result http_on_access(void *cls, struct MHD_Connection *connection, const char *url,
                                       const char *method, const char *version,
                                       const char *upload_data, size_t *upload_data_size,
@@ -448,7 +453,7 @@ static void http_server_sweep(struct http_server *s)
     s->stopping = true;
     LIST_FOR (link, &s->requests) {
         struct http_request *r = CONTAINER_OF(link, struct http_request, link);
-        if (r->handed)
+        if (r->handed && !r->answered)
             (void)http_request_settle(r, 503, http_response_of(NULL));
     }
     LIST_FOR (link, &s->streams) {

@@ -12,7 +12,7 @@
 #define BLOCK_BYTES              (16u * 1024) /* what MHD asks for at once */
 
 struct stream_message {
-    struct list link;
+    struct stream_message *next;
     uint64_t key;
     size_t len;
     size_t sent;
@@ -25,7 +25,8 @@ struct http_stream {
     struct list link; /* under the server's mutex */
     pthread_mutex_t mutex;
     struct MHD_Connection *connection;
-    struct list messages;
+    struct stream_message *first;
+    struct stream_message **end; /* where the next one is hung */
     size_t queued_bytes;
     uint64_t dropped;
     bool ending;    /* no more messages */
@@ -50,9 +51,12 @@ void http_stream_unref(struct http_stream *s)
 {
     if (!s || atomic_fetch_sub_explicit(&s->refs, 1, memory_order_acq_rel) != 1)
         return;
-    struct list *link;
-    while ((link = list_pop_front(&s->messages)) != NULL)
-        free(CONTAINER_OF(link, struct stream_message, link));
+    struct stream_message *m = s->first;
+    while (m) {
+        struct stream_message *next = m->next;
+        free(m);
+        m = next;
+    }
     (void)pthread_mutex_destroy(&s->mutex);
     http_server_unref(s->server);
     free(s);
@@ -70,9 +74,12 @@ static void stream_wake(struct http_stream *s)
     MHD_resume_connection(s->connection);
 }
 
-static void stream_remove(struct http_stream *s, struct stream_message *m)
+static void stream_remove(struct http_stream *s, struct stream_message **at)
 {
-    list_remove(&m->link);
+    struct stream_message *m = *at;
+    *at = m->next;
+    if (s->end == &m->next)
+        s->end = at;
     s->queued_bytes -= m->len - m->sent;
     free(m);
 }
@@ -80,10 +87,9 @@ static void stream_remove(struct http_stream *s, struct stream_message *m)
 /* A message that waits under the same key is out of date; one that has begun to leave stays. */
 static void stream_replace(struct http_stream *s, uint64_t key)
 {
-    LIST_FOR (link, &s->messages) {
-        struct stream_message *m = CONTAINER_OF(link, struct stream_message, link);
-        if (m->key == key && m->sent == 0) {
-            stream_remove(s, m);
+    for (struct stream_message **at = &s->first; *at; at = &(*at)->next) {
+        if ((*at)->key == key && (*at)->sent == 0) {
+            stream_remove(s, at);
             s->dropped++;
             return;
         }
@@ -92,13 +98,13 @@ static void stream_replace(struct http_stream *s, uint64_t key)
 
 static void stream_make_room(struct http_stream *s, size_t len)
 {
-    LIST_FOR_SAFE (link, after, &s->messages) {
-        if (s->queued_bytes + len <= s->options.queued_bytes_max)
-            return;
-        struct stream_message *m = CONTAINER_OF(link, struct stream_message, link);
-        if (m->sent)
+    struct stream_message **at = &s->first;
+    while (*at && s->queued_bytes + len > s->options.queued_bytes_max) {
+        if ((*at)->sent) {
+            at = &(*at)->next;
             continue;
-        stream_remove(s, m);
+        }
+        stream_remove(s, at);
         s->dropped++;
     }
 }
@@ -106,15 +112,15 @@ static void stream_make_room(struct http_stream *s, size_t len)
 static size_t stream_take(struct http_stream *s, char *out, size_t max)
 {
     size_t taken = 0;
-    while (taken < max && !list_empty(&s->messages)) {
-        struct stream_message *m = CONTAINER_OF(s->messages.next, struct stream_message, link);
+    while (taken < max && s->first) {
+        struct stream_message *m = s->first;
         size_t n = m->len - m->sent < max - taken ? m->len - m->sent : max - taken;
         memcpy(out + taken, m->data + m->sent, n);
         taken += n;
         m->sent += n;
         s->queued_bytes -= n;
         if (m->sent == m->len)
-            stream_remove(s, m);
+            stream_remove(s, &s->first);
     }
     return taken;
 }
@@ -169,7 +175,7 @@ static struct http_stream *stream_new(struct http_request *r,
     s->options = *options;
     if (!s->options.queued_bytes_max)
         s->options.queued_bytes_max = QUEUED_BYTES_MAX_DEFAULT;
-    list_init(&s->messages);
+    s->end = &s->first;
     list_init(&s->link);
     (void)pthread_mutex_init(&s->mutex, NULL);
     return s;
@@ -184,7 +190,7 @@ int http_respond_stream(struct http_request *r, const struct http_answer *answer
     struct MHD_Response *response = MHD_create_response_from_callback(
         MHD_SIZE_UNKNOWN, BLOCK_BYTES, stream_on_read, s, stream_on_free);
     if (!response) {
-        http_stream_unref(s);
+        atomic_store_explicit(&s->refs, 1, memory_order_relaxed); /* MHD's is not taken */
         http_stream_unref(s);
         return ERR_NOMEM;
     }
@@ -218,7 +224,8 @@ int http_stream_write(struct http_stream *s, uint64_t key, struct bytes v)
         if (key)
             stream_replace(s, key);
         stream_make_room(s, v.len);
-        list_push_back(&s->messages, &m->link);
+        *s->end = m;
+        s->end = &m->next;
         s->queued_bytes += v.len;
         stream_wake(s);
     }

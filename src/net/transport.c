@@ -69,6 +69,7 @@ static void tcp_tune(int fd, const struct conn_options *options)
     tcp_set(fd, IPPROTO_TCP, TCP_KEEPCNT, KEEPALIVE_PROBES);
 }
 
+/* NOLINTNEXTLINE(readability-non-const-parameter): the table's type */
 static int tcp_peer_uid(int fd, uid_t *ret)
 {
     (void)fd;
