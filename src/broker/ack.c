@@ -52,13 +52,20 @@ static void ack_send(struct client *c, const struct ack *a)
         puback_write(c, a->packet_id, a->err ? puback_reason(a->err) : a->reason);
 }
 
+/* The oldest ack if nothing holds it any more, taken out; else NULL. */
+static struct ack *ack_due(struct client *c)
+{
+    const struct ack *oldest = CONTAINER_OF(c->acks.next, const struct ack, link);
+    if (list_empty(&c->acks) || oldest->pending > 0)
+        return NULL;
+    struct list *link = list_pop_front(&c->acks);
+    return link ? CONTAINER_OF(link, struct ack, link) : NULL;
+}
+
 static void acks_flush(struct client *c)
 {
-    while (!list_empty(&c->acks)) {
-        struct ack *a = CONTAINER_OF(c->acks.next, struct ack, link);
-        if (a->pending > 0)
-            break;
-        list_remove(&a->link); /* sending may close the client, who forgets his acks */
+    struct ack *a;
+    while ((a = ack_due(c)) != NULL) {
         c->ack_count--;
         count_sub(c->broker, COUNT_ACKS_HELD, 1);
         if (!c->closing)

@@ -68,11 +68,11 @@ uint16_t broker_port(const struct broker *b);
 /* ------------------------------------------------------------------------------------------ doors
  */
 
-/* From now on f (whose consumer the caller is) gets every message matching filter, from clients,
+/* From now on flow (whose consumer the caller is) gets every message matching filter, from clients,
  * rules and broker_publish alike. PUBACKs wait for flow_finish. A FLOW_BLOCK flow without credit
  * makes the broker stop reading from those who publish to it. ERR_INVALID (no topic filter),
  * ERR_NOMEM. Before start or on the broker's exec. The flow is let go by flow_close. */
-int broker_subscribe_flow(struct broker *b, const char *filter, struct flow *f);
+int broker_subscribe_flow(struct broker *b, const char *filter, struct flow *flow);
 
 /* Publishes every `message` row that comes out of o (of a rule, of a group). The broker makes and
  * attaches the flow; items are finished once routed. Before start or on the broker's exec. */

@@ -241,7 +241,8 @@ void session_resume(struct session *s);
 /* Sends from the queue what the windows allow. */
 void session_pump(struct session *s);
 
-/* The client acknowledged a packet. Unknown identifiers are ignored. */
+/* The client acknowledged a packet; session_pump may then send more. Unknown identifiers are
+ * ignored. */
 void session_acked(struct session *s, uint16_t packet_id);
 
 /* Hands over one message for delivery. retained: from the store, to a new subscription. */

@@ -155,6 +155,7 @@ static void take_publish(struct client *c, const struct mqtt_packet *p)
 static void take_puback(struct client *c, const struct mqtt_packet *p)
 {
     session_acked(c->session, p->ack.packet_id);
+    session_pump(c->session);
 }
 
 static void take_subscribe(struct client *c, const struct mqtt_packet *p)

@@ -266,17 +266,17 @@ static struct filter *filter_new(struct broker *b, const char *text)
     return f;
 }
 
-int broker_subscribe_flow(struct broker *b, const char *text, struct flow *flow)
+int broker_subscribe_flow(struct broker *b, const char *filter, struct flow *flow)
 {
-    if (!topic_is_filter(bytes_of_text(text)))
+    if (!topic_is_filter(bytes_of_text(filter)))
         return ERR_INVALID;
     struct filter *f = NULL;
     LIST_FOR (link, &b->filters) {
         struct filter *have = CONTAINER_OF(link, struct filter, link);
-        if (strcmp(have->text, text) == 0)
+        if (strcmp(have->text, filter) == 0)
             f = have;
     }
-    if (!f && !(f = filter_new(b, text)))
+    if (!f && !(f = filter_new(b, filter)))
         return ERR_NOMEM;
     outlet_attach(&f->outlet, flow);
     return OK;

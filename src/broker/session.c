@@ -255,16 +255,24 @@ static void session_send_again(struct session *s)
     }
 }
 
+/* The oldest queued message if it may be sent now, taken out; else NULL. */
+static struct out *queue_due(struct session *s)
+{
+    const struct out *oldest = CONTAINER_OF(s->queue.next, const struct out, link);
+    if (list_empty(&s->queue) || !session_can_send(s) ||
+        (oldest->qos > 0 && !session_has_window(s)))
+        return NULL;
+    struct list *link = list_pop_front(&s->queue);
+    return link ? CONTAINER_OF(link, struct out, link) : NULL;
+}
+
 void session_pump(struct session *s)
 {
     int64_t now_us = exec_wall_us(s->broker->exec);
+    struct out *o;
     if (s->again_count > 0)
         session_send_again(s);
-    while (!list_empty(&s->queue) && session_can_send(s)) {
-        struct out *o = CONTAINER_OF(s->queue.next, struct out, link);
-        if (o->qos > 0 && !session_has_window(s))
-            return;
-        list_remove(&o->link);
+    while ((o = queue_due(s)) != NULL) {
         s->queue_count--;
         s->queue_bytes -= out_bytes(o);
         if (o->message->expires_us <= now_us) {
@@ -296,7 +304,6 @@ void session_acked(struct session *s, uint16_t packet_id)
         s->in_flight_count--;
         s->again_count -= o->again;
         out_free(o);
-        session_pump(s);
         return;
     }
 }

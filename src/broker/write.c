@@ -258,9 +258,11 @@ void write_request(struct broker *b, const struct session *from, const struct pu
     }
     count_add(b, COUNT_WRITES, 1);
     int err = request_read(w, pub, &request, &diag);
-    if (err)
+    if (err) {
         answer_add(w, "*", err, diag.text);
-    for (const struct tree *value = err ? NULL : request->first; value; value = value->next) {
+        request = NULL;
+    }
+    for (const struct tree *value = request ? request->first : NULL; value; value = value->next) {
         int tag_err = tag_send(w, value);
         if (tag_err)
             answer_add(w, value->key, tag_err, "");
