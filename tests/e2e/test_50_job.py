@@ -54,7 +54,7 @@ class Unit:
 def readings(node):
     """(µs, signal, value) of all good numbers of the press, by their own acquisition time."""
     rows = node.sql(
-        "SELECT epoch_us(p.ts) + p.lag_us AS at, t.tag, COALESCE(p.d, p.u) AS value"
+        "SELECT epoch_us(p.ts) AS at, t.tag, COALESCE(p.d, p.u) AS value"
         " FROM points p JOIN tags t ON p.tag = t.id"
         " WHERE t.stream = 'plc1.press' AND p.quality = 0 AND t.tag <> 'serial' ORDER BY 1"
     )

@@ -235,7 +235,11 @@ def test_cookie_signs_in_and_out(service):
     assert "HttpOnly" in cookie and "SameSite" in cookie
     headers = {"Cookie": cookie.split(";")[0]}
     assert node.request("GET", PREFIX + "/node", token=False, headers=headers).status == 200
-    node.request("DELETE", PREFIX + "/session", token=False, headers=headers)
+    foreign = node.request("DELETE", PREFIX + "/session", token=False, headers=headers)
+    assert foreign.status == 403, "a page of another site ended the session"
+    own = {**headers, "Origin": f"http://{node.ports['http']}"}
+    ended = node.request("DELETE", PREFIX + "/session", token=False, headers=own)
+    assert ended.status == 200, ended.body
     assert node.request("GET", PREFIX + "/node", token=False, headers=headers).status == 401
 
 

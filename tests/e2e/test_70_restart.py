@@ -59,7 +59,7 @@ def test_metrics_are_prometheus_text_and_move(start_node, start_press):
         return sum(v for key, v in values.items() if "polls" in key)
 
     wait_until(lambda: polls(scrape()) > polls(before) + 5, "the polls to be counted")
-    for word in ("polls", "missed", "journal", "historian", "mqtt"):
+    for word in ("polls", "missed", "journal", "historian", "broker"):
         assert any(word in key for key in scrape()), word
 
 
@@ -68,7 +68,7 @@ def test_health_names_every_module(start_node):
     answer = node.request("GET", "/health", token=False)
     assert answer.status == 200
     assert answer.json["status"] == "ok"
-    assert {"gateway", "broker", "historian"} <= set(answer.json["modules"])
+    assert {"gateway", "journal", "historian"} <= set(answer.json["modules"])
     assert all(module["status"] == "ok" for module in answer.json["modules"].values())
 
 
@@ -82,7 +82,7 @@ def test_log_level_changes_at_run_time(start_node):
     wait_until(lambda: node.get("/node") and len(node.output) > quiet, "lines in the log")
     refused = node.request("PUT", "/api/v1/log-level", {"level": "loud"})
     assert refused.status == 400
-    assert "loud" in refused.json["detail"]
+    assert "debug, info, warn, error, off" in refused.json["detail"]
     assert node.get("/log-level")["level"] == "debug"
 
 

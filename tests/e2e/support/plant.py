@@ -92,7 +92,7 @@ class Plant:
             f"name: {EDGE}\nlisten: {{mqtt: 127.0.0.1:0, http: 127.0.0.1:0}}\n"
             "modules: [gateway, stream, broker, alarm, api]\n"
             f"journal: {{segment: {self.segment}}}\n"
-            f'uplink: {{to: "mqtt://127.0.0.1:{self.proxy.port}", streams: ["*"]}}\n'
+            f'uplink: {{to: "mqtt://127.0.0.1:{self.proxy.port}", streams: ["*"], ack_timeout: 1s}}\n'
             "streams:\n"
             f'  - {{name: ledger, source: mqtt, topic: "{LEDGER_TOPIC}", format: json}}\n'
             + devices_config(self.counters.port, linger=f"{LINGER_US // 1000}ms")
