@@ -35,7 +35,7 @@ uint8_t *buf_reserve(struct buf *b, size_t extra)
 {
     if (b->failed)
         return NULL;
-    if (extra <= b->cap - b->len)
+    if (b->ptr && extra <= b->cap - b->len)
         return b->ptr + b->len;
     size_t need = b->len + extra;
     size_t cap = b->cap ? b->cap : BUF_CAP_MIN;

@@ -40,7 +40,9 @@ size_t clock_format(int64_t wall_us, char out[static CLOCK_TEXT_BYTES_MAX])
     struct tm tm;
     if (!gmtime_r(&t, &tm))
         return (size_t)snprintf(out, CLOCK_TEXT_BYTES_MAX, "%lldus", (long long)wall_us);
-    size_t n = strftime(out, CLOCK_TEXT_BYTES_MAX, "%Y-%m-%dT%H:%M:%S", &tm);
+    /* strftime's %Y has as many digits as the year; RFC 3339 wants four. */
+    size_t n = (size_t)snprintf(out, CLOCK_TEXT_BYTES_MAX, "%04lld", 1900LL + tm.tm_year);
+    n += strftime(out + n, CLOCK_TEXT_BYTES_MAX - n, "-%m-%dT%H:%M:%S", &tm);
     int fraction = 0;
     if (us % 1000)
         fraction = snprintf(out + n, CLOCK_TEXT_BYTES_MAX - n, ".%06dZ", (int)us);

@@ -4,6 +4,7 @@
 #include "base/err.h"
 
 #include <errno.h>
+#include <float.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -132,6 +133,11 @@ bool str_is_utf8(struct bytes v)
 {
     size_t i = 0;
     while (i < v.len) {
+        /* Most text is ASCII: eight bytes at a time while none has its high bit set. */
+        if (v.len - i >= 8 && (load_le64(v.ptr + i) & 0x8080808080808080u) == 0) {
+            i += 8;
+            continue;
+        }
         size_t n = utf8_sequence(v.ptr + i, v.len - i);
         if (n == 0)
             return false;
@@ -239,8 +245,8 @@ size_t str_from_double(double v, char out[static STR_NUMBER_BYTES_MAX])
     if (!isfinite(v))
         return str_from_special(v, out);
     int n = 0;
-    /* 15 digits always survive a round trip through text, 17 are always enough. */
-    for (int digits = 15; digits <= 17; digits++) {
+    /* 15 digits of a normal number are all its own, 17 are always enough. */
+    for (int digits = fabs(v) < DBL_MIN ? 1 : 15; digits <= 17; digits++) {
         n = snprintf(out, STR_NUMBER_BYTES_MAX, "%.*g", digits, v);
         if (strtod(out, NULL) == v)
             break;
@@ -253,7 +259,7 @@ size_t str_from_float(float v, char out[static STR_NUMBER_BYTES_MAX])
     if (!isfinite(v))
         return str_from_special((double)v, out);
     int n = 0;
-    for (int digits = 6; digits <= 9; digits++) {
+    for (int digits = fabsf(v) < FLT_MIN ? 1 : 6; digits <= 9; digits++) {
         n = snprintf(out, STR_NUMBER_BYTES_MAX, "%.*g", digits, (double)v);
         if (strtof(out, NULL) == v)
             break;
