@@ -361,7 +361,7 @@ static bool value_convert(const struct json_value *v, enum value_type type, stru
     ret->type = type;
     switch (type) {
     case VALUE_BOOL:
-        ret->boolean = v->boolean;
+        ret->boolean = v->kind == JSON_BOOL && v->boolean;
         return v->kind == JSON_BOOL;
     case VALUE_INT64:
         return to_i64(v, &ret->i64);

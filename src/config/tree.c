@@ -413,6 +413,43 @@ static size_t utf8_put4(uint8_t *out, uint32_t c)
     return 4;
 }
 
+/* YAML's name for a line end of Unicode at p, which JSON takes for an ordinary character and YAML
+ * would fold into a space: its second letter, and how many bytes it replaces. 0 if there is none.
+ */
+static char line_end_at(const uint8_t *p, size_t left, size_t *ret_bytes)
+{
+    if (left >= 2 && p[0] == 0xc2 && p[1] == 0x85) {
+        *ret_bytes = 2;
+        return 'N';
+    }
+    *ret_bytes = 3;
+    if (left < 3 || p[0] != 0xe2 || p[1] != 0x80)
+        return 0;
+    return p[2] == 0xa8 ? 'L' : p[2] == 0xa9 ? 'P' : 0;
+}
+
+/* One step of making YAML's flow style out of JSON: what stands at `from` goes to `to`. */
+static size_t json_step(const uint8_t *from, size_t left, uint8_t *to, size_t *to_len)
+{
+    uint32_t c;
+    size_t bytes;
+    char name = line_end_at(from, left, &bytes);
+    if (name) {
+        to[(*to_len)++] = '\\';
+        to[(*to_len)++] = (uint8_t)name;
+        return bytes;
+    }
+    if (surrogates_at(from, left, &c)) {
+        *to_len += utf8_put4(to + *to_len, c);
+        return 12;
+    }
+    to[(*to_len)++] = from[0];
+    if (from[0] != '\\' || left < 2)
+        return 1;
+    to[(*to_len)++] = from[1];
+    return 2;
+}
+
 int tree_parse_json(struct arena *arena, const char *file, struct bytes text, struct tree **ret,
                     struct diag *diag)
 {
@@ -422,17 +459,7 @@ int tree_parse_json(struct arena *arena, const char *file, struct bytes text, st
     if (!plain)
         return diag_place(diag, ERR_NOMEM, file ? file : "", 0, 0, err_text(ERR_NOMEM));
     size_t n = 0;
-    for (size_t i = 0; i < text.len;) {
-        uint32_t c;
-        if (surrogates_at(text.ptr + i, text.len - i, &c)) {
-            n += utf8_put4(plain + n, c);
-            i += 12;
-        } else {
-            bool escape = text.ptr[i] == '\\' && i + 1 < text.len;
-            plain[n++] = text.ptr[i++];
-            if (escape)
-                plain[n++] = text.ptr[i++];
-        }
-    }
+    for (size_t i = 0; i < text.len;)
+        i += json_step(text.ptr + i, text.len - i, plain, &n);
     return tree_parse_yaml(arena, file, bytes_of(plain, n), ret, diag);
 }

@@ -58,8 +58,8 @@ struct tree {
 int tree_parse_yaml(struct arena *arena, const char *file, struct bytes text, struct tree **ret,
                     struct diag *diag);
 
-/* As tree_parse_yaml for a JSON text: also takes what YAML's reader does not (pairs of \u
- * surrogates). Columns of a line with such pairs count them as one character. */
+/* As tree_parse_yaml for a JSON text: also takes what YAML's reader does not or takes for something
+ * else (pairs of \u surrogates, U+2028 and the like). Columns behind these differ by a little. */
 int tree_parse_json(struct arena *arena, const char *file, struct bytes text, struct tree **ret,
                     struct diag *diag);
 

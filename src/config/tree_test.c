@@ -178,6 +178,16 @@ TEST(tree_reads_json)
               ERR_SYNTAX);
 }
 
+TEST(tree_reads_json_line_ends_as_characters)
+{
+    struct tree *t = NULL;
+    static const char text[] = "[\"a\xc2\x85 b\xe2\x80\xa8\xe2\x80\xa9\xe2\x80\xaa\"]";
+    arena_fini(&arena);
+    CHECK_OK(tree_parse_json(&arena, "", bytes_of_text(text), &t, &diag));
+    CHECK_STR(tree_text(t->first), "a\xc2\x85 b\xe2\x80\xa8\xe2\x80\xa9\xe2\x80\xaa");
+    CHECK_STR(json_of(t), text);
+}
+
 TEST(tree_prints_only_json_numbers_bare)
 {
     const struct tree *t = parse("[0, -0, 01, 1., .5, 1.5, 1e5, 1e, 1E+5, +1, 0x10, nan, -, 1_0,"
