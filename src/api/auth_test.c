@@ -1,3 +1,4 @@
+/* Tokens, links and sessions: who gets in, once, and until when. */
 #include "api/auth.h"
 
 #include "tests/support/check.h"

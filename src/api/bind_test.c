@@ -1,3 +1,4 @@
+/* What a client sent against what a call takes: each type, each mistake by its name. */
 #include "api/bind.h"
 
 #include "tests/support/check.h"

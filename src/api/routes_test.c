@@ -1,3 +1,4 @@
+/* The table of routes: what fits, and that docs/rest.md says the same. */
 #include "api/routes.h"
 
 #include "tests/support/check.h"

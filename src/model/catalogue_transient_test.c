@@ -1,3 +1,4 @@
+/* Streams that come and go: found while they are there, attached to safely. */
 #include "base/err.h"
 #include "model/catalogue.h"
 #include "tests/support/check.h"

@@ -1,3 +1,4 @@
+/* The text that Prometheus reads, and what the kernel says of this process. */
 #include "model/metrics.h"
 
 #include "base/err.h"

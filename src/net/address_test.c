@@ -1,3 +1,4 @@
+/* Addresses as people write them: read, written back, refused with what was expected. */
 #include "net/address.h"
 
 #include "tests/support/check.h"

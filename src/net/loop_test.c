@@ -1,3 +1,4 @@
+/* The loop as an exec: order of tasks and timers, the beat of a grid, its end, many threads. */
 #include "net/loop.h"
 
 #include "base/clock.h"
