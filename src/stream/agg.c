@@ -158,8 +158,10 @@ void agg_update_vec(struct agg_cell *cells, const uint32_t *slots, const struct 
         struct value value = {.type = VALUE_NULL};
         if (a->kind != AGG_COUNT_ROWS)
             value = vec_value(v, i);
-        int err = agg_update(&cells[slots[k++]], a, &value);
+        struct agg_cell *cell = &cells[slots[k++]];
+        int err = agg_update(cell, a, &value);
         if (err) {
+            cell->bad = true;
             char text[64];
             value_show(&value, text, sizeof text);
             machine_fail(m, i, err, "%s does not go together with the values before it", text);
@@ -186,6 +188,7 @@ void agg_reset(struct agg_cell *c)
 {
     c->count = 0;
     c->seen = false;
+    c->bad = false;
     c->v = (struct value){.type = VALUE_NULL};
 }
 

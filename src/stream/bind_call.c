@@ -182,6 +182,12 @@ static bool aggregate_find(struct bytes name, enum agg_kind *ret)
     return false;
 }
 
+bool bind_is_aggregate(struct bytes name)
+{
+    enum agg_kind kind;
+    return aggregate_find(name, &kind);
+}
+
 static enum value_type aggregate_type(const struct binder *b, enum agg_kind kind,
                                       enum value_type arg)
 {

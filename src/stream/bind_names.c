@@ -202,13 +202,28 @@ int bind_group_input(struct binder *b, const struct expr *at, struct group_input
 /* --------------------------------------------------------------------------------------- aliases
  */
 
-/* The item whose alias it is, unless that item is what is being bound. */
+// NOLINTNEXTLINE(misc-no-recursion): as deep as the tree, which the parser limits (SQL_DEPTH_MAX)
+static bool has_aggregate(const struct expr *e)
+{
+    if (e->kind == EXPR_CALL && bind_is_aggregate(e->name))
+        return true;
+    for (uint32_t i = 0; i < e->arg_count; i++)
+        if (e->args[i] && has_aggregate(e->args[i]))
+            return true;
+    return false;
+}
+
+/* The item whose alias it is, unless that item is what is being bound. Inside an aggregate the
+ * name of another one can only mean the column: avg(a) AS a, count(a) AS c. */
 static struct bind_alias *alias_find(struct binder *b, struct bytes name)
 {
     for (uint32_t i = 0; i < b->select->item_count; i++) {
         struct bind_alias *a = &b->aliases[i];
-        if (a->item->alias.ptr && bytes_equal(a->item->alias, name))
-            return a->open ? NULL : a;
+        if (!a->item->alias.ptr || !bytes_equal(a->item->alias, name))
+            continue;
+        if (a->open || (b->in_aggregate && has_aggregate(a->item->expr)))
+            return NULL;
+        return a;
     }
     return NULL;
 }

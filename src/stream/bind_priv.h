@@ -35,6 +35,9 @@ struct binder {
 
 int bind_expr(struct binder *b, const struct expr *e, enum bind_stage stage, struct bound **ret);
 
+/* Whether the name is an aggregate function. */
+bool bind_is_aggregate(struct bytes name);
+
 /* A bare name: alias, column, or `ts`. */
 int bind_column(struct binder *b, const struct expr *e, enum bind_stage stage, struct bound **ret);
 

@@ -79,14 +79,48 @@ MATH(math_exp, exp(x))
 MATH(math_floor, floor(x))
 MATH(math_ln, log(x))
 MATH(math_log, log10(x))
-MATH(math_round, round(x))
 MATH(math_sin, sin(x))
 MATH(math_sinh, sinh(x))
-MATH(math_sqrt, sqrt(x))
 MATH(math_tan, tan(x))
 MATH(math_tanh, tanh(x))
 MATH(math_radians, x *PI / 180.0)
 MATH(math_degrees, x * 180.0 / PI)
+
+/* round(x[, digits]); digits may be negative: round(57321, -3) = 57000. */
+static int math_round_row(struct machine *m, const struct step *s, uint32_t i,
+                          const struct value *args, struct value *ret)
+{
+    double x;
+    int64_t digits = 0;
+    int err = number_arg(m, s, i, &args[0], &x);
+    if (!err && s->arg_count > 1)
+        err = integer_arg(m, s, i, &args[1], &digits);
+    if (err)
+        return err;
+    digits = digits < -308 ? -308 : digits > 308 ? 308 : digits;
+    double unit = pow(10, (double)(digits < 0 ? -digits : digits));
+    double scaled = digits < 0 ? x / unit : x * unit;
+    if (isinf(scaled))
+        return put_double(x, ret);
+    return put_double(digits < 0 ? round(scaled) * unit : round(scaled) / unit, ret);
+}
+
+FUNCTION_KERNEL(math_round)
+
+/* A root of a negative number is an error of its row (eKuiper), not null. */
+static int math_sqrt_row(struct machine *m, const struct step *s, uint32_t i,
+                         const struct value *args, struct value *ret)
+{
+    double x;
+    int err = number_arg(m, s, i, &args[0], &x);
+    if (!err && x < 0) {
+        step_fail(m, s, i, ERR_RANGE, "a negative number has no square root");
+        err = ERR_RANGE;
+    }
+    return err ? err : put_double(sqrt(x), ret);
+}
+
+FUNCTION_KERNEL(math_sqrt)
 
 /* --------------------------------------------------------------------------- integers stay such */
 
@@ -249,7 +283,14 @@ const struct function functions_math[] = {
     ROW2("pow", "n", RESULT_DOUBLE, math_power, "as power"),
     ROW2("power", "n", RESULT_DOUBLE, math_power, "x to the power of y"),
     ROW1("radians", math_radians, "degrees in radians"),
-    ROW1("round", math_round, "the nearest whole number, halves away from zero"),
+    {.name = "round",
+     .args = "ni",
+     .args_min = 1,
+     .args_max = 2,
+     .result = RESULT_DOUBLE,
+     .may_fail = true,
+     .kernel = math_round,
+     .doc = "the nearest whole number, halves away from zero; to so many digits"},
     {.name = "sign",
      .args = "n",
      .args_min = 1,
@@ -260,7 +301,14 @@ const struct function functions_math[] = {
      .doc = "-1, 0 or 1"},
     ROW1("sin", math_sin, "sine"),
     ROW1("sinh", math_sinh, "hyperbolic sine"),
-    ROW1("sqrt", math_sqrt, "square root"),
+    {.name = "sqrt",
+     .args = "n",
+     .args_min = 1,
+     .args_max = 1,
+     .result = RESULT_DOUBLE,
+     .may_fail = true,
+     .kernel = math_sqrt,
+     .doc = "square root"},
     ROW1("tan", math_tan, "tangent"),
     ROW1("tanh", math_tanh, "hyperbolic tangent"),
     {.name = NULL},

@@ -132,7 +132,8 @@ static int lex_number(struct lexer *l, struct token *t)
     return OK;
 }
 
-/* What \c stands for in a string; 0: nothing, the backslash stays (LIKE has its own escapes). */
+/* What \c stands for in a string; 0: the backslash stays, two of them too (eKuiper's rule: LIKE has
+ * escapes of its own). */
 static uint8_t escape_of(uint8_t c)
 {
     switch (c) {
@@ -142,7 +143,6 @@ static uint8_t escape_of(uint8_t c)
         return '\t';
     case 'r':
         return '\r';
-    case '\\':
     case '\'':
     case '"':
         return c;
@@ -226,16 +226,19 @@ static enum token_kind punctuation_find(int c, int next, size_t *ret_len)
     return TOKEN_EOF;
 }
 
-/* `! =` is taken as `!=`, as eKuiper does. */
-static bool lex_spaced_ne(struct lexer *l, struct token *t)
+/* `! =`, `< =` and `> =` are taken without the space, as eKuiper does. */
+static bool lex_spaced(struct lexer *l, struct token *t)
 {
+    uint8_t first = *l->at;
+    if (first != '!' && first != '<' && first != '>')
+        return false;
     const uint8_t *at = l->at + 1;
     while (at < l->end && (*at == ' ' || *at == '\t'))
         at++;
     if (at == l->end || *at != '=')
         return false;
     l->at = at + 1;
-    t->kind = TOKEN_NE;
+    t->kind = first == '!' ? TOKEN_NE : first == '<' ? TOKEN_LE : TOKEN_GE;
     return true;
 }
 
@@ -243,14 +246,14 @@ static int lex_punctuation(struct lexer *l, struct token *t, struct diag *diag)
 {
     size_t len = 0;
     const uint8_t *start = l->at;
+    if (lex_spaced(l, t)) {
+        t->text = bytes_of(start, (size_t)(l->at - start));
+        return OK;
+    }
     t->kind = punctuation_find(peek(l, 0), peek(l, 1), &len);
     if (t->kind != TOKEN_EOF) {
         l->at += len;
         t->text = bytes_of(start, len);
-        return OK;
-    }
-    if (*l->at == '!' && lex_spaced_ne(l, t)) {
-        t->text = bytes_of(start, (size_t)(l->at - start));
         return OK;
     }
     return diag_set(

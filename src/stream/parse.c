@@ -254,9 +254,10 @@ static bool is_window(const struct expr *e)
            str_equal_nocase(bytes_of(e->name.ptr + e->name.len - 6, 6), "window");
 }
 
-/* FILTER (WHERE …) after a window. */
+/* FILTER (WHERE …) after a window, and behind it OVER (WHEN …). */
 static int parse_filter(struct parser *p, struct select_window *w)
 {
+    struct expr ignored = {.over = false};
     if (!at_word(p, "FILTER"))
         return OK;
     int err = parse_advance(p);
@@ -266,7 +267,12 @@ static int parse_filter(struct parser *p, struct select_window *w)
         err = parse_expect(p, TOKEN_WHERE, "WHERE");
     if (!err)
         err = parse_expr(p, &w->filter);
-    return err ? err : parse_expect(p, TOKEN_RPAREN, "')'");
+    if (!err)
+        err = parse_expect(p, TOKEN_RPAREN, "')'");
+    if (!err)
+        err = parse_over(p, &ignored);
+    w->triggered |= ignored.over;
+    return err;
 }
 
 static int parse_window(struct parser *p, struct select *s, const struct expr *call)

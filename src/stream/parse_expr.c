@@ -131,7 +131,7 @@ int parse_args(struct parser *p, struct expr ***ret_args, uint32_t *ret_count)
 
 /* OVER (…) belongs to functions that look at other rows, which binding refuses by name; here it is
  * only read over. */
-static int parse_over(struct parser *p, struct expr *call)
+int parse_over(struct parser *p, struct expr *call)
 {
     int err = OK;
     if (!parse_accept(p, TOKEN_OVER, &err) || err)

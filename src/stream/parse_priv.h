@@ -40,6 +40,9 @@ int parse_expr(struct parser *p, struct expr **ret);
 /* Expressions separated by commas up to and including `)`. */
 int parse_args(struct parser *p, struct expr ***ret_args, uint32_t *ret_count);
 
+/* OVER (…), if it stands here: sets call->over. */
+int parse_over(struct parser *p, struct expr *call);
+
 /* What may follow a `*`: EXCEPT (…), REPLACE (…). */
 int parse_star_tail(struct parser *p, struct expr *star);
 

@@ -14,6 +14,7 @@ struct agg_cell {
     uint8_t *text; /* own copy behind v.bytes */
     size_t text_cap;
     bool seen; /* AGG_FIRST_ROW, AGG_LAST: a row was there, be it null */
+    bool bad;  /* a value did not go together with those before: its window is dropped */
 };
 
 /* Adds row i of v. ERR_TYPE (these types do not go together), ERR_NOMEM. */

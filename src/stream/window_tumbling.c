@@ -258,8 +258,20 @@ static struct value group_value(const struct pipeline *p, const struct window *w
     return v;
 }
 
+/* A value that could not be aggregated is an error of the whole window, as eKuiper has it. */
+static bool window_is_bad(const struct pipeline *p, const struct window *w)
+{
+    for (uint32_t a = 0; a < p->plan->aggregate_count; a++)
+        for (uint32_t i = 0; i < w->slot_count; i++)
+            if (p->tumbling.cells[a][w->slots[i]].bad)
+                return true;
+    return false;
+}
+
 static void window_out(struct pipeline *p, const struct window *w)
 {
+    if (window_is_bad(p, w))
+        return;
     for (uint32_t at = 0; at < w->slot_count; at += VEC_ROWS) {
         uint32_t n = w->slot_count - at < VEC_ROWS ? w->slot_count - at : VEC_ROWS;
         for (uint32_t g = 0; g < p->plan->groups.input_count; g++) {
