@@ -153,6 +153,12 @@ void batch_builder_free(struct batch_builder *bb)
     free(bb);
 }
 
+/* Bools are bits, and what is behind the last row must be zero too. */
+static bool is_bits(const struct staged *c)
+{
+    return c->data && c->width == 0;
+}
+
 /* Bitmaps of the block have whole words: a few rows are one store, not a call. */
 static void bitmap_zero(uint8_t *bits, uint32_t rows)
 {
@@ -169,6 +175,8 @@ void batch_builder_reset(struct batch_builder *bb)
     for (uint32_t i = 0; i < bb->schema->count; i++) {
         struct staged *c = &bb->cols[i];
         bitmap_zero(c->validity, bb->rows);
+        if (is_bits(c))
+            bitmap_zero(c->data, bb->rows);
         c->chars.len = 0;
         c->present = 0;
         c->has_quality = false;
@@ -184,6 +192,8 @@ static void staged_truncate(struct staged *c, uint32_t from, uint32_t rows)
             bitmap_clear(c->validity, row);
             c->present--;
         }
+        if (is_bits(c))
+            bitmap_clear(c->data, row);
     }
     if (c->offsets)
         c->chars.len = (size_t)c->offsets[rows];
@@ -452,7 +462,7 @@ static uint32_t pack(struct packer *p, const void *from, size_t bytes)
 
 static void cell_clear(struct staged *c, uint32_t row)
 {
-    if (c->width == 0 && c->data)
+    if (is_bits(c))
         bitmap_clear(c->data, row);
     else if (c->data)
         memset(c->data + (size_t)row * c->width, 0, c->width);
