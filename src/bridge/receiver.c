@@ -94,7 +94,13 @@ static void count_refusal(struct uplink_receiver *r, int err, struct bytes node)
                  err == ERR_NOT_FOUND ? "its schema has not come yet" : err_text(err));
 }
 
-/* Appends one message. ERR_NO_SPACE: try again later. Other errors are the message's own. */
+/* What passes by itself: the message stays, and nothing behind it is taken. */
+static bool err_is_passing(int err)
+{
+    return err == ERR_NO_SPACE || err == ERR_AGAIN || err == ERR_NOMEM;
+}
+
+/* Appends one message. An error that passes: try again later. Others are the message's own. */
 static int held_append_row(struct held *h, const struct column *topics,
                            const struct column *payloads)
 {
@@ -115,7 +121,7 @@ static int held_append_row(struct held *h, const struct column *topics,
         h->pending--;
     else
         atomic_fetch_add_explicit(&r->records, 1, memory_order_relaxed);
-    if (err && err != ERR_NO_SPACE)
+    if (err && !err_is_passing(err))
         count_refusal(r, err, node);
     return err;
 }
@@ -127,7 +133,7 @@ static bool held_append(struct held *h)
     struct column payloads = batch_column(h->item.batch, MESSAGE_PAYLOAD);
     for (; h->next_row < h->item.batch->rows; h->next_row++) {
         int err = held_append_row(h, &topics, &payloads);
-        if (err == ERR_NO_SPACE)
+        if (err && err_is_passing(err))
             return false;
         if (err && !h->err)
             h->err = err;

@@ -100,8 +100,9 @@ struct uplink_store {
     void *ctx;
     struct exec *exec; /* the journal's */
     /* Appends a record that came on NODE's topic, or knows it as a repeat; views are borrowed.
-     * OK: wait->fn will run when it is durable. ERR_NO_SPACE: later. ERR_NOT_FOUND: its schema is
-     * not known. Anything else: it is not a record, or not one of NODE's. */
+     * OK: wait->fn will run when it is durable. ERR_NO_SPACE, ERR_AGAIN, ERR_NOMEM: later.
+     * ERR_NOT_FOUND: its schema is not known. ERR_CONFLICT: behind one that was refused. Anything
+     * else: it is not a record, or not one of NODE's. */
     int (*append)(void *ctx, struct bytes node, struct bytes payload, struct journal_wait *wait);
     /* Makes an encoded schema known, durably. */
     int (*schema)(void *ctx, struct bytes payload);

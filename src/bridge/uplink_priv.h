@@ -68,6 +68,7 @@ struct uplink {
     struct map schemas; /* hashes the hub has seen in this connection */
     struct position refused_at;
     unsigned refused_times;
+    uint8_t refused_reason; /* the PUBACK's */
     struct position skip_to;
     struct exec_task work;
     struct exec_task link_task; /* the loop tells of the link */

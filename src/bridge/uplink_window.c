@@ -69,6 +69,7 @@ static void note_refusal(struct uplink *u, const struct slot *s)
     if (position_compare(s->at, u->refused_at) != 0)
         u->refused_times = 0;
     u->refused_at = s->at;
+    u->refused_reason = s->reason;
     if (++u->refused_times == 1)
         log_warn("uplink", "%s", u->last_error);
 }
@@ -176,9 +177,18 @@ static void pass_over(struct uplink *u)
     u->log.done(u->log.ctx, u->record.at);
 }
 
+/* The hub said again and again that this is no record. Any other refusal may pass (a full or broken
+ * disk, a schema on its way, a limit that somebody raises): giving up then would lose what was
+ * acknowledged here, so it is tried for ever, and the log keeps it. */
+static bool is_hopeless(const struct uplink *u)
+{
+    return u->refused_times >= REFUSED_TIMES_MAX &&
+           u->refused_reason == MQTT_PAYLOAD_FORMAT_INVALID;
+}
+
 static bool given_up(struct uplink *u)
 {
-    if (u->refused_times < REFUSED_TIMES_MAX || position_compare(u->record.at, u->refused_at) != 0)
+    if (!is_hopeless(u) || position_compare(u->record.at, u->refused_at) != 0)
         return false;
     log_error("uplink", "a record of stream %.*s is given up: %s", (int)u->record.stream.len,
               (const char *)u->record.stream.ptr, u->last_error);
@@ -227,7 +237,7 @@ static int window_mend(struct uplink *u)
     if (u->broken) {
         if (u->count > 0)
             return ERR_AGAIN;
-        bool refused = u->refused_times > 0 && u->refused_times < REFUSED_TIMES_MAX;
+        bool refused = u->refused_times > 0 && !is_hopeless(u);
         u->broken = false;
         u->rewound = false;
         map_fini(&u->schemas); /* one of them may have been among what was lost */

@@ -29,6 +29,8 @@ struct ack *ack_new(struct client *c, uint16_t packet_id)
 static uint8_t puback_reason(int err)
 {
     uint8_t reason = err_mqtt_reason(err);
+    if (reason == MQTT_MALFORMED_PACKET) /* the packet was well-formed, what it carries is not */
+        return MQTT_PAYLOAD_FORMAT_INVALID;
     bool fits = reason == MQTT_NOT_AUTHORIZED || reason == MQTT_QUOTA_EXCEEDED ||
                 reason == MQTT_IMPLEMENTATION_ERROR;
     return fits ? reason : MQTT_UNSPECIFIED_ERROR;
