@@ -160,6 +160,7 @@ class Node(Process):
         answer = self.post(
             "/sql", {"sql": statement, "rows_max": rows_max, "timeout_ms": 60000}
         )
+        assert not answer["truncated"], "the answer is not whole"
         return answer["rows"]
 
     def command(self, *arguments, check=False):

@@ -8,10 +8,12 @@ but never acknowledged may therefore be stored 0, 1 or 2 times, an acknowledged 
 import collections
 import json
 import threading
+import time
 
 import paho.mqtt.client as mqtt
 
 IN_FLIGHT_MAX = 10
+MESSAGES_A_SECOND_MAX = 200
 CONNECT_PATIENCE_S = 2.0
 
 
@@ -56,6 +58,7 @@ class Publisher(threading.Thread):
         self.connections = 0
         self.in_flight = {}
         self._resent = set()
+        self._began = time.monotonic()
         self._stopping = threading.Event()
 
     def run(self):
@@ -90,6 +93,8 @@ class Publisher(threading.Thread):
         while len(in_flight) < IN_FLIGHT_MAX:
             if self.again:
                 seq = self.again.popleft()
+            elif self.next_seq > (time.monotonic() - self._began) * MESSAGES_A_SECOND_MAX:
+                return
             else:
                 seq = self.next_seq
                 self.next_seq += 1
