@@ -123,7 +123,8 @@ void machine_drop_failed(struct machine *m, uint16_t *rows)
     m->count = kept;
 }
 
-static void fail_with(struct machine *m, uint32_t row, const char *format, va_list args)
+static __attribute__((format(printf, 3, 0))) void fail_with(struct machine *m, uint32_t row,
+                                                            const char *format, va_list args)
 {
     words_set(m->failed, row);
     if (!m->any_failed)

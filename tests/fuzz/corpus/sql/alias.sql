@@ -1,0 +1,1 @@
+SELECT n * 2 AS a, a + 1 AS b, b AS n FROM p AS q WHERE a > 1 AND q.x < 3

@@ -1,0 +1,1 @@
+SELECT n + 1 AS a, n - u AS b, n * x AS c, n / 2 AS d, n % 3 AS e, n & 7 AS f, n | 8 AS g, n ^ 1 AS h, -n AS i, +x AS j, - -x AS k, -(n) AS l FROM p

@@ -1,0 +1,1 @@
+SELECT `n`, `force` AS `f f` FROM `p`

@@ -1,0 +1,1 @@
+SELECT CASE n END FROM p

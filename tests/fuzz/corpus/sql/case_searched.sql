@@ -1,0 +1,1 @@
+SELECT CASE WHEN force < 1 THEN 'low' WHEN force < 2 THEN "mid" ELSE 'high' END AS c FROM p

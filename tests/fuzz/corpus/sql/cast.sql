@@ -1,0 +1,1 @@
+SELECT cast(n, 'string') AS a, cast(name, 'bigint') AS b, cast(x, 'boolean') AS c, cast(any, 'float') AS d, cast('2026-01-01T00:00:00Z', 'datetime') AS e FROM p

@@ -1,0 +1,3 @@
+-- all of it
+SELECT n /* the
+number */ FROM p -- end

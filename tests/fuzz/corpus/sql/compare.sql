@@ -1,0 +1,1 @@
+SELECT n = 1 AS a, n != 1 AS b, n <> 1 AS c, n < 1 AS d, n <= 1 AS e, n > 1 AS f, n >= 1 AS g, n ! = 2 AS h, n > = 2 AS i, n < = 3 AS k FROM p

@@ -1,0 +1,1 @@
+SELECT count(any) AS c, max(any) AS m FROM p WHERE x > -9 GROUP BY run, TUMBLINGWINDOW(mi, 1) FILTER (WHERE n > 0)

@@ -1,0 +1,1 @@
+SELECT abs(n) AS a, round(force, 2) AS b, floor(x) AS c, ceil(x) AS d, sqrt(x) AS e, power(x, 2) AS f, sign(x) AS g, ln(x) AS h FROM p

@@ -1,0 +1,1 @@
+SELECT n NOT IN (1, 2.5) AS a, name IN ('a', 'abc') AS b, any IN (1, 'x') AS c, u IN (1) AS d, run IN (TRUE) AS e FROM p

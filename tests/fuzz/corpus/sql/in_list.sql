@@ -1,0 +1,1 @@
+SELECT n IN any AS a FROM p

@@ -1,0 +1,1 @@
+SELECT any[0] AS a, any[1:2] AS b, any[:3] AS c, any[1:] AS d, any->x AS e, any->"y z"->w AS f FROM p

@@ -1,0 +1,1 @@
+SELECT n + 1 AS a INVISIBLE, a * 2 AS b FROM p

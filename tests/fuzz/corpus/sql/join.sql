@@ -1,0 +1,1 @@
+SELECT n FROM p LEFT JOIN loose AS l ON p.n = l.n INNER JOIN p ON n = n CROSS JOIN loose JOIN loose

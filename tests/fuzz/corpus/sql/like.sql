@@ -1,0 +1,1 @@
+SELECT name LIKE 'a%_' AS a, name NOT LIKE '\%' AS b, any LIKE 't%' AS c FROM p

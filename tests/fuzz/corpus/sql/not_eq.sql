@@ -1,0 +1,1 @@
+SELECT n NOT = 1 FROM p

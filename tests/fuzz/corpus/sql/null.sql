@@ -1,0 +1,1 @@
+SELECT n IS NULL AS a, n IS NOT NULL AS b, isnull(x) AS c, coalesce(n, 5) AS d, NULL AS e, TRUE AS t, FALSE AS f FROM p

@@ -1,0 +1,1 @@
+SELECT lag(n, 1) OVER (PARTITION BY name, x WHEN n > 1) AS l FROM p

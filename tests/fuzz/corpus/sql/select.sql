@@ -1,0 +1,1 @@
+SELECT force, n, name FROM p

@@ -1,0 +1,1 @@
+SELECT * EXCEPT(force, u) REPLACE(n * 2 AS n) FROM p

@@ -1,0 +1,1 @@
+SELECT *, a + b AS c, l.d FROM loose AS l WHERE l.e > 1

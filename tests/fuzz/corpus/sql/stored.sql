@@ -1,0 +1,1 @@
+SELECT raw(temp) AS a, quality(temp) AS b, temp AS c, event_time() AS d, now() AS e FROM p

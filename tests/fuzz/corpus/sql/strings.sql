@@ -1,0 +1,1 @@
+SELECT 'it\'s' AS a, "tab\t\n\r\\" AS b, concat(name, 'x', 1) AS c FROM p

@@ -1,0 +1,1 @@
+SELECT upper(name) AS a, lower(name) AS b, length(name) AS c, substring(name, 1, 2) AS d, trim(name) AS e, lpad(name, 3) AS f, indexof(name, 'b') AS g, reverse(name) AS h, startswith(name, 'a') AS i FROM p

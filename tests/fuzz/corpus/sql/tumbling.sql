@@ -1,0 +1,1 @@
+SELECT window_start() AS s, window_end() AS e, count(*) AS c, avg(force) AS a, sum(n) AS t, max(x) AS m, min(u) AS i, first(n) AS f, last_value(n, true) AS l, name FROM p GROUP BY name, TUMBLINGWINDOW(ss, 1) HAVING c > 0

@@ -1,0 +1,1 @@
+SELECT unit_id() AS unit, unit_serial() AS s, max(force) AS m, avg(force) AS a, covered(force) AS c, count(*) AS n, first(temp) AS f, last(temp) AS l, t_in() AS i, t_out() AS o FROM p WHERE x > -9 GROUP BY UNITWINDOW('t')

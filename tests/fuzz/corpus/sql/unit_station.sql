@@ -1,0 +1,1 @@
+SELECT avg(x + n) AS a FROM p GROUP BY UNITWINDOW('t', 'press')

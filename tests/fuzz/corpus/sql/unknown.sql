@@ -1,0 +1,1 @@
+SELECT forc FROM p WHERE nothing(1)

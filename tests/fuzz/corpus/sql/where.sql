@@ -1,0 +1,1 @@
+SELECT ts, force FROM "p" WHERE force > 1.5 AND NOT run OR n IN (1, 2, -3);
