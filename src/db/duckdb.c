@@ -326,9 +326,12 @@ static struct bytes duck_string(const void *data, uint64_t row)
 static void duck_cell_signed(duckdb_type type, const void *data, uint64_t row, struct value *v)
 {
     v->type = VALUE_INT64;
-    if (type == DUCKDB_TYPE_TINYINT)
-        v->i64 = ((const int8_t *)data)[row];
-    else if (type == DUCKDB_TYPE_SMALLINT)
+    if (type == DUCKDB_TYPE_TINYINT) {
+        uint8_t bits = ((const uint8_t *)data)[row];
+        v->i64 = bits < 128 ? bits : (int64_t)bits - 256;
+        return;
+    }
+    if (type == DUCKDB_TYPE_SMALLINT)
         v->i64 = ((const int16_t *)data)[row];
     else if (type == DUCKDB_TYPE_INTEGER)
         v->i64 = ((const int32_t *)data)[row];

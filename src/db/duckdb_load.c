@@ -57,10 +57,11 @@ static int duck_find(void **ret, struct diag *diag)
     void *handle = NULL;
     if (named && named[0]) {
         handle = duck_dlopen(named);
-        if (!handle)
+        if (!handle) {
             return diag_set(diag, ERR_NOT_FOUND, 0, 0,
                             "LOTLINE_DUCKDB=%s cannot be loaded: %s; correct the path or unset it",
                             named, dlerror());
+        }
     }
     if (!handle)
         handle = duck_load_beside();
@@ -68,11 +69,12 @@ static int duck_find(void **ret, struct diag *diag)
         handle = duck_load_cached();
     if (!handle)
         handle = duck_dlopen("libduckdb.so");
-    if (!handle)
+    if (!handle) {
         return diag_set(diag, ERR_NOT_FOUND, 0, 0,
                         "libduckdb.so was not found: run tools/install build, put it into lib/ "
                         "beside the program, or name it in LOTLINE_DUCKDB (%s)",
                         dlerror());
+    }
     *ret = handle;
     return OK;
 }

@@ -7,6 +7,7 @@
 #include "base/str.h"
 #include "db/duckdb_priv.h"
 
+#include <assert.h>
 #include <inttypes.h>
 #include <math.h>
 #include <stdlib.h>
@@ -191,6 +192,7 @@ static bool table_is_number(const struct duck_head *head)
 
 static int table_print(struct duck_printer *p)
 {
+    assert(p->count > 0);
     size_t *widths = calloc(p->count, sizeof *widths);
     if (!widths)
         return ERR_NOMEM;

@@ -87,16 +87,59 @@ static struct historian *made_historian(struct made *m, const char *path, struct
     return h;
 }
 
-/* The writer of the child: runs until it is killed. */
+#define CHILD_VARIABLE "LOTLINE_KILL_TEST_CHILD"
+#define CHILD_FD       3
+
+/* The writer in a process of its own: says so when it has started, and runs until it is killed. It
+ * is this program once more, not a fork's copy, since a library with threads does not survive that.
+ */
 static _Noreturn void child_main(const char *path)
 {
     struct made m = {.end = UINT64_MAX};
     struct feed feed;
     struct historian *h = made_historian(&m, path, &feed);
-    if (historian_start(h, NULL))
+    if (historian_start(h, NULL) || write(CHILD_FD, "s", 1) != 1)
         _exit(3);
     for (;;)
         (void)pause();
+}
+
+__attribute__((constructor)) static void child_begin(void)
+{
+    const char *path = getenv(CHILD_VARIABLE);
+    if (path)
+        child_main(path);
+}
+
+/* Starts the child and returns when it has begun to write. */
+static pid_t child_start(const char *path)
+{
+    char byte = 0;
+    int fds[2];
+    char variable[600];
+    char name[] = "child";
+    char *const argv[] = {name, NULL};
+    size_t count = 0;
+    while (environ[count])
+        count++;
+    char **env = calloc(count + 2, sizeof *env); /* before fork: afterwards only calls that may */
+    CHECK(env != NULL);
+    memcpy(env, environ, count * sizeof *env);
+    env[count] = variable;
+    (void)snprintf(variable, sizeof variable, CHILD_VARIABLE "=%s", path);
+    CHECK_EQ(pipe(fds), 0);
+    pid_t pid = fork();
+    CHECK(pid >= 0);
+    if (pid == 0) {
+        if (dup2(fds[1], CHILD_FD) == CHILD_FD)
+            (void)execve("/proc/self/exe", argv, env);
+        _exit(4);
+    }
+    free(env);
+    (void)close(fds[1]);
+    CHECK_EQ(read(fds[0], &byte, 1), 1);
+    (void)close(fds[0]);
+    return pid;
 }
 
 static int count_row(void *ctx, const struct value *cells, uint32_t count)
@@ -146,13 +189,10 @@ TEST(a_killed_writer_leaves_every_record_once_up_to_its_position)
     uint64_t seed = (uint64_t)clock_wall_us();
     uint64_t last = 0;
     for (int i = 0; i < KILLS; i++) {
-        pid_t pid = fork();
-        CHECK(pid >= 0);
-        if (pid == 0)
-            child_main(path);
+        pid_t pid = child_start(path);
         /* The moment of the kill is the test's subject, not a wait for something. */
         seed = seed * 6364136223846793005u + 1442695040888963407u;
-        wait_ms((int64_t)(150 + (seed >> 33) % 250));
+        wait_ms((int64_t)((seed >> 33) % 300));
         CHECK_EQ(kill(pid, SIGKILL), 0);
         int status = 0;
         CHECK_EQ(waitpid(pid, &status, 0), pid);

@@ -365,7 +365,7 @@ TEST(what_is_lost_in_the_log_is_counted_and_passed)
     static const char *const names[] = {"a"};
     static const char *const bad[] = {"\xff\xfe"};
     const int64_t at[] = {T0};
-    f.log.fail = ERR_IO; /* once: tried again */
+    feed_fake_fail(&f.log, ERR_IO); /* tried again */
     (void)feed_fake_add(&f.log, "n", "x", batch_i64(bad, 1, at, 1, 1));
     (void)feed_fake_add(&f.log, "n", "x", batch_i64(names, 1, at, 1, 2));
     CHECK_SOON(committed_seq(&f) == 2, 10000);

@@ -294,7 +294,7 @@ static void fill_any(const struct duck_vector *v, uint32_t at, const struct colu
         struct value cell = column_value(c, row + i);
         struct column one = {.rows = 1, .data = &cell.i64};
         int32_t offsets[2] = {0, 0};
-        uint8_t bit = cell.boolean;
+        uint8_t bit = cell.type == VALUE_BOOL && cell.boolean;
         if (cell.type == VALUE_BOOL) {
             one.data = &bit;
         } else if (cell.type == VALUE_STRING || cell.type == VALUE_BYTES) {

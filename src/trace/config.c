@@ -154,11 +154,12 @@ static int rule_schema(struct trace *t, struct trace_rule *rule, const struct sc
                        const struct tree *action, struct diag *diag)
 {
     int32_t unit = schema_find(schema, bytes_of_text("unit"));
-    if (unit < 0 || schema->fields[unit].type != VALUE_BYTES)
+    if (unit < 0 || schema->fields[unit].type != VALUE_BYTES) {
         return tree_error(diag, ERR_NOT_FOUND, action,
                           "a trace action needs to know the unit: let rule %s SELECT unit_id() AS "
                           "unit … GROUP BY UNITWINDOW(…)",
                           rule->name);
+    }
     return rule->measure_count ? measures_check(schema, rule, action, diag)
                                : measures_all(t, schema, rule);
 }

@@ -311,7 +311,7 @@ TEST(a_verdict_is_the_result_or_else_the_limits)
     add_presence(&f, 3, "C", T0, T0 + STEP, "", 1);
     add_presence(&f, 4, "D", T0, T0 + STEP, "", 1);
     add_presence(&f, 5, "E", T0, T0 + STEP, "", 1);
-    add_measures(&f, 5, NAN, 1); /* not measured is not passed */
+    add_measures(&f, 5, (double)NAN, 1); /* not measured is not passed */
     add_presence(&f, 6, "A", T0 + 9 * STEP, T0 + 10 * STEP, "pass", 1); /* reworked */
     add_presence(&f, 7, "F", T0, T0 + STEP, "pass", 1);
     add_presence(&f, 7, "F", T0, T0 + STEP, "fail", 2); /* corrected later */

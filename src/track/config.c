@@ -2,6 +2,7 @@
 #include "base/str.h"
 #include "track/track_priv.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -178,6 +179,7 @@ static int signal_edge(struct station *s, enum track_signal signal, const struct
     err = signal_find(s, signal, &p, catalogue, &stream, diag);
     s->inputs[signal].rising = edge.edge == 0;
     if (!err && signal == SIGNAL_BEGIN) {
+        assert(stream);
         s->place = strdup(s->options.place ? s->options.place : stream->place);
         err = s->place ? OK : ERR_NOMEM;
     }

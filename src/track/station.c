@@ -50,7 +50,7 @@ static void text_of_value(const struct value *v, char out[static TRACK_SERIAL_BY
     }
     out[0] = 0;
     if (v->type == VALUE_BOOL)
-        (void)strcpy(out, v->boolean ? "true" : "false");
+        (void)snprintf(out, TRACK_SERIAL_BYTES_MAX, "%s", v->boolean ? "true" : "false");
     else if (v->type == VALUE_INT64 && v->i64)
         (void)snprintf(out, TRACK_SERIAL_BYTES_MAX, "%" PRId64, v->i64);
     else if (v->type == VALUE_UINT64 && v->u64)
@@ -150,7 +150,7 @@ static void visit_open(struct station *s, const struct track_event *e, enum trac
 {
     s->open = (struct track_visit){.active = true, .t_in = e->time_us, .begin = edge};
     s->open.stale = !s->fresh;
-    (void)strcpy(s->open.before, s->last_serial);
+    memcpy(s->open.before, s->last_serial, sizeof s->open.before);
     track_unit_id(s->node, s->options.name, e->at, e->row, s->open.unit);
 }
 
@@ -172,7 +172,7 @@ static int visit_close(struct station *s, int64_t time_us, enum track_edge edge)
         return err;
     const struct track_serial *best = visit_best(&s->open, &reads, &count);
     if (best)
-        (void)strcpy(s->last_serial, best->text);
+        memcpy(s->last_serial, best->text, sizeof s->last_serial);
     s->closing = s->open;
     s->closing.t_out = time_us;
     s->closing.end = edge;

@@ -15,9 +15,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define TRACK_TURN_RECORDS   64
-#define TRACK_BACKOFF_MS     1000
-#define TRACK_CREDIT_WAIT_MS 1000 /* a credit call that was missed costs no more than this */
+#define TRACK_TURN_RECORDS 64
+/* Between tries after an error, until a checkpoint, and at most for a credit call that was missed.
+ */
+#define TRACK_WAIT_MS 1000
 
 struct track_stage {
     struct feed feed;
@@ -270,11 +271,6 @@ static int track_seek(struct track_stage *t)
     return t->feed.seek(t->feed.ctx, first);
 }
 
-static void track_again(struct track_stage *t, int64_t ms)
-{
-    (void)exec_timer_start(t->exec, &t->timer, exec_now_us(t->exec) + ms * 1000);
-}
-
 /* A record was taken in part: what the stations know is thrown away. Presences that are made a
  * second time have the keys of the first and are dropped. */
 static int track_recover(struct track_stage *t)
@@ -299,18 +295,14 @@ static void track_turn(struct track_stage *t)
         if (!err)
             err = track_flush(t);
     }
-    if (!err) {
-        (void)exec_post(t->exec, &t->task);
-    } else if (track_holds(t)) {
-        track_again(t, TRACK_CREDIT_WAIT_MS);
-    } else if (err != ERR_AGAIN) {
-        log_warn("track", "cannot go on: %s; next try in %d s", err_text(err),
-                 TRACK_BACKOFF_MS / 1000);
+    if (err && err != ERR_AGAIN) {
+        log_warn("track", "cannot go on: %s; next try in %d ms", err_text(err), TRACK_WAIT_MS);
         t->recover = true;
-        track_again(t, TRACK_BACKOFF_MS);
-    } else if (t->stored_us) {
-        track_again(t, TRACK_CHECKPOINT_MS);
     }
+    if (!err)
+        (void)exec_post(t->exec, &t->task);
+    else if (t->recover || t->stored_us || track_holds(t))
+        (void)exec_timer_start(t->exec, &t->timer, exec_now_us(t->exec) + TRACK_WAIT_MS * 1000);
     track_checkpoint(t, false);
     track_publish(t);
 }

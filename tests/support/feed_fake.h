@@ -72,6 +72,14 @@ static inline struct position feed_fake_done(struct feed_fake *f)
     return at;
 }
 
+/* The next call of next gives err, once. */
+static inline void feed_fake_fail(struct feed_fake *f, int err)
+{
+    (void)pthread_mutex_lock(&f->mutex);
+    f->fail = err;
+    (void)pthread_mutex_unlock(&f->mutex);
+}
+
 static inline int feed_fake_seek(void *ctx, struct position after)
 {
     struct feed_fake *f = ctx;
