@@ -103,10 +103,10 @@ int answer_print(const struct call_port *port, const struct batch *answer, struc
     return answer && answer->rows ? json_print_rows(answer, NULL, out) : buf_append_text(out, "[]");
 }
 
-/* The text of the answer's column `csv`, if there is one with something in it. */
-static bool answer_csv(const struct batch *answer, struct bytes *ret)
+/* The answer's column `text`, if there is one with something in it. */
+static bool answer_text(const struct batch *answer, struct bytes *ret)
 {
-    int32_t col = answer && answer->rows ? schema_find(answer->schema, bytes_of_text("csv")) : -1;
+    int32_t col = answer && answer->rows ? schema_find(answer->schema, bytes_of_text("text")) : -1;
     if (col < 0)
         return false;
     struct column column = batch_column(answer, (uint32_t)col);
@@ -120,7 +120,7 @@ void exchange_answer(struct exchange *x, const struct batch *answer)
 {
     struct buf body = {0};
     struct bytes csv;
-    if (x->wants_csv && answer_csv(answer, &csv)) {
+    if (x->wants_csv && answer_text(answer, &csv)) {
         (void)buf_append_bytes(&body, csv);
         respond(x->request, 200, "text/csv; charset=utf-8", NULL, 0, &body);
         exchange_free(x);

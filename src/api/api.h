@@ -22,6 +22,15 @@ struct api_health;
 #define API_SOCKET_FILE     "lotline.sock"
 #define API_ADDRESS_DEFAULT "127.0.0.1:8080"
 
+/* A call that changes something has ended, for the audit. Borrowed for the call. */
+struct api_change {
+    const struct call_origin *origin;
+    const char *call;     /* "node.log_level_set" */
+    struct bytes request; /* JSON object, as bound */
+    int err;
+    const char *text; /* why it failed, "" otherwise */
+};
+
 struct api_options {
     const char *data;        /* the data directory: token file and socket; copied */
     const char *console;     /* folder of the console's files; NULL = none; copied */
@@ -30,6 +39,10 @@ struct api_options {
     /* Reports on each module by api_health_module, on one of the HTTP threads; must not block.
      * NULL: every module that is on is well. */
     void (*health)(void *ctx, struct api_health *h);
+    /* Told of each ended call that has CALL_CHANGES, on the API's worker, before the client is; it
+     * may block shortly. gateway.write is told too: who audits that elsewhere leaves it out. NULL =
+     * none. */
+    void (*changed)(void *ctx, const struct api_change *change);
     void *ctx;
 };
 

@@ -53,7 +53,7 @@ static const struct call_field sql_request[] = {
 };
 static const struct call_field sql_answer[] = {
     {"columns", VALUE_STRING, FIELD_JSON, true, "names"},
-    {"csv", VALUE_STRING, 0, false, "the rows as CSV"},
+    {"text", VALUE_STRING, 0, false, "the rows as CSV"},
     {.name = NULL},
 };
 static const struct call_field tail_request[] = {
@@ -237,6 +237,8 @@ static int stage_stop(void *ctx)
  */
 
 struct node {
+    atomic_int changes;
+    char change[256]; /* the last one; read after its answer came */
     struct stage stage;
     struct catalogue catalogue;
     struct config *config;
@@ -280,6 +282,15 @@ static void node_make_stage(struct node *n)
     CHECK_OK(exec_call(s->exec, stage_start, s));
 }
 
+static void note_change(void *ctx, const struct api_change *change)
+{
+    struct node *n = ctx;
+    (void)snprintf(n->change, sizeof n->change, "%s %s %s %.*s %d", change->origin->user,
+                   change->origin->channel, change->call, (int)change->request.len,
+                   (const char *)change->request.ptr, change->err);
+    atomic_fetch_add(&n->changes, 1);
+}
+
 static void node_open(struct node *n, const char *folder)
 {
     *n = (struct node){0};
@@ -299,7 +310,8 @@ static void node_open(struct node *n, const char *folder)
     node_make_stage(n);
     CHECK_OK(config_parse("test.yaml", bytes_of(config_text, sizeof config_text - 1), &n->config,
                           &diag));
-    struct api_options options = {.data = n->data, .console = console, .version = "1.2.3"};
+    struct api_options options = {
+        .data = n->data, .console = console, .version = "1.2.3", .changed = note_change, .ctx = n};
     CHECK_OK(api_new(&options, &n->api));
     CHECK_OK(api_configure(n->api, n->config, &n->catalogue, &diag));
     CHECK_OK(api_start(n->api, &diag));
@@ -546,6 +558,23 @@ TEST(the_log_level_changes_at_run_time)
     node_close(&n);
 }
 
+TEST(what_changes_something_is_told_for_the_audit)
+{
+    struct node n;
+    struct buf out = {0};
+    node_open(&n, check_folder());
+    CHECK_EQ(ask(&n, "GET", "/api/v1/devices", NULL, &out), 200);
+    CHECK_EQ(atomic_load(&n.changes), 0);
+    CHECK_EQ(ask(&n, "PUT", "/api/v1/log-level", "{\"level\":\"loud\"}", &out), 400);
+    CHECK_EQ(atomic_load(&n.changes), 1);
+    CHECK_STR(n.change, "admin rest node.log_level_set {\"level\":\"loud\"} -2");
+    CHECK_EQ(ask(&n, "POST", "/api/v1/alarms/5/ack", NULL, &out), 200);
+    CHECK_EQ(atomic_load(&n.changes), 2);
+    CHECK_STR(n.change, "admin rest alarm.ack {\"id\":5} 0");
+    buf_fini(&out);
+    node_close(&n);
+}
+
 TEST(csv_is_answered_where_it_is_asked_for)
 {
     struct node n;
@@ -553,7 +582,7 @@ TEST(csv_is_answered_where_it_is_asked_for)
     char headers[256];
     node_open(&n, check_folder());
     CHECK_EQ(ask(&n, "GET", "/api/v1/sql?sql=SELECT%201", NULL, &out), 200);
-    check_has(&out, "{\"columns\":[\"a\",\"b\"],\"csv\":\"a,b\\r\\n1,2\\r\\n\"}");
+    check_has(&out, "{\"columns\":[\"a\",\"b\"],\"text\":\"a,b\\r\\n1,2\\r\\n\"}");
     (void)snprintf(headers, sizeof headers, "Authorization: Bearer %s\r\nAccept: text/csv\r\n",
                    n.token);
     CHECK_EQ(ask_as(&n, "GET", "/api/v1/sql?sql=X&format=csv", headers, NULL, &out), 200);

@@ -6,6 +6,7 @@
 #include "api/api_priv.h"
 #include "base/clock.h"
 #include "base/str.h"
+#include "codec/json_print.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -91,10 +92,15 @@ static int query_add(void *ctx, struct bytes name, struct bytes value)
 }
 
 /* GET /sql?format=csv with "Accept: text/csv" answers CSV itself instead of JSON around it. */
-static bool accepts_csv(const struct http_request *r)
+static bool exchange_wants_csv(const struct exchange *x)
 {
-    const char *accept = http_request_header(r, "Accept");
-    return accept && strncmp(accept, "text/csv", 8) == 0;
+    const char *accept = http_request_header(x->request, "Accept");
+    int32_t col = x->input ? schema_find(x->input->schema, bytes_of_text("format")) : -1;
+    if (!accept || strncmp(accept, "text/csv", 8) != 0 || col < 0)
+        return false;
+    struct column format = batch_column(x->input, (uint32_t)col);
+    return format.type == VALUE_STRING && !column_is_null(&format, 0) &&
+           str_equal(column_bytes(&format, 0), "csv");
 }
 
 static int exchange_bind(struct exchange *x, const struct route_match *match, struct diag *diag)
@@ -123,10 +129,27 @@ static int exchange_bind(struct exchange *x, const struct route_match *match, st
 /* ----------------------------------------------------------------------------------------- calling
  */
 
+/* x->input holds the request of a call that changes something until it has ended. */
+static void exchange_tell_change(struct exchange *x, int err, const char *text)
+{
+    const struct api_options *options = &x->api->options;
+    struct buf request = {0};
+    if (!options->changed || !(x->port->spec->flags & CALL_CHANGES))
+        return;
+    if (!x->input ||
+        json_print_row(x->input, 0, &(struct json_print_options){.skip_null = true}, &request))
+        (void)buf_append_text(&request, "{}");
+    struct call_origin origin = caller_origin(&x->caller);
+    struct api_change change = {&origin, x->port->spec->name, buf_bytes(&request), err, text};
+    options->changed(options->ctx, &change);
+    buf_fini(&request);
+}
+
 static void exchange_done(void *ctx, const struct call_result *result)
 {
     struct exchange *x = ctx;
     struct api *a = x->api;
+    exchange_tell_change(x, result->err, result->err ? result->diag->text : "");
     if (result->err)
         exchange_fail(x, result->err, result->diag->text);
     else
@@ -157,10 +180,8 @@ static void exchange_call(struct exchange *x)
         .timeout_ms = exchange_timeout_ms(x),
         .origin = caller_origin(&x->caller),
     };
-    struct batch *input = x->input;
-    x->input = NULL;
     api_pending_add(a);
-    int err = call_send(x->port, input, &options);
+    int err = call_send(x->port, x->input ? batch_ref(x->input) : NULL, &options);
     if (!err)
         return;
     exchange_fail(x, err, NULL);
@@ -226,8 +247,8 @@ static void api_serve_route(struct api *a, struct http_request *r, const struct 
         exchange_free(x);
         return;
     }
-    x->wants_csv = accepts_csv(r);
     int err = exchange_bind(x, match, &diag);
+    x->wants_csv = !err && exchange_wants_csv(x);
     if (err)
         exchange_fail(x, err, diag.text);
     else if (match->route->special)
