@@ -192,31 +192,32 @@ static bool table_is_number(const struct duck_head *head)
 
 static int table_print(struct duck_printer *p)
 {
-    assert(p->count > 0);
-    size_t *widths = calloc(p->count, sizeof *widths);
+    const uint32_t columns = p->count;
+    assert(columns > 0);
+    size_t *widths = calloc(columns, sizeof *widths);
     if (!widths)
         return ERR_NOMEM;
-    for (uint32_t i = 0; i < p->count; i++)
+    for (uint32_t i = 0; i < columns; i++)
         widths[i] = table_width(bytes_of_text(p->heads[i].name));
     for (size_t i = 0; i < p->end_count; i++) {
         size_t width = table_width(table_at(p, i));
-        size_t *w = &widths[i % p->count];
+        size_t *w = &widths[i % columns];
         *w = width > *w ? width : *w;
         *w = *w > TABLE_WIDTH_MAX ? TABLE_WIDTH_MAX : *w;
     }
-    for (uint32_t i = 0; i < p->count; i++) {
+    for (uint32_t i = 0; i < columns; i++) {
         table_put(p, bytes_of_text(p->heads[i].name), widths[i], table_is_number(&p->heads[i]));
-        (void)buf_append_text(p->out, i + 1 < p->count ? "  " : "\n");
+        (void)buf_append_text(p->out, i + 1 < columns ? "  " : "\n");
     }
-    for (uint32_t i = 0; i < p->count; i++) {
+    for (uint32_t i = 0; i < columns; i++) {
         for (size_t k = 0; k < widths[i]; k++)
             (void)buf_append_u8(p->out, '-');
-        (void)buf_append_text(p->out, i + 1 < p->count ? "  " : "\n");
+        (void)buf_append_text(p->out, i + 1 < columns ? "  " : "\n");
     }
     for (size_t i = 0; i < p->end_count; i++) {
-        size_t col = i % p->count;
+        size_t col = i % columns;
         table_put(p, table_at(p, i), widths[col], table_is_number(&p->heads[col]));
-        (void)buf_append_text(p->out, col + 1 < p->count ? "  " : "\n");
+        (void)buf_append_text(p->out, col + 1 < columns ? "  " : "\n");
     }
     free(widths);
     return buf_error(p->out);
