@@ -57,7 +57,7 @@ static int append_staged(struct journal_log *log, const struct journal_record *r
 }
 
 static int append_direct(struct journal_log *log, const struct journal_record *record,
-                         uint8_t *head, uint64_t need)
+                         const uint8_t *head, uint64_t need)
 {
     static const uint8_t padding[8];
     struct iovec iov[JOURNAL_PARTS_MAX + 3];
@@ -65,11 +65,11 @@ static int append_direct(struct journal_log *log, const struct journal_record *r
     uint64_t bytes = SEGMENT_RECORD_HEAD_BYTES;
     if (log->stage.len)
         iov[count++] = (struct iovec){log->stage.ptr, log->stage.len};
-    iov[count++] = (struct iovec){head, SEGMENT_RECORD_HEAD_BYTES};
+    /* iovec knows no const; pwritev only reads. */
+    iov[count++] = (struct iovec){(void *)(uintptr_t)head, SEGMENT_RECORD_HEAD_BYTES};
     for (uint32_t i = 0; i < record->part_count; i++) {
         if (!record->parts[i].len)
             continue;
-        /* iovec knows no const; pwritev only reads. */
         iov[count++] =
             (struct iovec){(void *)(uintptr_t)record->parts[i].ptr, record->parts[i].len};
         bytes += record->parts[i].len;

@@ -11,8 +11,8 @@ TEST(crc32c_knows_the_answers_of_rfc3720)
     CHECK_EQ(crc32c(0, bytes_of(block, sizeof block)), 0x8a9136aau);
     memset(block, 0xff, sizeof block);
     CHECK_EQ(crc32c(0, bytes_of(block, sizeof block)), 0x62a8ab43u);
-    for (uint8_t i = 0; i < sizeof block; i++)
-        block[i] = i;
+    for (size_t i = 0; i < sizeof block; i++)
+        block[i] = (uint8_t)i;
     CHECK_EQ(crc32c(0, bytes_of(block, sizeof block)), 0x46dd794eu);
     CHECK_EQ(crc32c_portable(0, bytes_of(block, sizeof block)), 0x46dd794eu);
 }

@@ -351,7 +351,7 @@ static int segments_take(struct journal_log *log, struct segment_list *ret)
     (void)pthread_mutex_lock(&log->mutex);
     LIST_FOR (link, &log->segments)
         count++;
-    list.all = calloc(count ? count : 1, sizeof *list.all);
+    list.all = calloc(count ? count : 1, sizeof(struct segment *));
     LIST_FOR (link, &log->segments) {
         if (!list.all)
             break;

@@ -1,7 +1,7 @@
 /* The journal over its life: append, commit, read, trim, fill up, fail, close, open again. */
 #include "base/rand.h"
-#include "journal/journal_fixture.h"
 #include "journal/state.h"
+#include "tests/support/journal_fixture.h"
 
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -258,7 +258,7 @@ TEST(a_reader_follows_through_segments_and_openings)
         CHECK_OK(journal_reader_new(log, journal_committed(log), &r));
         for (int i = 0; i < 100; i++) {
             size_t len = 8 + (size_t)rand_below(&rand, 4000);
-            struct position at;
+            struct position at = {0, 0};
             CHECK_OK(fixture_append_durable(j, log, fixture_payload(data, n, len), &at));
             CHECK_OK(journal_reader_next(r, &view));
             CHECK_EQ(position_compare(view.at, at), 0);

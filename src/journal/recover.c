@@ -49,7 +49,7 @@ static int files_list(struct journal_log *log, struct segment ***ret, size_t *re
         struct segment_head head = {0};
         if (!segment_name_parse(e->d_name, &head.epoch, &head.first_seq))
             continue;
-        struct segment **more = realloc(all, (count + 1) * sizeof *all);
+        struct segment **more = realloc(all, (count + 1) * sizeof(struct segment *));
         struct segment *s = more ? segment_new(&head) : NULL;
         all = more ? more : all;
         if (s)
@@ -59,7 +59,7 @@ static int files_list(struct journal_log *log, struct segment ***ret, size_t *re
     }
     (void)closedir(dir);
     if (!err && count)
-        qsort(all, count, sizeof *all, segment_compare);
+        qsort(all, count, sizeof(struct segment *), segment_compare);
     *ret = all;
     *ret_count = count;
     return err;

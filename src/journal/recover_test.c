@@ -1,7 +1,7 @@
 /* Opening a log after everything that can happen to its files. */
 #include "journal/crc32c.h"
-#include "journal/journal_fixture.h"
 #include "journal/segment.h"
+#include "tests/support/journal_fixture.h"
 
 #include <dirent.h>
 #include <fcntl.h>
@@ -198,7 +198,7 @@ TEST(the_log_goes_on_behind_a_cut)
     write_file(path, bytes_of(whole.ptr, whole.len - 20));
     struct journal *j = fixture_open(check_folder(), NULL);
     struct journal_log *log = fixture_log(j, &small);
-    struct position at;
+    struct position at = {0, 0};
     CHECK_OK(fixture_append_durable(j, log, fixture_payload(data, 2, 64), &at));
     CHECK_EQ(at.seq, 3); /* the cut one's seq, in another epoch */
     CHECK_EQ(at.epoch, journal_epoch(log));

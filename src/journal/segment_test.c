@@ -62,7 +62,8 @@ TEST(segment_record_comes_back_from_several_parts)
     uint8_t out[64] = {0};
     uint64_t used;
     segment_record_encode(&h, &r, parts, 3, out);
-    memcpy(out + SEGMENT_RECORD_HEAD_BYTES, "abcdefg", 7);
+    for (size_t i = 0; i < 7; i++)
+        out[SEGMENT_RECORD_HEAD_BYTES + i] = (uint8_t)('a' + i);
     struct segment_record again;
     CHECK_OK(segment_record_decode(&h, bytes_of(out, sizeof out), &again, &used));
     CHECK_EQ(used, 40);

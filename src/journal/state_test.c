@@ -1,7 +1,7 @@
 /* Keyed state. */
 #include "journal/state.h"
 
-#include "journal/journal_fixture.h"
+#include "tests/support/journal_fixture.h"
 
 #include <stdlib.h>
 #include <sys/stat.h>

@@ -145,13 +145,13 @@ int log_seen_load(struct stream_log *sl)
     if (!err)
         err = seen_decode(sl, buf_bytes(&value), &at);
     buf_fini(&value);
-    if (err == ERR_VERSION || err == ERR_SHORT || err == ERR_MALFORMED)
-        log_warn("streams",
-                 "the table of what other nodes sent is damaged (%s); the whole log is "
-                 "read instead",
-                 err_text(err));
-    else if (err && err != ERR_NOT_FOUND)
+    bool damaged = err == ERR_VERSION || err == ERR_SHORT || err == ERR_MALFORMED;
+    if (err && err != ERR_NOT_FOUND && !damaged)
         return err;
+    if (damaged) {
+        log_warn("streams", "the table of what other nodes sent is damaged (%s): reading the log",
+                 err_text(err));
+    }
     return seen_follow(sl, at);
 }
 

@@ -48,7 +48,7 @@ void chain_catch_term(void)
     (void)sigaction(SIGTERM, &action, NULL);
     (void)sigemptyset(&set);
     (void)sigaddset(&set, SIGTERM);
-    (void)sigprocmask(SIG_UNBLOCK, &set, NULL);
+    (void)pthread_sigmask(SIG_UNBLOCK, &set, NULL);
     (void)signal(SIGPIPE, SIG_IGN);
 }
 
@@ -58,6 +58,15 @@ void chain_must(int rc, const char *what)
         return;
     (void)fprintf(stderr, "chain %d: %s: %s\n", (int)getpid(), what, err_text(rc));
     _exit(3);
+}
+
+void *chain_new(size_t bytes)
+{
+    void *p = calloc(1, bytes);
+    if (p)
+        return p;
+    chain_must(ERR_NOMEM, "memory");
+    abort();
 }
 
 void chain_path(const char *dir, const char *name, char out[static CHAIN_PATH_BYTES_MAX])
@@ -146,7 +155,7 @@ static void child_start(struct child *c, const char *dir, uint64_t seed)
     sigset_t set;
     (void)sigemptyset(&set);
     (void)sigaddset(&set, SIGTERM);
-    (void)sigprocmask(SIG_BLOCK, &set, NULL);
+    (void)pthread_sigmask(SIG_BLOCK, &set, NULL);
     /* The processes are this program again, so that they share nothing but the files. */
     char text[32];
     (void)snprintf(text, sizeof text, "%llu", (unsigned long long)seed);
@@ -265,8 +274,7 @@ static bool compare(const char *dir)
     chain_must(fread(c.tried, sizeof c.tried, 1, tried) == 1 ? OK : ERR_IO, "the tries");
     (void)fclose(tried);
     for (uint32_t i = 0; i < CHAIN_STREAMS; i++) {
-        c.seen[i] = calloc(c.tried[i] + 1, 1);
-        chain_must(c.seen[i] ? OK : ERR_NOMEM, "a table");
+        c.seen[i] = chain_new(c.tried[i] + 1);
     }
     compare_database(&c, dir);
     FILE *ledger = open_file(dir, "acknowledged");
@@ -352,7 +360,9 @@ static int remove_one(const char *path, const struct stat *info, int flag, struc
 
 static int run_in_own_folder(uint64_t rounds, uint64_t seed)
 {
-    char dir[] = "/tmp/lotline-chain-XXXXXX";
+    char dir[CHAIN_PATH_BYTES_MAX];
+    const char *base = getenv("TMPDIR");
+    (void)snprintf(dir, sizeof dir, "%s/lotline-chain-XXXXXX", base ? base : P_tmpdir);
     chain_must(mkdtemp(dir) ? OK : ERR_IO, dir);
     int rc = run(rounds, dir, seed);
     if (rc == 0)

@@ -48,6 +48,9 @@ static inline double chain_value(uint32_t stream, uint64_t n)
 /* Ends the process with a line for a person, unless rc is OK. */
 void chain_must(int rc, const char *what);
 
+/* Zeroed memory; never NULL. */
+void *chain_new(size_t bytes) __attribute__((returns_nonnull));
+
 /* "DIR/name". */
 void chain_path(const char *dir, const char *name, char out[static CHAIN_PATH_BYTES_MAX]);
 

@@ -89,8 +89,7 @@ static void produce(struct producer *p)
     uint32_t rows = 1 + (uint32_t)rand_below(&e->rand, ROWS_MAX);
     struct batch *b = make_batch(p, rows);
     if (outlet_ready(&p->outlet, b)) {
-        struct push *push = calloc(1, sizeof *push);
-        chain_must(push ? OK : ERR_NOMEM, "a push");
+        struct push *push = chain_new(sizeof *push);
         push->edge = e;
         push->line = (struct chain_line){p->index, rows, p->next};
         flow_done_init(&push->done, e->exec, push_done);

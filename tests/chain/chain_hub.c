@@ -203,8 +203,7 @@ static void request_run(struct exec_task *task)
 
 static void take_record(struct hub *h, uint64_t id, struct bytes payload)
 {
-    struct request *q = calloc(1, sizeof *q);
-    chain_must(q ? OK : ERR_NOMEM, "a request");
+    struct request *q = chain_new(sizeof *q);
     q->hub = h;
     q->id = id;
     q->link_number = h->link_number;

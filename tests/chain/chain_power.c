@@ -106,8 +106,7 @@ static int power_sync(void *ctx, int fd)
 
 const struct journal_io *chain_power_io(const char *notes)
 {
-    struct power *p = calloc(1, sizeof *p);
-    chain_must(p ? OK : ERR_NOMEM, "notes");
+    struct power *p = chain_new(sizeof *p);
     (void)pthread_mutex_init(&p->mutex, NULL);
     p->io = (struct journal_io){p, power_allocate, power_write, power_sync};
     p->note_fd = open(notes, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0640);

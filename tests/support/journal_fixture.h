@@ -1,8 +1,8 @@
 /* What the journal's tests share: a journal in a folder of the test's own, appends from the test's
  * thread, and file operations that fail on demand.
  */
-#ifndef LOTLINE_JOURNAL_JOURNAL_FIXTURE_H
-#define LOTLINE_JOURNAL_JOURNAL_FIXTURE_H
+#ifndef LOTLINE_TESTS_SUPPORT_JOURNAL_FIXTURE_H
+#define LOTLINE_TESTS_SUPPORT_JOURNAL_FIXTURE_H
 
 #include "base/clock.h"
 #include "journal/io.h"
