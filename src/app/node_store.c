@@ -7,11 +7,13 @@
 #include <stddef.h>
 #include <sys/stat.h>
 
+#define JOURNAL_WAITING_BYTES "4M"
 #define JOURNAL_SEGMENT_BYTES "16M"
 #define JOURNAL_BYTES_MAX     "8G"
 
 struct journal_section {
     int64_t flush_us;
+    uint64_t waiting_bytes_max;
     uint64_t segment_bytes;
     uint64_t bytes_max;
     int64_t age_max_us;
@@ -24,6 +26,14 @@ static const struct option journal_table[] = {
      .default_text = "500ms",
      .min = 1000,
      .doc = "commit after this also when nobody waits for it"},
+    {.name = "waiting",
+     .type = OPTION_SIZE,
+     .offset = offsetof(struct journal_section, waiting_bytes_max),
+     .default_text = JOURNAL_WAITING_BYTES,
+     .min = 4096,
+     .doc =
+         "what may wait in memory for one stream while the disk is slow or full; beyond it polls "
+         "are skipped"},
     {.name = "segment",
      .type = OPTION_SIZE,
      .offset = offsetof(struct journal_section, segment_bytes),
@@ -154,6 +164,7 @@ static int log_open(struct node *n, const struct journal_section *s, struct diag
     struct stream_log_options options = {
         .journal = n->journal,
         .node = n->catalogue.node,
+        .waiting_bytes_max = s->waiting_bytes_max,
         .log = {.segment_bytes = s->segment_bytes,
                 .bytes_max = s->bytes_max,
                 .age_max_s = s->age_max_us / 1000000,

@@ -16,6 +16,8 @@ int stream_log_new(const struct stream_log_options *options, struct stream_log *
     sl->options = *options;
     if (!sl->options.seen_ms)
         sl->options.seen_ms = STREAM_LOG_SEEN_MS;
+    if (!sl->options.waiting_bytes_max)
+        sl->options.waiting_bytes_max = STREAM_LOG_WAITING_BYTES;
     sl->journal = options->journal;
     sl->exec = journal_exec(options->journal);
     sl->stopped = true;

@@ -28,6 +28,9 @@ struct stream_log_options {
     struct journal *journal;
     const char *node; /* this node's name; copied */
     int64_t seen_ms;  /* what tells repeats is stored this often; 0 = 30,000 */
+    /* What may wait in memory for one stream while the disk is slow or full; beyond it the producer
+     * has no credit. 0 = 4 MiB; one batch always may. */
+    uint64_t waiting_bytes_max;
     /* Limits of the log `streams`; its on_state is the alarm hook. */
     struct journal_log_options log;
 };

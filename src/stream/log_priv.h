@@ -13,7 +13,8 @@
 
 #define STREAM_LOG_NAME          "streams"
 #define STREAM_LOG_RETRY_US      250000 /* a batch that found no space tries again */
-#define STREAM_LOG_SEEN_MS       30000  /* the tables are stored this often while they change */
+#define STREAM_LOG_WAITING_BYTES (4u << 20)
+#define STREAM_LOG_SEEN_MS       30000 /* the tables are stored this often while they change */
 #define STREAM_LOG_SCHEMAS_MAX   65536
 #define STREAM_LOG_SEEN_KEY      "streams/seen"
 #define STREAM_LOG_SCHEMA_PREFIX "schema/"

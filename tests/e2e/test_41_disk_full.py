@@ -14,7 +14,7 @@ from support.small_disk import namespaces_are_allowed
 
 SEED = int(os.environ.get("LOTLINE_SEED", "20240229"))
 POLLS_A_SECOND = 150
-SEGMENT = "256K"
+JOURNAL = "segment: 256K, waiting: 128K"
 
 pytestmark = pytest.mark.skipif(
     not namespaces_are_allowed(), reason="unshare -rm (user and mount namespaces) is not permitted"
@@ -30,6 +30,21 @@ def acked_grows(plant, count):
     wait_until(lambda: len(plant.publisher.acked) >= before + count, "messages to be acknowledged")
 
 
+def held(plant):
+    """No message is acknowledged while 20 polls are skipped. (At first a small message may still
+    fit where a batch of a thousand values does not.)"""
+    seen = {"acked": -1, "skipped": 0}
+
+    def condition():
+        acked, skipped = len(plant.publisher.acked), plant.skipped()
+        if acked != seen["acked"]:
+            seen.update(acked=acked, skipped=skipped)
+        window_is_full = len(plant.publisher.in_flight) == IN_FLIGHT_MAX
+        return window_is_full and skipped > seen["skipped"] + 20
+
+    return condition
+
+
 def finish(plant):
     plant.finish()
     plant.settle()
@@ -37,21 +52,20 @@ def finish(plant):
 
 
 def test_full_disk_at_the_edge(tmp_path, children):
-    plant = Plant(tmp_path, children, SEED, disks={"edge": "48m"}, segment=SEGMENT)
+    plant = Plant(tmp_path, children, SEED, disks={"edge": "48m"}, journal=JOURNAL)
     plant.run_for_polls(2 * POLLS_A_SECOND)
     acked_grows(plant, 10)
+    # With a link the edge would make room by itself: it forgets what the hub has.
+    plant.proxy.cut()
     plant.edge.fill()
     wait_until(lambda: "journal" in active_alarms(plant.edge), "the alarm of the full disk")
     skipped = plant.skipped()
     wait_until(lambda: plant.skipped() > skipped, "polls to be skipped")
-    wait_until(lambda: len(plant.publisher.in_flight) == IN_FLIGHT_MAX, "a window of held messages")
-    acked = len(plant.publisher.acked)
-    skipped = plant.skipped()
-    wait_until(lambda: plant.skipped() > skipped + 20, "more polls to be skipped")
-    assert len(plant.publisher.acked) == acked, "a PUBACK came without a disk behind it"
+    wait_until(held(plant), "messages to be held while polls are skipped")
     assert plant.edge.request("GET", "/health", token=False).json["status"] == "degraded"
 
     plant.edge.free()
+    plant.proxy.restore()
     wait_until(lambda: "journal" not in active_alarms(plant.edge), "the alarm to clear")
     acked_grows(plant, 2 * IN_FLIGHT_MAX)
     skipped = plant.skipped()
@@ -61,7 +75,7 @@ def test_full_disk_at_the_edge(tmp_path, children):
 
 
 def test_full_disk_at_the_hub(tmp_path, children):
-    plant = Plant(tmp_path, children, SEED, disks={"hub": "192m"}, segment=SEGMENT)
+    plant = Plant(tmp_path, children, SEED, disks={"hub": "192m"}, journal=JOURNAL)
     plant.run_for_polls(2 * POLLS_A_SECOND)
     acked_grows(plant, 10)
     plant.hub.fill()
