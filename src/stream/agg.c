@@ -91,82 +91,76 @@ int agg_update(struct agg_cell *c, const struct aggregate *a, const struct value
     }
 }
 
-/* Sums, minima and maxima of doubles and int64, which is what rules mostly ask for. */
-#define TYPED(name, access, member, type_)                                                         \
-    static bool name(struct agg_cell *cells, const uint32_t *slots, enum agg_kind kind,            \
+/* Sums, minima and maxima of doubles and integers, which is what rules mostly ask for. One value a
+ * call of an inline function, so that the loops stay plain. */
+#define TYPED(name, type_, access, member, add)                                                    \
+    static inline void name##_one(struct agg_cell *c, enum agg_kind kind, enum value_type t,       \
+                                  type_ x)                                                         \
+    {                                                                                              \
+        type_ old = c->v.member;                                                                   \
+        if (c->count++ == 0)                                                                       \
+            c->v = (struct value){.type = t, .member = x};                                         \
+        else if (kind == AGG_MIN)                                                                  \
+            c->v.member = x < old ? x : old;                                                       \
+        else if (kind == AGG_MAX)                                                                  \
+            c->v.member = x > old ? x : old;                                                       \
+        else                                                                                       \
+            c->v.member = add;                                                                     \
+    }                                                                                              \
+    static void name(struct agg_cell *cells, const uint32_t *slots, enum agg_kind kind,            \
                      const struct vec *v, struct machine *m)                                       \
     {                                                                                              \
+        enum value_type t = v->type == VALUE_FLOAT32 ? VALUE_DOUBLE : v->type;                     \
         uint32_t k = 0;                                                                            \
-        if (kind != AGG_SUM && kind != AGG_AVG && kind != AGG_MIN && kind != AGG_MAX)              \
-            return false;                                                                          \
         EACH_ROW(m, i, {                                                                           \
             struct agg_cell *c = &cells[slots[k++]];                                               \
-            if (vec_is_null(v, i))                                                                 \
-                continue;                                                                          \
-            if (c->count++ == 0)                                                                   \
-                c->v = (struct value){.type = (type_), .member = v->access[i]};                    \
-            else if (kind == AGG_MIN)                                                              \
-                c->v.member = v->access[i] < c->v.member ? v->access[i] : c->v.member;             \
-            else if (kind == AGG_MAX)                                                              \
-                c->v.member = v->access[i] > c->v.member ? v->access[i] : c->v.member;             \
-            else                                                                                   \
-                c->v.member += v->access[i];                                                       \
+            if (!vec_is_null(v, i))                                                                \
+                name##_one(c, kind, t, v->access[i]);                                              \
         });                                                                                        \
-        return true;                                                                               \
     }
 
-TYPED(update_f64, f, f64, VALUE_DOUBLE)
-/* As unsigned for sums, which wrap; minima and maxima need the sign. */
-TYPED(update_u64, u, u64, VALUE_UINT64)
+TYPED(update_f64, double, f, f64, old + x)
+TYPED(update_u64, uint64_t, u, u64, old + x)
+/* Sums wrap, which in C only unsigned ones may. */
+TYPED(update_i64, int64_t, i, i64, (int64_t)((uint64_t)old + (uint64_t)x))
 
-static bool update_i64(struct agg_cell *cells, const uint32_t *slots, enum agg_kind kind,
-                       const struct vec *v, struct machine *m)
+static bool update_typed(struct agg_cell *cells, const uint32_t *slots, enum agg_kind kind,
+                         const struct vec *v, struct machine *m)
 {
-    uint32_t k = 0;
     if (kind != AGG_SUM && kind != AGG_AVG && kind != AGG_MIN && kind != AGG_MAX)
         return false;
-    EACH_ROW(m, i, {
-        struct agg_cell *c = &cells[slots[k++]];
-        if (vec_is_null(v, i))
-            continue;
-        if (c->count++ == 0)
-            c->v = (struct value){.type = v->type, .i64 = v->i[i]};
-        else if (kind == AGG_MIN)
-            c->v.i64 = v->i[i] < c->v.i64 ? v->i[i] : c->v.i64;
-        else if (kind == AGG_MAX)
-            c->v.i64 = v->i[i] > c->v.i64 ? v->i[i] : c->v.i64;
-        else
-            c->v.u64 += v->u[i];
-    });
+    if (v->kind == VEC_F64)
+        update_f64(cells, slots, kind, v, m);
+    else if (v->kind == VEC_I64)
+        update_i64(cells, slots, kind, v, m);
+    else if (v->kind == VEC_U64)
+        update_u64(cells, slots, kind, v, m);
+    else
+        return false;
     return true;
+}
+
+static void update_one(struct machine *m, uint32_t row, struct agg_cell *c,
+                       const struct aggregate *a, struct value v)
+{
+    char text[64];
+    int err = agg_update(c, a, &v);
+    if (!err)
+        return;
+    c->bad = true;
+    value_show(&v, text, sizeof text);
+    machine_fail(m, row, err, "%s does not go together with the values before it", text);
 }
 
 void agg_update_vec(struct agg_cell *cells, const uint32_t *slots, const struct aggregate *a,
                     const struct vec *v, struct machine *m)
 {
-    bool done = false;
+    struct value none = {.type = VALUE_NULL};
+    bool rows = a->kind == AGG_COUNT_ROWS;
     uint32_t k = 0;
-    if (a->kind != AGG_COUNT_ROWS && v->kind == VEC_F64)
-        done = update_f64(cells, slots, a->kind, v, m);
-    else if (a->kind != AGG_COUNT_ROWS && v->kind == VEC_I64)
-        done = update_i64(cells, slots, a->kind, v, m);
-    else if (a->kind != AGG_COUNT_ROWS && v->kind == VEC_U64)
-        done = update_u64(cells, slots, a->kind, v, m);
-    if (done)
+    if (!rows && update_typed(cells, slots, a->kind, v, m))
         return;
-    EACH_ROW(m, i, {
-        struct value value = {.type = VALUE_NULL};
-        if (a->kind != AGG_COUNT_ROWS)
-            value = vec_value(v, i);
-        struct agg_cell *cell = &cells[slots[k++]];
-        int err = agg_update(cell, a, &value);
-        if (err) {
-            cell->bad = true;
-            char text[64];
-            value_show(&value, text, sizeof text);
-            machine_fail(m, i, err, "%s does not go together with the values before it", text);
-        }
-    });
+    EACH_ROW(m, i, { update_one(m, i, &cells[slots[k++]], a, rows ? none : vec_value(v, i)); });
 }
 
 struct value agg_result(const struct agg_cell *c, const struct aggregate *a)

@@ -250,11 +250,12 @@ static int aggregate_check(struct binder *b, const struct expr *at, enum agg_kin
     if ((kind == AGG_SUM || kind == AGG_AVG) && !number && !open)
         return bind_error(b, ERR_TYPE, at, "%.*s needs numbers, this is a %s", (int)at->name.len,
                           (const char *)at->name.ptr, value_type_name(t));
-    if (unit && !number && kind != AGG_COUNT && kind != AGG_COUNT_ROWS)
+    if (unit && !number && kind != AGG_COUNT && kind != AGG_COUNT_ROWS) {
         return bind_error(b, ERR_TYPE, at,
                           "while a unit is there only numbers are watched, this is a %s: use "
                           "cast(…, 'float')",
                           value_type_name(t));
+    }
     if (!unit && kind == AGG_COVERED)
         return bind_error(b, ERR_INVALID, at, "covered() belongs to UNITWINDOW");
     return OK;
@@ -316,13 +317,14 @@ static int bind_aggregate_call(struct binder *b, const struct expr *e, enum bind
         return err;
     if (b->in_aggregate)
         return bind_error(b, ERR_INVALID, e, "an aggregate cannot be inside another");
-    if (stage == BIND_ROW)
+    if (stage == BIND_ROW) {
         return bind_error(b, ERR_INVALID, e,
                           b->out->grouped
                               ? "WHERE and GROUP BY look at one row at a time; "
                                 "what looks at %.*s() belongs to HAVING"
                               : "%.*s() needs a window: GROUP BY TUMBLINGWINDOW(ss, 10)",
                           (int)e->name.len, (const char *)e->name.ptr);
+    }
     err = two ? last_value_flag(b, e, &kind) : OK;
     if (err)
         return err;

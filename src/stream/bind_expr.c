@@ -176,7 +176,7 @@ static int compare_types(struct binder *b, const struct expr *e, const char *wha
 static int bind_compare(struct binder *b, const struct expr *e, enum op op, struct bound **args,
                         struct bound **ret)
 {
-    enum value_type type;
+    enum value_type type = VALUE_ANY;
     int err = compare_types(b, e, op_text(op), args, 2, &type);
     if (err)
         return err;
@@ -257,7 +257,7 @@ static int bind_membership(struct binder *b, const struct expr *e, struct bound 
                            struct bound **ret)
 {
     bool in = e->kind == EXPR_IN;
-    enum value_type type;
+    enum value_type type = VALUE_ANY;
     if (in && e->slice)
         return bind_error(b, ERR_UNSUPPORTED, e, "IN needs its values in parentheses: IN (1, 2)");
     int err = compare_types(b, e, in ? "IN" : "BETWEEN", args, e->arg_count, &type);

@@ -2,6 +2,7 @@
 #include "base/str.h"
 #include "stream/bind_priv.h"
 
+#include <assert.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -89,6 +90,7 @@ static void columns_list(const struct schema *s, char *out, size_t size)
     out[0] = 0;
     for (uint32_t i = 0; i < s->count; i++) {
         const char *name = s->fields[i].name;
+        assert(name);
         if (len + strlen(name) + 8 > size) {
             snprintf(out + len, size - len, ", …");
             return;
@@ -276,11 +278,12 @@ static bool is_row_time(const struct binder *b, const struct expr *e)
 static int group_column(struct binder *b, const struct expr *e, struct bound *row,
                         struct bound **ret)
 {
-    if (b->out->window == WINDOW_UNIT)
+    if (b->out->window == WINDOW_UNIT) {
         return bind_error(b, ERR_INVALID, e,
                           "%.*s has many values while a unit is there: say which, as in max(%.*s)",
                           (int)e->name.len, (const char *)e->name.ptr, (int)e->name.len,
                           (const char *)e->name.ptr);
+    }
     return bind_aggregate(b, e, AGG_FIRST_ROW, row, ret);
 }
 

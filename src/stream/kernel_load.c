@@ -142,7 +142,7 @@ void kernel_load_column(struct machine *m, const struct step *s)
     else if (c.type == VALUE_STRING || c.type == VALUE_BYTES)
         load_text(m, s, &c, c.type == VALUE_BYTES && (c.field->flags & FIELD_TEXT));
     else if (field_is_scaled(c.field))
-        load_scaled(m, s, &c), m->regs[s->dst].valid = chunk_valid(m, &c);
+        load_scaled(m, s, &c);
     else
         load_plain(m, s, &c);
 }

@@ -53,30 +53,43 @@ static void newline_seen(struct lexer *l)
     l->line_start = l->at + 1;
 }
 
-/* Skips white space, `-- …` and the comments of C. False: a comment is not closed. */
+static void skip_to(struct lexer *l, bool line)
+{
+    while (l->at < l->end && !(line ? *l->at == '\n' : peek(l, 0) == '*' && peek(l, 1) == '/')) {
+        if (*l->at == '\n')
+            newline_seen(l);
+        l->at++;
+    }
+}
+
+/* Goes past one comment, `-- …` or that of C. False: it has no end. */
+static bool skip_comment(struct lexer *l, bool line)
+{
+    l->at += 2;
+    skip_to(l, line);
+    if (line)
+        return true;
+    if (l->at == l->end)
+        return false;
+    l->at += 2;
+    return true;
+}
+
+/* Skips white space and comments. False: a comment has no end. */
 static bool skip_space(struct lexer *l)
 {
     while (l->at < l->end) {
-        if (peek(l, 0) == '-' && peek(l, 1) == '-') {
-            while (l->at < l->end && *l->at != '\n')
-                l->at++;
-        } else if (peek(l, 0) == '/' && peek(l, 1) == '*') {
-            l->at += 2;
-            while (l->at < l->end && !(peek(l, 0) == '*' && peek(l, 1) == '/')) {
-                if (*l->at == '\n')
-                    newline_seen(l);
-                l->at++;
-            }
-            if (l->at == l->end)
+        bool line = peek(l, 0) == '-' && peek(l, 1) == '-';
+        if (line || (peek(l, 0) == '/' && peek(l, 1) == '*')) {
+            if (!skip_comment(l, line))
                 return false;
-            l->at += 2;
-        } else if (isspace(*l->at)) {
-            if (*l->at == '\n')
-                newline_seen(l);
-            l->at++;
-        } else {
-            break;
+            continue;
         }
+        if (!isspace(*l->at))
+            return true;
+        if (*l->at == '\n')
+            newline_seen(l);
+        l->at++;
     }
     return true;
 }

@@ -1,6 +1,7 @@
 /* The machine. See machine.h. */
 #include "stream/machine.h"
 
+#include <assert.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -192,6 +193,7 @@ void vec_store(const struct vec *out, uint64_t *valid, uint32_t i, const struct 
     /* The vector's memory is the machine's own; only readers see it as const. */
     void *data = (void *)(uintptr_t)out->data;
     bool present = v->type != VALUE_NULL;
+    assert(data);
     if (present)
         words_set(valid, i);
     else

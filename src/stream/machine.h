@@ -84,20 +84,16 @@ void machine_valid_both(struct machine *m, const struct step *s, const struct ve
 void step_fail(struct machine *m, const struct step *s, uint32_t i, int err, const char *format,
                ...) __attribute__((format(printf, 5, 6)));
 
-/* Runs `body` for every selected row i. Two loops, so that the common one without a selection can
- * be vectorised. */
+/* Runs the block for every selected row i. Two loops, so that the common one without a selection
+ * can be vectorised. */
 #define EACH_ROW(m, i, ...)                                                                        \
-    do {                                                                                           \
-        if (!(m)->selected) {                                                                      \
-            for (uint32_t i = 0; i < (m)->count; i++)                                              \
-                __VA_ARGS__                                                                        \
-        } else {                                                                                   \
-            for (uint32_t each_k = 0; each_k < (m)->count; each_k++) {                             \
-                uint32_t i = (m)->selected[each_k];                                                \
-                __VA_ARGS__                                                                        \
-            }                                                                                      \
-        }                                                                                          \
-    } while (0)
+    if (!(m)->selected)                                                                            \
+        for (uint32_t i = 0; i < (m)->count; i++)                                                  \
+            __VA_ARGS__                                                                            \
+    else                                                                                           \
+        for (uint32_t each_k = 0, i = (m)->count ? (m)->selected[0] : 0; each_k < (m)->count;      \
+             i = ++each_k < (m)->count ? (m)->selected[each_k] : 0)                                \
+        __VA_ARGS__
 
 /* Puts a value into row i of the destination, whose memory and validity are given. */
 void vec_store(const struct vec *out, uint64_t *valid, uint32_t i, const struct value *v);

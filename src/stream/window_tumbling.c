@@ -308,10 +308,11 @@ int tumbling_close(struct pipeline *p, int64_t watermark_us)
         window_free(w);
         closed++;
     }
+    if (!closed)
+        return err;
     t->window_count -= closed;
     memmove(t->windows, t->windows + closed, t->window_count * sizeof(struct window *));
-    if (closed)
-        t->last_window = NULL;
+    t->last_window = NULL;
     return err;
 }
 
