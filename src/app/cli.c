@@ -257,57 +257,7 @@ int cli_print_json(struct bytes json, bool as_json)
     return EXIT_OK;
 }
 
-static void sql_columns(struct table *t, const struct tree *columns)
-{
-    TREE_EACH(column, columns)
-    {
-        const struct tree *name = tree_get(column, "name");
-        if (t->columns == TABLE_COLUMNS_MAX)
-            return;
-        t->titles[t->columns] = tree_text(name ? name : column);
-        t->widths[t->columns] = text_width(t->titles[t->columns]);
-        t->columns++;
-    }
-}
-
-/* Cells of a row that is a list (in the columns' order) or an object. */
-static void sql_row(struct table *t, const struct tree *row, struct arena *arena, bool measure)
-{
-    size_t i = 0;
-    TREE_EACH(cell, row)
-    {
-        if (i == t->columns)
-            break;
-        const char *text = cell_text(cell, arena);
-        if (!measure)
-            print_cell(text, t->widths[i], i + 1 == t->columns);
-        else if (text_width(text) > t->widths[i])
-            t->widths[i] = text_width(text);
-        i++;
-    }
-    if (!measure)
-        (void)fputc('\n', stdout);
-}
-
-static void sql_print(const struct tree *answer, struct arena *arena)
-{
-    struct table t = {0};
-    const struct tree *rows = tree_get(answer, "rows");
-    sql_columns(&t, tree_get(answer, "columns"));
-    TREE_EACH(row, rows)
-    {
-        sql_row(&t, row, arena, true);
-    }
-    for (size_t i = 0; i < t.columns; i++)
-        print_cell(t.titles[i], t.widths[i], i + 1 == t.columns);
-    (void)fputs(t.columns ? "\n" : "", stdout);
-    TREE_EACH(row, rows)
-    {
-        sql_row(&t, row, arena, false);
-    }
-}
-
-int cli_print_sql(struct bytes json, bool csv, bool as_json)
+int cli_print_sql(struct bytes json, bool as_json)
 {
     if (as_json)
         return cli_print_json(json, true);
@@ -317,10 +267,8 @@ int cli_print_sql(struct bytes json, bool csv, bool as_json)
     int err = tree_parse_json(&arena, "answer", json, &tree, &diag);
     if (err)
         cli_print_diag(&diag);
-    else if (csv)
-        (void)fputs(tree_text(tree_get(tree, "csv")), stdout);
     else
-        sql_print(tree, &arena);
+        (void)fputs(tree_text(tree_get(tree, "text")), stdout);
     if (!err && strcmp(tree_text(tree_get(tree, "truncated")), "true") == 0)
         (void)fputs("(there are more rows; --rows raises the limit)\n", stderr);
     arena_fini(&arena);

@@ -53,9 +53,9 @@ void cli_print_diag(const struct diag *diag);
 /* Prints a JSON text (an array of objects, or one object) as an aligned table, or as it is. */
 int cli_print_json(struct bytes json, bool as_json);
 
-/* Prints an answer of historian.sql: a table, JSON, or the CSV text in it. Says on standard error
- * when rows were left out. */
-int cli_print_sql(struct bytes json, bool csv, bool as_json);
+/* Prints an answer of historian.sql: the text in it (a table, CSV), or all of it as JSON. Says on
+ * standard error when rows were left out. */
+int cli_print_sql(struct bytes json, bool as_json);
 
 /* Prints an answer of trace.unit (cli_trace.c). */
 int cli_print_trace(struct bytes json, bool as_json);

@@ -174,7 +174,7 @@ int command_sql(int argc, char **argv, const struct cli_command *command)
     struct buf answer = {0};
     (void)buf_append_text(&body, "{");
     append_member(&body, "sql", argv[1]);
-    append_member(&body, "format", csv ? "csv" : "json");
+    append_member(&body, "format", csv ? "csv" : common.json ? "json" : "table");
     if (rows)
         (void)buf_printf(&body, ",\"rows_max\":%s", rows);
     if (timeout)
@@ -183,7 +183,7 @@ int command_sql(int argc, char **argv, const struct cli_command *command)
     int code =
         cli_request(cli_data_dir(common.data), "POST", "/api/v1/sql", buf_text(&body), &answer);
     if (code == EXIT_OK)
-        code = cli_print_sql(buf_bytes(&answer), csv, common.json);
+        code = cli_print_sql(buf_bytes(&answer), common.json);
     buf_fini(&body);
     buf_fini(&answer);
     return code;
