@@ -271,12 +271,13 @@ static int put_qualities(struct encoder *e)
     if (err)
         return err;
     uint64_t length = 0;
-    uint8_t run = ((const uint8_t *)g.columns[0])[0];
+    uint8_t run = 0;
     for (uint32_t row = 0; row < e->rows; row++) {
         for (uint32_t i = 0; i < g.count; i++) {
             uint8_t quality = ((const uint8_t *)g.columns[i])[row];
             if (quality != run) {
-                put_quality_run(e, run, length);
+                if (length)
+                    put_quality_run(e, run, length);
                 run = quality;
                 length = 0;
             }
@@ -303,12 +304,13 @@ static int put_time_offsets(struct encoder *e)
         return err;
     uint64_t length = 0;
     int32_t before = 0;
-    int32_t run = ((const int32_t *)g.columns[0])[0];
+    int32_t run = 0;
     for (uint32_t row = 0; row < e->rows; row++) {
         for (uint32_t i = 0; i < g.count; i++) {
             int32_t offset = ((const int32_t *)g.columns[i])[row];
             if (offset != run) {
-                put_offset_run(e, &before, run, length);
+                if (length)
+                    put_offset_run(e, &before, run, length);
                 run = offset;
                 length = 0;
             }

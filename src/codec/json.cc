@@ -68,6 +68,9 @@ int walk_error(struct walk *w, error_code code)
     return walk_fail(w, code == CAPACITY ? ERR_LIMIT : ERR_SYNTAX, problem_text(code));
 }
 
+/* NOLINTBEGIN(misc-no-recursion): the depth is limited to JSON_PRIV_DEPTH_MAX.
+ * NOLINTBEGIN(performance-move-const-arg): a result hands out its value in place only so. */
+
 int read_value(struct walk *w, ondemand::value &v, uint32_t depth, struct json_scope *inner,
                struct json_value *out);
 
@@ -214,7 +217,6 @@ bool is_space(char c)
 }
 
 /* An object or array: walked, and handed on as its own text. */
-/* NOLINTNEXTLINE(misc-no-recursion): the depth is limited to JSON_PRIV_DEPTH_MAX. */
 int read_container(struct walk *w, ondemand::value &v, uint32_t depth, struct json_scope *inner,
                    struct json_value *out)
 {
@@ -257,7 +259,6 @@ int read_string(struct walk *w, ondemand::value &v, struct json_value *out)
     return OK;
 }
 
-/* NOLINTNEXTLINE(misc-no-recursion): the depth is limited to JSON_PRIV_DEPTH_MAX. */
 int read_value(struct walk *w, ondemand::value &v, uint32_t depth, struct json_scope *inner,
                struct json_value *out)
 {
@@ -335,6 +336,9 @@ int walk_document(struct walk *w, ondemand::document &doc, struct json_scope *ro
         err = walk_fail(w, ERR_SYNTAX, "something stands behind the end of the message");
     return err;
 }
+
+/* NOLINTEND(performance-move-const-arg)
+ * NOLINTEND(misc-no-recursion) */
 
 template <typename T> size_t number_print(T v, char *out)
 {

@@ -151,9 +151,11 @@ static int scope_find_or_add(struct arena *names, struct json_scope *s, struct b
 {
     uint32_t found = *scope_slot(s, (const char *)name.ptr, name.len);
     int err = found ? OK : scope_add(names, s, (const char *)name.ptr, name.len, &found);
-    if (!err)
-        *ret = &s->fields[found - 1];
-    return err;
+    if (err)
+        return err;
+    assert(s->fields && found);
+    *ret = &s->fields[found - 1];
+    return OK;
 }
 
 static int scope_want(struct arena *names, struct json_scope *s, struct bytes name, int32_t column,

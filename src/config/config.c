@@ -204,11 +204,12 @@ static int modules_bind(struct config *c, struct diag *diag)
         int m = 0;
         while (m < CONFIG_MODULE_COUNT && strcmp(module_names[m], texts->items[i]) != 0)
             m++;
-        if (m == CONFIG_MODULE_COUNT)
+        if (m == CONFIG_MODULE_COUNT) {
             return tree_error(diag, ERR_INVALID, module_at(c, i),
                               "\"%.80s\" is no module; there are gateway, track, stream, broker, "
                               "alarm, historian, trace, api",
                               texts->items[i]);
+        }
         c->modules[m] = true;
     }
     return OK;
@@ -236,11 +237,12 @@ static int listen_bind(struct config *c, struct diag *diag)
         const char **address = (const char **)(void *)((char *)&c->listen + o->offset);
         if (*address && strcmp(*address, "off") == 0)
             *address = NULL;
-        if (*address && !address_is_valid(*address))
+        if (*address && !address_is_valid(*address)) {
             err = tree_error(diag, ERR_INVALID, tree_get(c->top.listen, o->name),
                              "%s must be an address and a port, like 127.0.0.1:1883, or off; not "
                              "\"%.80s\"",
                              o->name, *address);
+        }
     }
     return err;
 }

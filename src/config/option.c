@@ -205,11 +205,12 @@ static int bind_text(const struct binding *b, const char *text)
 
 static int bind_name(const struct binding *b, const char *text)
 {
-    if (!name_is_valid(bytes_of_text(text)))
+    if (!name_is_valid(bytes_of_text(text))) {
         return tree_error(b->diag, ERR_INVALID, b->at,
                           "%s \"%.80s\" is not a name: 1 to 127 bytes without spaces and / + # . "
                           ": \"",
                           b->option->name, text);
+    }
     *(const char **)b->to = text;
     return OK;
 }

@@ -174,6 +174,7 @@ TEST(option_missing_and_bad_names)
 
 TEST(option_secrets_from_the_environment)
 {
+    /* NOLINTNEXTLINE(concurrency-mt-unsafe): this program has one thread. */
     CHECK_EQ(setenv("LOTLINE_TEST_SECRET", "s3cret", 1), 0);
     CHECK_OK(bind("{name: a, text: \"pg://u:${env:LOTLINE_TEST_SECRET}@h\", words: "
                   "[\"${env:LOTLINE_TEST_SECRET}\"]}"));
@@ -245,6 +246,7 @@ TEST(option_tables_are_documentation)
 
 TEST(option_bind_without_memory)
 {
+    /* NOLINTNEXTLINE(concurrency-mt-unsafe): this program has one thread. */
     CHECK_EQ(setenv("LOTLINE_TEST_SECRET", "s3cret", 1), 0);
     struct tree *t = NULL;
     arena_fini(&arena);

@@ -23,9 +23,9 @@ static void collect_odd(void *ctx, struct metrics_writer *w)
     (void)ctx;
     metrics_u64(w, NULL, 0, 1); /* before any family: nothing */
     metrics_family(w, "odd", METRIC_GAUGE, "Odd ones.");
-    metrics_f64(w, NULL, 0, NAN);
-    metrics_f64(w, NULL, 0, INFINITY);
-    metrics_f64(w, NULL, 0, -INFINITY);
+    metrics_f64(w, NULL, 0, (double)NAN);
+    metrics_f64(w, NULL, 0, (double)INFINITY);
+    metrics_f64(w, NULL, 0, (double)-INFINITY);
 }
 
 TEST(samples_of_several_owners_come_out_as_one_family)
