@@ -50,7 +50,7 @@ export interface Step {
   t_in: string;
   t_out: string | null;
   status: string;
-  result?: unknown;
+  result: string | null;
   verdict?: string | null;
 }
 

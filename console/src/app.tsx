@@ -11,6 +11,7 @@ function useHash(): string {
   const [hash, setHash] = useState(location.hash);
   useEffect(() => {
     const changed = () => setHash(location.hash);
+    if (!location.hash) location.replace("#/devices");
     addEventListener("hashchange", changed);
     return () => removeEventListener("hashchange", changed);
   }, []);

@@ -141,14 +141,12 @@ for (const language of Object.keys(languages)) {
 
   test(`${language}: what the device refuses is said, and nothing is taken`, async () => {
     const page = await signedIn(language);
-    const before = (await readRegisters(plant.pressPort, 12, 2)).length;
     await row(page, "plc1.press.position").getByRole("button", { name: text.write }).click();
     await page.locator("input[name=value]").fill("1");
     await page.getByRole("button", { name: text.writeSend }).click();
     const status = page.getByRole("status");
     await status.waitFor();
     assert.ok((await status.innerText()).startsWith(filled(language, "writeFailed", { text: "" })));
-    assert.equal(before, 4);
     await picture(page, language, "refused");
     await page.context().close();
   });
@@ -178,14 +176,16 @@ for (const language of Object.keys(languages)) {
   test(`${language}: an alarm is seen and acknowledged`, async () => {
     const page = await signedIn(language);
     await page.getByRole("link", { name: text.navAlarms }).click();
-    const alarm = page.locator("tbody tr", { hasText: "pressing_hard" }).first();
-    await alarm.waitFor();
+    const name = text.acknowledge;
+    const waiting = page
+      .locator("tbody tr", { hasText: "pressing_hard" })
+      .filter({ has: page.getByRole("button", { name }) });
+    await waiting.first().waitFor();
     await picture(page, language, "alarms");
-    const button = alarm.getByRole("button", { name: text.acknowledge });
-    if ((await button.count()) > 0) {
-      await button.click();
-      await button.waitFor({ state: "detached" });
-    }
+    // By its number: what is acknowledged and over makes room for the next of its kind.
+    const alarm = row(page, await waiting.first().getAttribute("data-key"));
+    await alarm.getByRole("button", { name }).click();
+    await alarm.getByText("admin").waitFor();
     assert.equal(await alarm.getByRole("button").count(), 0);
     await page.context().close();
   });

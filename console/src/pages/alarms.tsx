@@ -41,7 +41,7 @@ export function AlarmsPage() {
         },
         { title: t("alarm"), cell: (a) => a.name },
         { title: t("source"), cell: (a) => a.source },
-        { title: t("text"), cell: (a) => a.text },
+        { title: t("text"), cell: (a) => a.text, className: "text" },
         { title: t("count"), cell: (a) => a.count, className: "number" },
         {
           title: t("raisedAt"),

@@ -29,7 +29,7 @@ function DeviceTable({ devices }: { devices: Device[] }) {
         { title: t("polls"), cell: (d) => d.polls, className: "number" },
         { title: t("missed"), cell: (d) => d.missed, className: "number" },
         { title: t("rtt"), cell: (d) => d.rtt_us, className: "number" },
-        { title: t("error"), cell: (d) => (d.state === "online" ? "" : d.text) },
+        { title: t("error"), cell: (d) => (d.state === "online" ? "" : d.text), className: "text" },
       ]}
     />
   );

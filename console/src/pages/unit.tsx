@@ -1,7 +1,7 @@
 // One unit: when it was where, its measures against their limits, its verdict and its curves.
 import { useEffect, useState } from "preact/hooks";
 import { api, type Measure, type Step, type Trace } from "../api";
-import { formatTime, formatValue } from "../format";
+import { formatTime } from "../format";
 import { useText, useWord } from "../i18n";
 import { CurvePlot } from "../parts/curve";
 import { Badge, Table } from "../parts/table";
@@ -23,7 +23,7 @@ function Steps({ steps }: { steps: Step[] }) {
           title: t("status"),
           cell: (s) => <Badge kind={s.status} text={word("status", s.status)} />,
         },
-        { title: t("result"), cell: (s) => formatValue(s.result) },
+        { title: t("result"), cell: (s) => word("verdict", s.result || "unknown") },
       ]}
     />
   );
