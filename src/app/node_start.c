@@ -159,16 +159,24 @@ static int write_run_file(struct node *n, struct diag *diag)
     return fclose(out) == 0 && rename(partial, path) == 0 ? OK : ERR_IO;
 }
 
+/* All who read the log have opened their cursors: those of earlier runs that nobody opened (an
+ * uplink that was taken out of the configuration) hold it no more. */
+static int forget_cursors(struct node *n, struct diag *diag)
+{
+    (void)diag;
+    return n->log ? journal_cursors_forget(stream_log_journal(n->log)) : OK;
+}
+
 struct start_step {
     const char *what;
     int (*fn)(struct node *n, struct diag *diag);
 };
 
 static const struct start_step start_steps[] = {
-    {"the journal", start_log}, {"alarms", start_alarm},      {"the historian", start_historian},
-    {"tracks", start_track},    {"rules", start_stream},      {"metrics", node_metrics_start},
-    {"the API", start_api},     {"the broker", start_broker}, {"the uplink", node_links_start},
-    {"devices", start_gateway}, {"run.json", write_run_file},
+    {"the journal", start_log},  {"alarms", start_alarm},      {"the historian", start_historian},
+    {"tracks", start_track},     {"rules", start_stream},      {"metrics", node_metrics_start},
+    {"the API", start_api},      {"the broker", start_broker}, {"the uplink", node_links_start},
+    {"cursors", forget_cursors}, {"devices", start_gateway},   {"run.json", write_run_file},
 };
 
 int node_start(struct node *n, struct diag *diag)
