@@ -1,3 +1,4 @@
+/* Arenas: zeroed, aligned, bounded, and all given back at once. */
 #include "base/arena.h"
 
 #include "tests/support/check.h"

@@ -1,3 +1,4 @@
+/* Buffers, readers of hostile input, and shared payloads. */
 #include "base/bytes.h"
 
 #include "base/err.h"

@@ -1,3 +1,4 @@
+/* The text of a time, there and back. */
 #include "base/clock.h"
 
 #include "base/err.h"

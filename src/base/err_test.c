@@ -1,3 +1,4 @@
+/* The error table, and places for people. */
 #include "base/err.h"
 
 #include "tests/support/check.h"

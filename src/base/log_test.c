@@ -1,3 +1,4 @@
+/* Log lines: one an event, cut, and not below the level. */
 #include "base/log.h"
 
 #include "tests/support/check.h"

@@ -1,3 +1,4 @@
+/* The map against a plain array, through many removals. */
 #include "base/map.h"
 
 #include "base/err.h"

@@ -1,3 +1,4 @@
+/* Random numbers: repeatable by seed, within their bounds. */
 #include "base/rand.h"
 
 #include "base/err.h"

@@ -1,3 +1,4 @@
+/* The ring on one thread, and between several. */
 #include "base/ring.h"
 
 #include "tests/support/check.h"

@@ -1,3 +1,4 @@
+/* Strict texts: whole numbers, units, UTF-8, JSON strings, shortest numbers. */
 #include "base/str.h"
 
 #include "base/err.h"

@@ -1,3 +1,4 @@
+/* Batches and their builder: every type, nothing left over from before, pools. */
 #include "model/batch.h"
 
 #include "base/err.h"

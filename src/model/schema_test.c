@@ -1,3 +1,4 @@
+/* Schemas: lookup, and a hash that sees everything. */
 #include "model/schema.h"
 
 #include "base/err.h"

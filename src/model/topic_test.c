@@ -1,3 +1,4 @@
+/* Topics, filters, places and names, by the standard's own examples. */
 #include "model/topic.h"
 
 #include "tests/support/check.h"

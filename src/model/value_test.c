@@ -1,3 +1,4 @@
+/* Single values: types, names and bit-exact comparison. */
 #include "model/value.h"
 
 #include "tests/support/check.h"
