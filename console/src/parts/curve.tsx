@@ -32,6 +32,7 @@ export function CurvePlot({ curve, title }: { curve: Curve; title: string }) {
         title,
         width: host.current.clientWidth || 600,
         height: heightPx,
+        padding: [null, clockWidthPx / 2, null, null],
         series: [{}, { label: curve.signal, stroke: "#0a7f6a", width: 2, points: { size: 4 } }],
         axes: [clock, axis],
         legend: { show: false },
