@@ -24,17 +24,18 @@ void writer_publish(struct historian *h)
     (void)pthread_mutex_unlock(&h->mutex);
 }
 
+/* Said once, by whoever owns the event: the app if it listens. */
 static void writer_state(struct historian *h, int err, const char *text)
 {
     if (err == h->now.err)
         return;
     h->now.err = err;
-    if (err)
+    if (h->options.on_state)
+        h->options.on_state(h->options.ctx, err, text);
+    else if (err)
         log_error("historian", "cannot write, will try again: %s", text);
     else
         log_info("historian", "writes again");
-    if (h->options.on_state)
-        h->options.on_state(h->options.ctx, err, text);
 }
 
 static void writer_forget(struct historian *h)
