@@ -224,12 +224,13 @@ static int item_add(struct binder *b, const struct expr *at, struct bound_item i
     struct bound_select *o = b->out;
     if (!item.name)
         return ERR_NOMEM;
-    for (uint32_t i = 0; i < o->item_count; i++)
+    for (uint32_t i = 0; i < o->item_count; i++) {
         if (strcmp(o->items[i].name, item.name) == 0) {
             return bind_error(b, ERR_EXISTS, at,
                               "two columns are called %s: give one another name with AS",
                               item.name);
         }
+    }
     o->items = bind_grow(b, o->items, o->item_count, &b->items_cap, sizeof item);
     if (!o->items)
         return ERR_NOMEM;

@@ -168,11 +168,12 @@ static int source_schema(const struct tree *columns, struct schema **ret, struct
             break;
         fields[count] = (struct field){.name = c->key};
         if (!value_type_find(bytes_of_text(tree_text(c)), &fields[count].type) ||
-            fields[count].type == VALUE_NULL)
+            fields[count].type == VALUE_NULL) {
             err = tree_error(diag, ERR_INVALID, c,
                              "%s is no type: bool, int64, uint64, float, double, string, bytes, "
                              "timestamp and any are",
                              tree_text(c));
+        }
         count++;
     }
     if (!err)

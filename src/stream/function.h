@@ -74,6 +74,7 @@ static inline bool function_args(const struct machine *m, const struct step *s, 
                                  struct value *ret)
 {
     bool present = true;
+    ret[0] = ret[1] = ret[2] = (struct value){.type = VALUE_NULL}; /* what may be left out */
     for (uint16_t k = 0; k < s->arg_count && k < FUNCTION_VALUES_MAX; k++) {
         ret[k] = vec_value(&m->regs[s->args[k]], i);
         present &= ret[k].type != VALUE_NULL;

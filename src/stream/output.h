@@ -45,7 +45,7 @@ struct output_rows {
 /* Appends to column col. Every column must get the same rows before output_rows_add. What memory
  * does not allow is found by output_finish. */
 void output_vec(struct output *o, uint32_t col, const struct vec *v, struct output_rows r);
-void output_column(struct output *o, uint32_t col, const struct column *c, struct output_rows r);
+void output_column(struct output *o, uint32_t col, const struct column *from, struct output_rows r);
 void output_null(struct output *o, uint32_t col, uint32_t count);
 
 /* The rows' times, after all columns. */

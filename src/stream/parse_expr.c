@@ -41,11 +41,12 @@ static int node_args(struct parser *p, struct expr *e, struct expr *const *args,
         if (args[i] && args[i]->depth >= e->depth)
             e->depth = (uint16_t)(args[i]->depth + 1);
     }
-    if (e->depth > SQL_DEPTH_MAX)
+    if (e->depth > SQL_DEPTH_MAX) {
         return diag_set(p->diag, ERR_LIMIT, e->line, e->column,
                         "this expression is a chain of more than %d operators: use parentheses or "
                         "IN",
                         SQL_DEPTH_MAX);
+    }
     return OK;
 }
 

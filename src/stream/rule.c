@@ -457,8 +457,9 @@ void rule_go(struct rule *r)
 
 void rule_fini(struct rule *r)
 {
-    while (!list_empty(&r->outputs))
-        output_free(CONTAINER_OF(r->outputs.next, struct rule_output, link));
+    struct list *link;
+    while ((link = list_pop_front(&r->outputs)) != NULL)
+        output_free(CONTAINER_OF(link, struct rule_output, link));
     for (uint32_t i = 0; i < r->action_count; i++)
         action_fini(&r->actions[i]);
     pipeline_free(r->pipeline);

@@ -20,7 +20,7 @@ int tumbling_init(struct pipeline *p)
     for (uint32_t i = 0; i < plan->aggregate_count; i++)
         t->each_row &= plan->aggregates[i].kind == AGG_FIRST_ROW;
     t->each_row &= plan->aggregate_count > 0;
-    t->cells = calloc(plan->aggregate_count + 1u, sizeof *t->cells);
+    t->cells = calloc(plan->aggregate_count + 1u, sizeof(struct agg_cell *));
     return t->cells ? OK : ERR_NOMEM;
 }
 

@@ -35,6 +35,7 @@ static void series_fini(struct series *s)
     free(s->times);
     free(s->values);
     free(s->valid);
+    *s = (struct series){0};
 }
 
 static int series_grow(struct series *s)
