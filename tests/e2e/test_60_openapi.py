@@ -269,3 +269,53 @@ def test_token_file_is_for_its_owner_alone(service):
     path = pathlib.Path(service.node.data) / "admin.token"
     assert path.stat().st_mode & 0o077 == 0
     assert len(path.read_text().strip()) >= 32
+
+
+# ------------------------------------------------------------------------- roles
+
+ROLES = ("viewer", "engineer", "admin")
+
+
+@pytest.fixture
+def guarded(start_node):
+    """A node with a token of each role; the tokens are in the configuration alone."""
+    tokens = {role: f"{role}-token-{'x' * 20}" for role in ROLES}
+    lines = [f"    - {{name: {r}1, role: {r}, token: {t}}}" for r, t in tokens.items()]
+    config = "name: line1\nlisten: {mqtt: 127.0.0.1:0, http: 127.0.0.1:0}\napi:\n  tokens:\n"
+    return start_node(config + "\n".join(lines) + "\n"), tokens
+
+
+def test_roles_are_kept(guarded):
+    """Each operation says which role it needs; whoever has less gets 403, and nothing happens."""
+    node, tokens = guarded
+    document = node.get("/openapi.json")
+    checked = {True: 0, False: 0}
+    for path, item in document["paths"].items():
+        for method, operation in item.items():
+            if operation.get("security") == [] or path in ("/events", "/tail", "/session"):
+                continue
+            for role in ROLES:
+                url = PREFIX + path.replace("{id}", "1").replace("{serial}", "X")
+                headers = {"Authorization": f"Bearer {tokens[role]}"}
+                body = None if method == "get" else {}
+                answer = node.request(method.upper(), url, body, token=False, headers=headers)
+                enough = ROLES.index(role) >= ROLES.index(operation["x-role"])
+                assert (answer.status != 403) == enough, (method, path, role, answer.status)
+                checked[enough] += 1
+    assert min(checked.values()) > 5
+    assert node.get("/log-level")["level"] == "info"
+
+
+def test_who_one_is(guarded):
+    node, tokens = guarded
+    for role in ROLES:
+        headers = {"Authorization": f"Bearer {tokens[role]}"}
+        answer = node.request("GET", PREFIX + "/session", token=False, headers=headers)
+        assert answer.json == {"user": f"{role}1", "role": role}
+
+
+def test_tokens_are_not_in_what_people_read(guarded):
+    node, tokens = guarded
+    for role, token in tokens.items():
+        assert token not in node.output
+        assert token not in json.dumps(node.get("/audit"))
