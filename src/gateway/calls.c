@@ -23,6 +23,7 @@ struct listing {
     uint32_t next; /* device */
     struct bytes device;
     struct bytes group;
+    struct bytes match; /* empty = all */
     void (*add)(struct listing *l, const struct device *d);
     int err;
 };
@@ -92,6 +93,7 @@ static void listing_start(struct gateway *g, struct call *c, uint32_t rows_max,
     if (call_request(c)) {
         l->device = text_arg(c, "device");
         l->group = text_arg(c, "group");
+        l->match = text_arg(c, "match");
     }
     rows_max = rows_max > BATCH_ROWS_MAX ? BATCH_ROWS_MAX : rows_max;
     int err = call_answer_builder(c, rows_max ? rows_max : 1, &l->rows);
@@ -218,6 +220,7 @@ static const struct call_spec devices_spec = {
 static const struct call_field tags_request[] = {
     {"device", VALUE_STRING, 0, false, "only this device's"},
     {"group", VALUE_STRING, 0, false, "only groups of this name"},
+    {"match", VALUE_STRING, 0, false, "only those whose device.group.tag holds this text"},
     {NULL, VALUE_NULL, 0, false, NULL},
 };
 
@@ -265,13 +268,25 @@ static void tag_add(struct listing *l, const struct group *g, uint32_t index)
     l->err = c.err;
 }
 
+static bool tag_matches(const struct listing *l, const struct group *g, uint32_t index)
+{
+    char path[PATH_BYTES_MAX];
+    if (l->match.len == 0)
+        return true;
+    int n = snprintf(path, sizeof path, "%s.%s.%s", g->device->name, g->name, g->tags[index].name);
+    size_t len = n < (int)sizeof path ? (size_t)n : sizeof path - 1;
+    return memmem(path, len, l->match.ptr, l->match.len) != NULL;
+}
+
 static void tags_add(struct listing *l, const struct device *d)
 {
     for (uint32_t i = 0; i < d->group_count; i++) {
         if (!wanted(l->group, d->groups[i].name))
             continue;
-        for (uint32_t k = 0; k < d->groups[i].tag_count && !l->err; k++)
-            tag_add(l, &d->groups[i], k);
+        for (uint32_t k = 0; k < d->groups[i].tag_count && !l->err; k++) {
+            if (tag_matches(l, &d->groups[i], k))
+                tag_add(l, &d->groups[i], k);
+        }
     }
 }
 
