@@ -90,7 +90,7 @@ static float get_float(const uint16_t *at)
 
 static void put_serial(uint16_t *at, uint64_t number)
 {
-    char text[SERIAL_BYTES + 1] = {0};
+    char text[32] = {0}; /* more than fits is cut below */
     (void)snprintf(text, sizeof text, "PRS-%06llu", (unsigned long long)number);
     for (int i = 0; i < SERIAL_BYTES / 2; i++)
         at[i] = (uint16_t)((uint8_t)text[2 * i] << 8 | (uint8_t)text[2 * i + 1]);

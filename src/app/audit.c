@@ -104,6 +104,54 @@ static void hook_result(void *ctx, uint64_t id, int err, const char *text)
         audit_result(b->alarm, audit_id, err, text);
 }
 
+/* ----------------------------------------------------------------------------- changes by REST */
+
+struct change {
+    struct audit_wait wait;
+    struct audit_bridge *bridge;
+    int err;
+    struct buf text;
+};
+
+static void change_recorded(struct audit_wait *wait, uint64_t id, int err)
+{
+    struct change *c = CONTAINER_OF(wait, struct change, wait);
+    if (!err)
+        audit_result(c->bridge->alarm, id, c->err, buf_text(&c->text));
+    buf_fini(&c->text);
+    free(c);
+}
+
+void audit_bridge_change(struct audit_bridge *b, const struct api_change *change)
+{
+    /* The gateway audits its writes itself, before the frame is sent. */
+    if (strcmp(change->call, "gateway.write") == 0)
+        return;
+    struct change *c = calloc(1, sizeof *c);
+    struct buf request = {0};
+    if (!c || buf_append_bytes(&request, change->request)) {
+        free(c);
+        buf_fini(&request);
+        return;
+    }
+    (void)buf_append_text(&c->text, change->text);
+    c->wait.fn = change_recorded;
+    c->wait.exec = b->exec;
+    c->bridge = b;
+    c->err = change->err;
+    struct audit_intent record = {
+        .user = change->origin->user,
+        .channel = change->origin->channel,
+        .action = change->call,
+        .target = "node",
+        .value = buf_text(&request),
+    };
+    audit_intent(b->alarm, &record, &c->wait);
+    buf_fini(&request);
+}
+
+/* ----------------------------------------------------------------------------------------- life */
+
 int audit_bridge_new(struct alarm_stage *alarm, struct exec *exec, struct audit_bridge **ret)
 {
     struct audit_bridge *b = calloc(1, sizeof *b);

@@ -120,6 +120,13 @@ static int make_stores(struct node *n, struct diag *diag)
     return err;
 }
 
+static void api_changed(void *ctx, const struct api_change *change)
+{
+    struct node *n = ctx;
+    if (n->audit)
+        audit_bridge_change(n->audit, change);
+}
+
 static int make_api(struct node *n)
 {
     int err = node_metrics_new(n);
@@ -131,6 +138,7 @@ static int make_api(struct node *n)
         .version = LOTLINE_VERSION,
         .metrics = n->metrics,
         .health = node_health,
+        .changed = api_changed,
         .ctx = n,
     };
     return api_new(&options, &n->api);
