@@ -131,7 +131,7 @@ static const struct option top_table[] = {
     SECTION("broker", "limits of the MQTT broker"),
     SECTION("alarm", "alarms and audit"),
     SECTION("api", "REST and console"),
-    SECTION("publish", "groups on place/device/group over MQTT: json (default) or none"),
+    SECTION("publish", "how groups are published over MQTT"),
     {.name = "plugins",
      .type = OPTION_TEXT,
      .offset = offsetof(struct top_options, plugins),

@@ -322,17 +322,30 @@ static int rules_configure(struct stream_engine *e, const struct config *config,
 /* ------------------------------------------------------------------------------------- publishers
  */
 
+struct publish_options {
+    int format;
+};
+
+static const char *const publish_choices[] = {"json", "none", NULL};
+
+static const struct option publish_table[] = {
+    {.name = "format",
+     .type = OPTION_ENUM,
+     .default_text = "json",
+     .choices = publish_choices,
+     .offset = offsetof(struct publish_options, format),
+     .doc = "groups on place/device/group, one JSON message a row; or none"},
+    {.name = NULL},
+};
+
 static int publishers_configure(struct stream_engine *e, const struct config *config,
                                 struct diag *diag)
 {
-    const struct tree *publish = config_section(config, "publish");
     const struct map *streams = &e->catalogue->streams;
-    const char *format = publish ? tree_text(publish) : "json";
-    int err = OK;
-    if (strcmp(format, "none") == 0)
-        return OK;
-    if (strcmp(format, "json") != 0)
-        return tree_error(diag, ERR_INVALID, publish, "publish is json or none");
+    struct publish_options o;
+    int err = option_bind(publish_table, config_section(config, "publish"), &e->arena, &o, diag);
+    if (err || o.format == 1)
+        return err;
     e->publishers = calloc(streams->count + 1, sizeof *e->publishers);
     if (!e->publishers)
         return ERR_NOMEM;
