@@ -9,6 +9,8 @@ import pytest
 
 from conftest import PROGRAM, free_port
 
+pytestmark = pytest.mark.asan
+
 HERE = "@@"  # in a bad text: the error has to point at what follows
 
 DEVICE = """\

@@ -152,6 +152,7 @@ def check_command_line(node, serial, trace):
     assert "PRS-999999" in missing.stderr
 
 
+@pytest.mark.asan
 def test_press_is_traced_as_its_ledger_says(tmp_path, start_node, start_press):
     ledger = tmp_path / "press.jsonl"
     _, port = start_press("--ledger", ledger, "--seed", "7")

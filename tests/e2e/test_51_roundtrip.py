@@ -12,6 +12,8 @@ from conftest import wait_until
 from support.bank import PymodbusServer, registers_of
 from support.press import LISTEN, ModbusReader
 
+pytestmark = pytest.mark.asan
+
 # name: (type, bytes on the wire, column, what that column holds)
 NUMBERS = {
     "i16_min": ("int16", struct.pack(">h", -(2**15)), "i", -(2**15)),

@@ -12,6 +12,8 @@ import pytest
 from conftest import TOP, wait_until
 from support.press import job_config
 
+pytestmark = pytest.mark.asan
+
 PREFIX = "/api/v1"
 STREAMS_MEDIA = ("text/event-stream", "application/x-ndjson")
 

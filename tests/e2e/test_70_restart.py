@@ -5,6 +5,8 @@ import re
 import signal
 import subprocess
 
+import pytest
+
 from conftest import PROGRAM, Process, wait_until
 from support.press import device_config, job_config
 
@@ -86,6 +88,7 @@ def test_log_level_changes_at_run_time(start_node):
     assert node.get("/log-level")["level"] == "debug"
 
 
+@pytest.mark.asan
 def test_backup_while_running_and_restore(tmp_path, start_node, start_press, children):
     _, port = start_press("--speed", "2")
     node = start_node(job_config(port))
@@ -137,6 +140,7 @@ def test_restore_refuses_what_it_should(tmp_path, start_node):
     assert [p.name for p in used.iterdir()] == ["file"]
 
 
+@pytest.mark.asan
 def test_signals_end_it_cleanly(start_node, start_press):
     _, port = start_press()
     node = start_node(job_config(port))

@@ -90,5 +90,22 @@ def interval_us(unit):
     return 100_000 if unit <= FAST_UNITS else 1_000_000
 
 
-# A tag is named uUU_III; its value tells the counter of the poll that served it.
-COUNTER_SQL = f"(value + {MODULUS} * 16 - {STRIDE} * index) % {MODULUS}"
+# Which registers of a poll are there, as two masks: those below HALF and the others.
+HALF = 63
+ALL_THERE = (2**HALF - 1, 2 ** (REGISTERS - HALF) - 1)
+
+
+def stored_polls_sql(node, unit):
+    """One row a stored poll of the unit: its counter, how many values it has, and which.
+
+    A tag is named uUU_III; its value tells the counter of the poll that served it.
+    """
+    return (
+        "WITH p AS (SELECT CAST(substr(t.tag, 5, 3) AS INT) AS i, CAST(p.u AS BIGINT) AS value"
+        " FROM points p JOIN tags t ON p.tag = t.id"
+        f" WHERE t.node = '{node}' AND t.tag LIKE 'u{unit:02}\\_%' ESCAPE '\\' AND p.quality = 0)"
+        f" SELECT (value + {MODULUS} - {STRIDE} * i) % {MODULUS} AS counter, count(*) AS n,"
+        f" bit_or(CASE WHEN i < {HALF} THEN CAST(1 AS BIGINT) << i ELSE 0 END) AS low,"
+        f" bit_or(CASE WHEN i >= {HALF} THEN CAST(1 AS BIGINT) << (i - {HALF}) ELSE 0 END) AS high"
+        " FROM p GROUP BY counter"
+    )

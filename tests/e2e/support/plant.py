@@ -14,13 +14,20 @@ from dataclasses import dataclass, field
 
 from conftest import PROGRAM, Node, wait_until
 from support.small_disk import SmallDiskNode
-from support.counters import COUNTER_SQL, CounterServer, devices_config, interval_us, stream_of_unit
+from support.counters import (
+    ALL_THERE,
+    CounterServer,
+    devices_config,
+    interval_us,
+    stored_polls_sql,
+    stream_of_unit,
+)
 from support.counter_server import REGISTERS
 from support.proxy import Proxy
 from support.publisher import Publisher, value_of
 
 LINGER_US = 200_000
-DRAIN_PATIENCE_S = 90
+MESSAGES_A_SECOND = 200
 EDGE, HUB = "edge1", "hub1"
 LEDGER_TOPIC = "ledger/messages"
 
@@ -57,7 +64,16 @@ def record_us(record):
 class Plant:
     """`disks` gives a node a small file system of its own: {"edge": "64m"}."""
 
-    def __init__(self, folder, children, seed, drop_puback=0.0, disks=None, journal="segment: 64M"):
+    def __init__(
+        self,
+        folder,
+        children,
+        seed,
+        drop_puback=0.0,
+        disks=None,
+        journal="segment: 64M",
+        messages_a_second=MESSAGES_A_SECOND,
+    ):
         self.disks = disks or {}
         self.journal = journal
         self.random = random.Random(seed)
@@ -70,7 +86,7 @@ class Plant:
         self.lives = [Life(wall_us())]
         self.edge_records = {}  # (epoch, seq) → stream
         self.hub_records = {}  # the hub's own (epoch, seq) → (stream, origin epoch, origin seq)
-        self.publisher = Publisher(lambda: self.edge.mqtt(), LEDGER_TOPIC, client=1)
+        self.publisher = Publisher(lambda: self.edge.mqtt(), LEDGER_TOPIC, 1, messages_a_second)
         self.publisher.start()
 
     def _node(self, folder, children, name, role, config):
@@ -171,9 +187,9 @@ class Plant:
         self.read_edge_journal()
         return len(self.edge_records) > before
 
-    def settle(self):
-        """Waits until both ledgers agree with the hub; fails with what does not."""
-        deadline = time.monotonic() + DRAIN_PATIENCE_S
+    def settle(self, patience_s=90):
+        """Waits until the ledgers agree with the hub; fails with what does not."""
+        deadline = time.monotonic() + patience_s
         while True:
             try:
                 problems = Audit(self).problems()
@@ -183,6 +199,28 @@ class Plant:
                 return
             if time.monotonic() > deadline:
                 raise AssertionError("\n".join(problems[:40]))
+
+
+def check_audit_sees(audit):
+    """What the audit is for: it finds a lost poll, a value too many, a batch twice, a lost message."""
+    assert not list(audit.problems())
+    unit = min(audit.stored)
+    counters = sorted(audit.stored[unit])
+    middle = counters[len(counters) // 2]
+    whole = audit.stored[unit].pop(middle)
+    assert any(f"{middle}" in problem for problem in audit.missing()), "a hole"
+    audit.stored[unit][middle] = (whole[0] + 1, whole[1])
+    assert list(audit.values()), "a value too many"
+    audit.stored[unit][middle] = (whole[0], (whole[1][0] ^ 1, whole[1][1]))
+    assert list(audit.values()), "a register that is another's"
+    audit.stored[unit][middle] = whole
+    key = min(audit.plant.hub_records)
+    audit.plant.hub_records[-1, -1] = audit.plant.hub_records[key]
+    assert list(audit.batches()), "a batch twice"
+    del audit.plant.hub_records[-1, -1]
+    audit.plant.publisher.acked.add(-1)
+    assert list(audit.messages()), "a lost message"
+    audit.plant.publisher.acked.discard(-1)
 
 
 class Audit:
@@ -196,13 +234,13 @@ class Audit:
 
     def problems(self):
         return [
-            *self._batches(),
-            *self._values(),
-            *self._missing(),
-            *self._messages(),
+            *self.batches(),
+            *self.values(),
+            *self.missing(),
+            *self.messages(),
         ]
 
-    def _batches(self):
+    def batches(self):
         """Every batch of the edge's journal is in the hub's log once."""
         origins = {}
         for stream, epoch, seq in self.plant.hub_records.values():
@@ -217,31 +255,26 @@ class Audit:
                 yield f"batch {key} of {stream} arrived as {origins[key][0]}"
 
     def _stored_counters(self):
-        """{unit: {counter: (points, distinct tags)}} in the hub's historian."""
-        rows = self.plant.hub.sql(
-            "WITH p AS (SELECT CAST(substr(t.tag, 2, 2) AS INT) AS unit,"
-            " CAST(substr(t.tag, 5, 3) AS INT) AS index, CAST(p.u AS BIGINT) AS value, t.tag"
-            " FROM points p JOIN tags t ON p.tag = t.id"
-            f" WHERE t.node = '{EDGE}' AND p.quality = 0 AND t.stream <> 'ledger')"
-            f" SELECT unit, {COUNTER_SQL} AS counter, count(*) AS n, count(DISTINCT tag) AS tags"
-            " FROM p GROUP BY unit, counter"
-        )
-        stored = {}
-        for row in rows:
-            stored.setdefault(row["unit"], {})[row["counter"]] = (row["n"], row["tags"])
-        return stored
+        """{unit: {counter: (values, (which registers))}} in the hub's historian."""
+        return {
+            unit: {
+                row["counter"]: (row["n"], (row["low"], row["high"]))
+                for row in self.plant.hub.sql(stored_polls_sql(EDGE, unit))
+            }
+            for unit in self.served
+        }
 
-    def _values(self):
+    def values(self):
         """What is stored was served, whole, and once."""
         for unit, counters in self.stored.items():
             served = {counter for counter, _ in self.served.get(unit, [])}
-            for counter, (points, tags) in counters.items():
+            for counter, (values, registers) in counters.items():
                 if counter not in served:
-                    yield f"unit {unit}: counter {counter} is stored {points} times, never served"
-                elif (points, tags) != (REGISTERS, REGISTERS):
-                    yield f"unit {unit}: poll {counter} has {points} values of {tags} tags"
+                    yield f"unit {unit}: counter {counter} is stored {values} times, never served"
+                elif values != REGISTERS or registers != ALL_THERE:
+                    yield f"unit {unit}: poll {counter} has {values} values, registers {registers}"
 
-    def _missing(self):
+    def missing(self):
         """What is missing was served behind a life's last commit, with nothing stored after it."""
         if not self.served:
             yield "the counter server served nothing"
@@ -265,7 +298,7 @@ class Audit:
         if early:
             yield f"unit {unit} ({stream}): polls {early[:5]} before the last commit are missing"
 
-    def _messages(self):
+    def messages(self):
         """Every acknowledged message is there; an unacknowledged one at most twice."""
         publisher = self.plant.publisher
         rows = self.plant.hub.sql(

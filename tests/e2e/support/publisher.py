@@ -13,7 +13,6 @@ import time
 import paho.mqtt.client as mqtt
 
 IN_FLIGHT_MAX = 10
-MESSAGES_A_SECOND_MAX = 200
 CONNECT_PATIENCE_S = 2.0
 
 
@@ -46,11 +45,12 @@ class Connection:
 class Publisher(threading.Thread):
     """Publishes {"client", "seq", "value"} at QoS 1 until stopped; `address()` says where."""
 
-    def __init__(self, address, topic, client):
+    def __init__(self, address, topic, client, rate):
         super().__init__(daemon=True)
         self.address = address
         self.topic = topic
         self.number = client
+        self.rate = rate  # new messages a second, at most
         self.next_seq = 0
         self.sent = set()
         self.acked = set()
@@ -93,7 +93,7 @@ class Publisher(threading.Thread):
         while len(in_flight) < IN_FLIGHT_MAX:
             if self.again:
                 seq = self.again.popleft()
-            elif self.next_seq > (time.monotonic() - self._began) * MESSAGES_A_SECOND_MAX:
+            elif self.next_seq > (time.monotonic() - self._began) * self.rate:
                 return
             else:
                 seq = self.next_seq
