@@ -58,8 +58,9 @@ static int series_grow(struct series *s)
         more.values[i] = s->values[from];
         more.valid[i] = s->valid[from];
     }
-    series_fini(s);
+    struct series old = *s;
     *s = more;
+    series_fini(&old);
     return OK;
 }
 
