@@ -31,6 +31,7 @@ enum { COL_I, COL_J, COL_X, COL_Y, COL_B, COL_U, COL_S, COL_A, COL_COUNT };
 
 static void number(struct rand *r, struct buf *out, int level);
 
+// NOLINTNEXTLINE(misc-no-recursion): at most TREE_LEVELS deep
 static void condition(struct rand *r, struct buf *out, int level)
 {
     static const char *const compare[] = {"=", "!=", "<", "<=", ">", ">="};
@@ -80,6 +81,7 @@ static void condition(struct rand *r, struct buf *out, int level)
     }
 }
 
+// NOLINTNEXTLINE(misc-no-recursion): at most TREE_LEVELS deep
 static void number(struct rand *r, struct buf *out, int level)
 {
     static const char *const leaves[] = {"i", "j", "x", "y", "a", "u", "1", "2.5", "-3", "0"};
@@ -167,6 +169,7 @@ static struct batch *fill(struct rand *r, const struct schema *s)
 
 static int walk(const struct expr *e, const struct batch *b, uint32_t row, struct value *ret);
 
+// NOLINTNEXTLINE(misc-no-recursion): as deep as the tree it was given, at most TREE_LEVELS
 static int walk_truth(const struct expr *e, const struct batch *b, uint32_t row, struct value *ret)
 {
     int err = walk(e, b, row, ret);
@@ -180,6 +183,7 @@ static struct value truth(bool v)
     return (struct value){.type = VALUE_BOOL, .boolean = v};
 }
 
+// NOLINTNEXTLINE(misc-no-recursion): as deep as the tree it was given, at most TREE_LEVELS
 static int walk_logic(const struct expr *e, const struct batch *b, uint32_t row, struct value *ret)
 {
     struct value x;
@@ -225,6 +229,7 @@ static int walk_in(const struct expr *e, const struct value *v, struct value *re
     return err;
 }
 
+// NOLINTNEXTLINE(misc-no-recursion): as deep as the tree it was given, at most TREE_LEVELS
 static int walk_case(const struct expr *e, const struct batch *b, uint32_t row, struct value *ret)
 {
     uint32_t arms = (e->arg_count - e->has_else) / 2;
@@ -248,9 +253,10 @@ static int walk_column(const struct expr *e, const struct batch *b, uint32_t row
     return OK;
 }
 
+// NOLINTNEXTLINE(misc-no-recursion): as deep as the tree it was given, at most TREE_LEVELS
 static int walk_args(const struct expr *e, const struct batch *b, uint32_t row, struct value *ret)
 {
-    struct value v[8];
+    struct value v[8] = {{.type = VALUE_NULL}};
     struct value zero = {.type = VALUE_INT64};
     bool yes = false;
     int err = OK;
@@ -282,6 +288,7 @@ static int walk_args(const struct expr *e, const struct batch *b, uint32_t row, 
     return err;
 }
 
+// NOLINTNEXTLINE(misc-no-recursion): as deep as the tree it was given, at most TREE_LEVELS
 static int walk(const struct expr *e, const struct batch *b, uint32_t row, struct value *ret)
 {
     if (e->kind == EXPR_LITERAL) {
