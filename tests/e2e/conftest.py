@@ -178,13 +178,33 @@ class Node(Process):
         return host, int(port)
 
 
+SANITIZER_REPORTS = ("ERROR: AddressSanitizer", "ERROR: LeakSanitizer", "runtime error: ")
+
+
+def end_all(started):
+    """Ends them in reverse order, whatever happens. Under a sanitizer they end by themselves, since
+    leaks are looked for at the end, and what it reported fails the test."""
+    sanitized = "ASAN_OPTIONS" in os.environ
+    reports = []
+    for child in reversed(started):
+        if sanitized and child.alive():
+            child.child.send_signal(signal.SIGTERM)
+            try:
+                child.child.wait(PATIENCE_S)
+            except subprocess.TimeoutExpired:
+                reports.append(f"{child.arguments[:3]} does not end")
+        child.kill()
+        if any(word in child.output for word in SANITIZER_REPORTS):
+            reports.append(child.output[-6000:])
+    assert not reports, "\n".join(reports)
+
+
 @pytest.fixture
 def children():
-    """Everything started in a test, ended in reverse order whatever happens."""
+    """Everything started in a test; ended with it."""
     started = []
     yield started
-    for child in reversed(started):
-        child.kill()
+    end_all(started)
 
 
 @pytest.fixture

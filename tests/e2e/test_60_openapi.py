@@ -9,7 +9,7 @@ import pathlib
 import jsonschema
 import pytest
 
-from conftest import TOP, wait_until
+from conftest import PROGRAM, TOP, Node, Process, end_all, free_port, wait_until
 from support.press import job_config
 
 pytestmark = pytest.mark.asan
@@ -83,8 +83,6 @@ class Service:
 
 @pytest.fixture(scope="module")
 def service(tmp_path_factory):
-    from conftest import PROGRAM, Node, Process, free_port
-
     folder = tmp_path_factory.mktemp("openapi")
     port = free_port()
     press = Process([PROGRAM, "sim", "press", "--port", port, "--speed", "4"], folder / "press.log")
@@ -97,8 +95,7 @@ def service(tmp_path_factory):
     try:
         yield Service(node, folder)
     finally:
-        node.kill()
-        press.kill()
+        end_all([press, node])
 
 
 def short(path):
