@@ -19,9 +19,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define MANIFEST_NAME "lotline-backup.json"
-#define COPY_PIECE    (1u << 20)
-#define DEPTH_MAX     8
+#define MANIFEST_NAME  "lotline-backup.json"
+#define COPY_PIECE     (1u << 20)
+#define DEPTH_MAX      8
+#define PATH_BYTES_MAX 2048
 
 /* ---------------------------------------------------------------------------------------- files */
 
@@ -87,7 +88,7 @@ static int copy_file(const char *from, const char *to, uint64_t bytes, uint64_t 
 /* --------------------------------------------------------------------------------------- backup */
 
 struct segments {
-    char dir[4096];
+    char dir[PATH_BYTES_MAX];
     uint64_t bytes;
     struct diag *diag;
 };
@@ -96,7 +97,7 @@ struct segments {
 static int copy_segment(void *ctx, const char *path, uint64_t bytes)
 {
     struct segments *s = ctx;
-    char to[4400];
+    char to[PATH_BYTES_MAX + 256];
     const char *name = strrchr(path, '/');
     (void)snprintf(to, sizeof to, "%s/%s", s->dir, name ? name + 1 : path);
     return copy_file(path, to, bytes, &s->bytes, s->diag);
@@ -112,7 +113,7 @@ static int make_directory(char *out, size_t out_bytes, const char *dir, const ch
 static int copy_journal(const struct backup_source *source, const char *dir, uint64_t *ret_bytes,
                         struct diag *diag)
 {
-    char path[4096];
+    char path[PATH_BYTES_MAX];
     struct segments segments = {.diag = diag};
     int err = make_directory(path, sizeof path, dir, "journal", diag);
     if (!err)
@@ -131,7 +132,7 @@ static int copy_journal(const struct backup_source *source, const char *dir, uin
 
 static int write_manifest(const char *dir, struct diag *diag)
 {
-    char path[4096];
+    char path[PATH_BYTES_MAX];
     char now[CLOCK_TEXT_BYTES_MAX];
     (void)snprintf(path, sizeof path, "%s/" MANIFEST_NAME, dir);
     (void)clock_format(clock_wall_us(), now);
@@ -197,8 +198,8 @@ static int restore_tree(const char *from, const char *to, unsigned depth, struct
     int err = OK;
     const struct dirent *entry;
     while (!err && (entry = readdir(dir)) != NULL) { /* NOLINT(concurrency-mt-unsafe): own DIR */
-        char child_from[4096];
-        char child_to[4096];
+        char child_from[PATH_BYTES_MAX];
+        char child_to[PATH_BYTES_MAX];
         if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
             continue;
         int a = snprintf(child_from, sizeof child_from, "%s/%s", from, entry->d_name);
@@ -214,7 +215,7 @@ static int restore_tree(const char *from, const char *to, unsigned depth, struct
 
 int backup_restore(const char *dir, const char *data, struct diag *diag)
 {
-    char manifest[4096];
+    char manifest[PATH_BYTES_MAX];
     (void)snprintf(manifest, sizeof manifest, "%s/" MANIFEST_NAME, dir);
     if (access(manifest, R_OK))
         return diag_set(diag, ERR_NOT_FOUND, 0, 0,

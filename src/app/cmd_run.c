@@ -8,7 +8,8 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#define DATA_DIR_DEFAULT "/var/lib/lotline"
+#define DATA_DIR_DEFAULT  "/var/lib/lotline"
+#define PROGRAM_BYTES_MAX 1024
 
 /* Signals that end a node are waited for, not caught: every thread is born with them blocked. */
 static void signals_block(sigset_t *ret_set)
@@ -31,7 +32,7 @@ static int signal_wait(const sigset_t *set)
 /* The console's files: beside the program in console/, where the build puts them. */
 static const char *console_dir(char *out, size_t out_bytes)
 {
-    char program[4096];
+    char program[PROGRAM_BYTES_MAX];
     ssize_t n = readlink("/proc/self/exe", program, sizeof program - 1);
     if (n <= 0)
         return NULL;
@@ -117,7 +118,7 @@ int command_run(int argc, char **argv, const struct cli_command *command)
     }
     sigset_t set;
     signals_block(&set);
-    char console[4200];
+    char console[PROGRAM_BYTES_MAX + 16];
     struct node_options node_options = {
         .config = config,
         .data = run_data_dir(&o, config),

@@ -196,7 +196,7 @@ static void spark_of(const struct tree *points, uint32_t cells, struct spark *s)
     double from = 0;
     double to = 0;
     double value = 0;
-    *s = (struct spark){.low = INFINITY, .high = -INFINITY};
+    *s = (struct spark){.low = HUGE_VAL, .high = -HUGE_VAL};
     if (!points || !points->first || !point_of(points->first, &from, &value) ||
         !point_of(points->last, &to, &value))
         return;
