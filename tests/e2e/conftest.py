@@ -187,6 +187,9 @@ def end_all(started):
     sanitized = "ASAN_OPTIONS" in os.environ
     reports = []
     for child in reversed(started):
+        if not isinstance(child, Process):  # a server of the test's own
+            child.kill()
+            continue
         if sanitized and child.alive():
             child.child.send_signal(signal.SIGTERM)
             try:
