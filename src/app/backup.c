@@ -172,6 +172,7 @@ int backup_make(const struct backup_source *source, const char *dir, uint64_t *r
 
 static int restore_tree(const char *from, const char *to, unsigned depth, struct diag *diag);
 
+/* NOLINTNEXTLINE(misc-no-recursion): a backup is at most DEPTH_MAX folders deep */
 static int restore_entry(const char *from, const char *to, unsigned depth, struct diag *diag)
 {
     struct stat info;

@@ -107,7 +107,7 @@ bool cli_parse(int argc, char **argv, const struct cli_command *command,
             argv[1 + count++] = argv[i++];
         } else if (strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0) {
             print_help(command, options);
-            exit(EXIT_OK);
+            exit(EXIT_OK); /* NOLINT(concurrency-mt-unsafe): nothing else runs yet */
         } else {
             int words = take_option(argc, argv, i, command, options);
             if (!words)

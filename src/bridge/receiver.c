@@ -62,8 +62,6 @@ static void held_release(struct held *h)
     r->held_count--;
     atomic_store_explicit(&r->held_now, r->held_count, memory_order_relaxed);
     free(h);
-    if (r->closed && r->held_count == 0)
-        receiver_end(r);
 }
 
 static void held_durable(struct journal_wait *wait, struct position at, int err)
@@ -72,7 +70,10 @@ static void held_durable(struct journal_wait *wait, struct position at, int err)
     if (err && !h->err)
         h->err = err;
     h->at = at;
+    struct uplink_receiver *r = h->receiver;
     held_release(h);
+    if (r->closed && r->held_count == 0)
+        receiver_end(r);
 }
 
 /* "lotline/up/NODE/data": NODE and the word behind it; an empty kind if it is not of that form. */
