@@ -68,9 +68,14 @@ def bound_to(intervals, at):
     return None
 
 
-def check_times(unit, truth):
-    assert truth["t_in"] <= unit.t_in <= truth["t_in"] + POLL_US + SLACK_US, (unit.step, truth)
-    assert truth["t_out"] <= unit.t_out <= truth["t_out"] + POLL_US + SLACK_US, (unit.step, truth)
+def polls_after(points, moment):
+    """When the press was next read. The very next answer may have been made just before it."""
+    return [at for at, tag, _ in points if tag == "state" and at >= moment][:2]
+
+
+def check_times(unit, truth, points):
+    assert unit.t_in in polls_after(points, truth["t_in"]), (unit.step, truth)
+    assert unit.t_out in polls_after(points, truth["t_out"]), (unit.step, truth)
     assert unit.step["status"] == "exact"
     assert unit.step["station"] == "press"
 
@@ -79,7 +84,7 @@ def check_measure(unit, truth, points):
     measure = unit.measure("force_max")
     inside = [v for at, tag, v in points if tag == "force" and unit.t_in <= at < unit.t_out]
     assert measure["value"] == pytest.approx(max(inside), rel=1e-6)
-    assert 0.9 * truth["force_max"] <= measure["value"] <= truth["force_max"] * (1 + 1e-6)
+    assert 0.7 * truth["force_max"] <= measure["value"] <= truth["force_max"] * (1 + 1e-6)
     assert (measure["lower"], measure["upper"]) == (FORCE_LOWER, FORCE_UPPER)
     assert measure["uom"] == "kN"
     assert measure["ok"] is (FORCE_LOWER <= measure["value"] <= FORCE_UPPER)
@@ -128,7 +133,7 @@ def check_job(node, truth):
     points = readings(node)
     for serial, unit in units.items():
         assert unit.trace["serial"] == serial
-        check_times(unit, truth[serial])
+        check_times(unit, truth[serial], points)
         check_measure(unit, truth[serial], points)
         check_curve(unit, points)
         assert unit.trace["verdict"] == truth[serial]["result"]
@@ -171,7 +176,7 @@ def test_press_is_traced_as_its_ledger_says(tmp_path, start_node, start_press):
 
 
 def test_recorded_press_played_by_pymodbus(tmp_path, children, start_node, start_press):
-    press, port = start_press("--seed", "11", "--speed", "1.5")
+    press, port = start_press("--seed", "11")
     script = record_cycles(port, 4)
     press.stop()
     server = PymodbusServer(tmp_path, delayed(script, 3_000_000))
