@@ -424,7 +424,7 @@ static void read_cells(const struct op *op, struct cells *c)
     double raw = 0;
     if (field_is_scaled(op->field) && value_to_double(&v, &raw)) {
         v.type = VALUE_DOUBLE;
-        v.f64 = raw * op->field->scale + op->field->offset;
+        v.f64 = field_number(op->field, raw);
     } else if (v.type == VALUE_BYTES && (op->field->flags & FIELD_TEXT) && str_is_utf8(v.bytes)) {
         v.type = VALUE_STRING;
     }

@@ -190,7 +190,7 @@ struct value column_shown(const struct column *c, uint32_t row)
     double number;
     if (field_is_scaled(c->field) && value_to_double(&v, &number)) {
         v.type = VALUE_DOUBLE;
-        v.f64 = number * c->field->scale + c->field->offset;
+        v.f64 = field_number(c->field, number);
     } else if (v.type == VALUE_BYTES && (c->field->flags & FIELD_TEXT) && str_is_utf8(v.bytes)) {
         v.type = VALUE_STRING;
     }

@@ -3,6 +3,7 @@
 
 #include "base/err.h"
 
+#include <math.h>
 #include <stdlib.h>
 
 #include <xxhash.h>
@@ -68,6 +69,18 @@ static int schema_index(struct schema *s)
     return OK;
 }
 
+#define DIVISOR_MAX  1e12
+#define DIVISOR_NEAR 1e-12 /* relative: what 1 / 0.001 may be off by */
+
+/* 1 / scale if that is a whole number larger than 1 (either sign), else 0. */
+static double scale_divisor(double scale)
+{
+    double inverse = 1.0 / scale;
+    double whole = round(inverse);
+    bool fits = fabs(whole) > 1 && fabs(whole) <= DIVISOR_MAX;
+    return fits && fabs(inverse - whole) <= DIVISOR_NEAR * fabs(whole) ? whole : 0;
+}
+
 static uint64_t schema_hash(const struct schema *s)
 {
     XXH64_hash_t hash = s->count;
@@ -101,6 +114,7 @@ int schema_new(const struct field *fields, uint32_t count, struct schema **ret)
     char *at = (char *)(s->slots + slots);
     for (uint32_t i = 0; i < count; i++) {
         s->fields[i] = fields[i];
+        s->fields[i].divisor = field_is_scaled(&fields[i]) ? scale_divisor(fields[i].scale) : 0;
         s->fields[i].name = text_copy(&at, fields[i].name);
         s->fields[i].uom = text_copy(&at, fields[i].uom ? fields[i].uom : "");
     }

@@ -28,6 +28,7 @@ struct field {
     const char *uom; /* unit of measure, "" = none; NULL on the way in = none */
     double scale;    /* with FIELD_SCALED */
     double offset;
+    double divisor; /* set by schema_new: 1 / scale where that is a whole number, else 0 */
     enum value_type type;
     uint32_t flags;
 };
@@ -51,6 +52,14 @@ void schema_unref(struct schema *s); /* NULL is allowed */
 
 /* Index of the field of that name, or -1. */
 int32_t schema_find(const struct schema *s, struct bytes name);
+
+/* What people see of a raw number: raw × scale + offset. A scale of 0.1 is meant as tenths, and 453
+ * tenths are 45.3, not 45.300000000000004: where the scale is one over a whole number it divides.
+ */
+static inline double field_number(const struct field *f, double raw)
+{
+    return (f->divisor != 0 ? raw / f->divisor : raw * f->scale) + f->offset;
+}
 
 /* True if the value people see differs in type from the stored one. */
 static inline bool field_is_scaled(const struct field *f)

@@ -45,10 +45,8 @@ static double stored_number(const struct column *c, uint32_t row)
 static void load_scaled(struct machine *m, const struct step *s, const struct column *c)
 {
     double *out = machine_out(m, s);
-    double scale = c->field->scale;
-    double offset = c->field->offset;
     LOAD_EACH(m, i)
-    out[i] = stored_number(c, m->base + i) * scale + offset;
+    out[i] = field_number(c->field, stored_number(c, m->base + i));
 }
 
 static void load_float32(struct machine *m, const struct step *s, const struct column *c)
