@@ -3,6 +3,7 @@
 
 #include "api/client.h"
 #include "base/arena.h"
+#include "base/str.h"
 #include "config/tree.h"
 
 #include <stdarg.h>
@@ -13,6 +14,7 @@
 #define SOCKET_NAME       "lotline.sock"
 #define TABLE_COLUMNS_MAX 32
 #define CELL_BYTES_MAX    120
+#define TYPING_ERRORS_MAX 2 /* how far off a word may be for "did you mean" */
 
 int cli_error(enum cli_exit code, const char *format, ...)
 {
@@ -31,7 +33,7 @@ void cli_print_diag(const struct diag *diag)
         (void)fprintf(stderr, "%s:", diag->file);
     if (diag->line)
         (void)fprintf(stderr, "%u:%u:", diag->line, diag->column);
-    (void)fprintf(stderr, "%s%s\n", diag->file[0] || diag->line ? " " : "", diag->text);
+    (void)fprintf(stderr, "%s %s\n", diag->file[0] || diag->line ? "" : "lotline:", diag->text);
 }
 
 /* -------------------------------------------------------------------------------------- options */
@@ -63,6 +65,27 @@ static const struct cli_option *option_of(const struct cli_option *options, stru
     return NULL;
 }
 
+static int option_unknown(const char *word, const struct cli_command *command,
+                          const struct cli_option *options)
+{
+    char name[32] = "";
+    const char *like = NULL;
+    unsigned best = TYPING_ERRORS_MAX + 1;
+    (void)snprintf(name, sizeof name, "%.*s", (int)strcspn(word + 2, "="), word + 2);
+    for (const struct cli_option *o = options; word[1] == '-' && o->name; o++) {
+        unsigned distance = str_distance(o->name, name);
+        if (distance < best) {
+            best = distance;
+            like = o->name;
+        }
+    }
+    if (like)
+        return cli_error(EXIT_USAGE, "%s: unknown option %s; did you mean --%s?", command->name,
+                         word, like);
+    return cli_error(EXIT_USAGE, "%s: unknown option %s (try: lotline %s --help)", command->name,
+                     word, command->name);
+}
+
 /* One option at argv[i]; returns how many words it took, 0 after printing an error. */
 static int take_option(int argc, char **argv, int i, const struct cli_command *command,
                        const struct cli_option *options)
@@ -72,8 +95,11 @@ static int take_option(int argc, char **argv, int i, const struct cli_command *c
     struct bytes name = bytes_of(word, equals ? (size_t)(equals - word) : strlen(word));
     const struct cli_option *o = option_of(options, name);
     if (!o || (argv[i][1] != '-' && name.len != 1)) {
-        (void)cli_error(EXIT_USAGE, "%s: unknown option %s (try: lotline %s --help)", command->name,
-                        argv[i], command->name);
+        (void)option_unknown(argv[i], command, options);
+        return 0;
+    }
+    if (equals && !o->value) {
+        (void)cli_error(EXIT_USAGE, "%s: option --%s takes no value", command->name, o->name);
         return 0;
     }
     if (o->set)
@@ -93,6 +119,13 @@ static int take_option(int argc, char **argv, int i, const struct cli_command *c
     return 2;
 }
 
+/* "-" is a word, and so is a negative number: `lotline write TAG -5`. */
+static bool is_option(const char *word)
+{
+    double number;
+    return word[0] == '-' && word[1] != 0 && str_to_double(bytes_of_text(word), &number) != OK;
+}
+
 bool cli_parse(int argc, char **argv, const struct cli_command *command,
                const struct cli_option *options, int *ret_count)
 {
@@ -103,7 +136,7 @@ bool cli_parse(int argc, char **argv, const struct cli_command *command,
         if (!only_words && strcmp(word, "--") == 0) {
             only_words = true;
             i++;
-        } else if (only_words || word[0] != '-' || word[1] == 0) {
+        } else if (only_words || !is_option(word)) {
             argv[1 + count++] = argv[i++];
         } else if (strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0) {
             print_help(command, options);
@@ -149,7 +182,22 @@ static size_t table_column(struct table *t, const char *title)
     return t->columns++;
 }
 
-/* A cell's text: scalars as they are, anything else as JSON, cut to a width that a person reads. */
+/* A list of things that have names, as a person would say it: "ts, force, result". */
+static bool names_print(const struct tree *list, struct buf *out)
+{
+    TREE_EACH(item, list)
+    {
+        const struct tree *name = item->kind == TREE_MAP ? tree_get(item, "name") : NULL;
+        if (!name || name->kind != TREE_TEXT)
+            return false;
+        (void)buf_append_text(out, out->len ? ", " : "");
+        (void)buf_append_text(out, tree_text(name));
+    }
+    return true;
+}
+
+/* A cell's text: scalars as they are, anything else as names or as JSON, cut to a width that a
+ * person reads. */
 static const char *cell_text(const struct tree *node, struct arena *arena)
 {
     if (!node || node->kind == TREE_NULL)
@@ -157,8 +205,10 @@ static const char *cell_text(const struct tree *node, struct arena *arena)
     struct buf out = {0};
     if (node->kind == TREE_TEXT)
         (void)buf_append_text(&out, tree_text(node));
-    else
+    else if (node->kind != TREE_LIST || !names_print(node, &out)) {
+        buf_reset(&out);
         (void)tree_print_json(node, &out);
+    }
     if (out.len > CELL_BYTES_MAX) {
         out.len = CELL_BYTES_MAX;
         while (out.len > 0 && (out.ptr[out.len] & 0xc0) == 0x80)
@@ -216,6 +266,7 @@ static void print_rows(const struct tree *list, struct arena *arena)
     }
 }
 
+/* What is empty is left out. */
 static void print_object(const struct tree *object, struct arena *arena)
 {
     size_t width = 0;
@@ -226,8 +277,11 @@ static void print_object(const struct tree *object, struct arena *arena)
     }
     TREE_EACH(item, object)
     {
+        const char *text = cell_text(item, arena);
+        if (!*text)
+            continue;
         print_cell(item->key, width, false);
-        (void)printf("%s\n", cell_text(item, arena));
+        (void)printf("%s\n", text);
     }
 }
 
@@ -304,6 +358,14 @@ int cli_problem(struct bytes json, int status)
     return (int)code;
 }
 
+int cli_no_node(const char *sock, int err)
+{
+    return cli_error(EXIT_NO_NODE,
+                     "no node answers at %s (%s); is `lotline run` running, and is --data (or "
+                     "LOTLINE_DATA) its directory?",
+                     sock, err_text(err));
+}
+
 int cli_request(const char *data_dir, const char *method, const char *path, const char *body,
                 struct buf *ret_body)
 {
@@ -313,10 +375,7 @@ int cli_request(const char *data_dir, const char *method, const char *path, cons
     int err = api_client_request(buf_text(&sock), method, path, body, ret_body, &status);
     int code = EXIT_OK;
     if (err) {
-        code = cli_error(EXIT_NO_NODE,
-                         "no node answers at %s (%s); is `lotline run` running, and is --data (or "
-                         "LOTLINE_DATA) its directory?",
-                         buf_text(&sock), err_text(err));
+        code = cli_no_node(buf_text(&sock), err);
     } else if (status >= 400) {
         code = cli_problem(buf_bytes(ret_body), status);
     }

@@ -38,16 +38,16 @@ struct cli_command {
     int (*run)(int argc, char **argv, const struct cli_command *command);
 };
 
-/* Reads argv[1…] against the table; what is no option is moved to the front of argv (from index 1)
- * and counted in *ret_count. -h/--help prints the command's help and leaves the program. False
- * after printing what is wrong (the caller returns EXIT_USAGE). */
+/* Reads argv[1…] against the table; what is no option (a negative number is none) is moved to the
+ * front of argv (from index 1) and counted in *ret_count. -h/--help prints the command's help and
+ * leaves the program. False after printing what is wrong (the caller returns EXIT_USAGE). */
 bool cli_parse(int argc, char **argv, const struct cli_command *command,
                const struct cli_option *options, int *ret_count);
 
 /* "lotline: …" on standard error; returns `code` so that a command can end with it. */
 int cli_error(enum cli_exit code, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
-/* A diag as "file:line:column: text" (parts that are unknown left out). */
+/* A diag as "file:line:column: text", or "lotline: text" where no file is named. */
 void cli_print_diag(const struct diag *diag);
 
 /* Prints a JSON text (an array of objects, or one object) as an aligned table, or as it is. */
@@ -71,6 +71,9 @@ const char *cli_data_dir(const char *option);
  * or EXIT_OK with the answer's body in *ret_body. body may be NULL. */
 int cli_request(const char *data_dir, const char *method, const char *path, const char *body,
                 struct buf *ret_body);
+
+/* Says that no node answers at a socket, and what to look at; returns EXIT_NO_NODE. */
+int cli_no_node(const char *sock, int err);
 
 /* Appends text percent-encoded for a URL's path segment or query value. */
 void cli_url_encode(struct buf *out, const char *text);

@@ -2,9 +2,15 @@
  * backup. Each builds one request, sends it and prints the answer. */
 #include "api/client.h"
 #include "app/commands.h"
+#include "base/arena.h"
 #include "base/str.h"
 #include "codec/json_print.h"
+#include "config/tree.h"
 #include "gateway/gateway.h"
+
+#include <unistd.h>
+
+#define PATH_BYTES_MAX 4096
 
 /* Options that every one of them has. */
 struct common {
@@ -38,9 +44,10 @@ int command_list(int argc, char **argv, const struct cli_command *command)
     int count = 0;
     if (!cli_parse(argc, argv, command, options, &count))
         return EXIT_USAGE;
-    bool filtered = strcmp(command->name, "tags") == 0 && count == 1;
-    if (count > 0 && !filtered)
-        return cli_error(EXIT_USAGE, "%s: what is '%s'?", command->name, argv[1]);
+    int count_max = strcmp(command->name, "tags") == 0;
+    bool filtered = count == 1 && count_max == 1;
+    if (count > count_max)
+        return cli_error(EXIT_USAGE, "%s: what is '%s'?", command->name, argv[count_max + 1]);
     struct buf path = {0};
     (void)buf_printf(&path, "/api/v1/%s", command->name);
     if (filtered) {
@@ -52,6 +59,17 @@ int command_list(int argc, char **argv, const struct cli_command *command)
     return code;
 }
 
+/* Whole JSON and nothing behind it: what begins like JSON may be no more than a text. */
+static bool is_json(struct bytes text)
+{
+    struct arena arena = {0};
+    struct tree *tree = NULL;
+    struct diag diag = {0};
+    bool json = tree_parse_json(&arena, "", text, &tree, &diag) == OK;
+    arena_fini(&arena);
+    return json;
+}
+
 /* A word of the command line as a JSON value: a number, true, false, null or JSON text as it is,
  * anything else as a string. */
 static void append_json_value(struct buf *out, const char *word)
@@ -59,7 +77,8 @@ static void append_json_value(struct buf *out, const char *word)
     double number;
     struct bytes text = bytes_of_text(word);
     bool literal = strcmp(word, "true") == 0 || strcmp(word, "false") == 0 ||
-                   strcmp(word, "null") == 0 || word[0] == '"' || word[0] == '{' || word[0] == '[';
+                   strcmp(word, "null") == 0 ||
+                   (strchr("\"{[", word[0]) && word[0] && is_json(text));
     /* JSON knows neither "+1" nor ".5" nor "nan". */
     bool numeric = str_to_double(text, &number) == OK && number - number == 0 &&
                    (word[0] == '-' || (word[0] >= '0' && word[0] <= '9'));
@@ -139,8 +158,12 @@ int command_read(int argc, char **argv, const struct cli_command *command)
     int count = 0;
     if (!cli_parse(argc, argv, command, options, &count))
         return EXIT_USAGE;
-    if (count == 2 && strstr(argv[1], "://"))
+    bool url = count > 0 && strstr(argv[1], "://");
+    if (count == 2 && url)
         return probe_and_print(argv[1], argv[2], type, order);
+    if (url && count == 1)
+        return cli_error(EXIT_USAGE, "read: which address of %s? As in: lotline read %s '1!400001'",
+                         argv[1], argv[1]);
     if (count != 1)
         return cli_error(EXIT_USAGE, "read needs a tag, or a URL and an address");
     struct buf body = {0};
@@ -150,6 +173,20 @@ int command_read(int argc, char **argv, const struct cli_command *command)
     int code = ask_and_print(&common, "POST", "/api/v1/read", buf_text(&body));
     buf_fini(&body);
     return code;
+}
+
+/* False after saying that an option's value is no count. */
+static bool append_count(struct buf *body, const char *name, const char *option, const char *text)
+{
+    uint64_t count = 0;
+    if (!text)
+        return true;
+    if (str_to_u64(bytes_of_text(text), &count) || count == 0 || count > UINT32_MAX) {
+        (void)cli_error(EXIT_USAGE, "sql: --%s is a whole number above 0, not '%s'", option, text);
+        return false;
+    }
+    (void)buf_printf(body, ",\"%s\":%llu", name, (unsigned long long)count);
+    return true;
 }
 
 int command_sql(int argc, char **argv, const struct cli_command *command)
@@ -170,18 +207,20 @@ int command_sql(int argc, char **argv, const struct cli_command *command)
         return EXIT_USAGE;
     if (count != 1)
         return cli_error(EXIT_USAGE, "sql needs one statement in quotes");
+    if (csv && common.json)
+        return cli_error(EXIT_USAGE, "sql: --csv or --json, not both");
     struct buf body = {0};
     struct buf answer = {0};
     (void)buf_append_text(&body, "{");
     append_member(&body, "sql", argv[1]);
     append_member(&body, "format", csv ? "csv" : common.json ? "json" : "table");
-    if (rows)
-        (void)buf_printf(&body, ",\"rows_max\":%s", rows);
-    if (timeout)
-        (void)buf_printf(&body, ",\"timeout_ms\":%s", timeout);
-    (void)buf_append_text(&body, "}");
-    int code =
-        cli_request(cli_data_dir(common.data), "POST", "/api/v1/sql", buf_text(&body), &answer);
+    int code = EXIT_USAGE;
+    if (append_count(&body, "rows_max", "rows", rows) &&
+        append_count(&body, "timeout_ms", "timeout", timeout)) {
+        (void)buf_append_text(&body, "}");
+        code =
+            cli_request(cli_data_dir(common.data), "POST", "/api/v1/sql", buf_text(&body), &answer);
+    }
     if (code == EXIT_OK)
         code = cli_print_sql(buf_bytes(&answer), common.json);
     buf_fini(&body);
@@ -249,11 +288,11 @@ int command_tail(int argc, char **argv, const struct cli_command *command)
     (void)buf_printf(&sock, "%s/lotline.sock", cli_data_dir(common.data));
     int status = 0;
     bool closed = false;
-    int err = api_client_stream(buf_text(&sock), "/api/v1/tail", buf_text(&body), print_line, NULL,
-                                &problem, &status);
+    int err = api_client_stream(buf_text(&sock), "/api/v1/tail", buf_text(&body), print_line,
+                                &closed, &problem, &status);
     int code = EXIT_OK;
     if (err && !closed)
-        code = cli_error(EXIT_NO_NODE, "no node answers at %s: %s", buf_text(&sock), err_text(err));
+        code = cli_no_node(buf_text(&sock), err);
     else if (status >= 400)
         code = cli_problem(buf_bytes(&problem), status);
     buf_fini(&body);
@@ -269,6 +308,8 @@ int command_link(int argc, char **argv, const struct cli_command *command)
     int count = 0;
     if (!cli_parse(argc, argv, command, options, &count))
         return EXIT_USAGE;
+    if (count)
+        return cli_error(EXIT_USAGE, "link: what is '%s'?", argv[1]);
     return ask_and_print(&common, "POST", "/api/v1/link", "{}");
 }
 
@@ -279,12 +320,19 @@ int command_backup(int argc, char **argv, const struct cli_command *command)
     int count = 0;
     if (!cli_parse(argc, argv, command, options, &count))
         return EXIT_USAGE;
-    if (count != 1 || argv[1][0] != '/')
-        return cli_error(EXIT_USAGE, "backup needs the absolute path of a directory to make");
+    if (count != 1 || !argv[1][0])
+        return cli_error(EXIT_USAGE, "backup needs a directory to make");
+    /* The node may stand in another directory than we do. */
+    char here[PATH_BYTES_MAX] = "";
+    if (argv[1][0] != '/' && !getcwd(here, sizeof here))
+        return cli_error(EXIT_FAILED, "backup: give the whole path of %s", argv[1]);
+    struct buf dir = {0};
+    (void)buf_printf(&dir, "%s%s%s", here, *here ? "/" : "", argv[1]);
     struct buf body = {0};
     (void)buf_append_text(&body, "{");
-    append_member(&body, "dir", argv[1]);
+    append_member(&body, "dir", buf_text(&dir));
     (void)buf_append_text(&body, "}");
+    buf_fini(&dir);
     int code = ask_and_print(&common, "POST", "/api/v1/backup", buf_text(&body));
     buf_fini(&body);
     return code;
