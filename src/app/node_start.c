@@ -209,6 +209,8 @@ void node_stop(struct node *n)
         api_stop(n->api);
     node_metrics_stop(n);
     node_links_stop(n);
+    if (n->log)
+        stream_log_drain(n->log);
     if (n->broker)
         broker_stop(n->broker);
     node_links_end(n);

@@ -130,6 +130,8 @@ struct rule {
     struct position replayed; /* items up to here came by the replay */
     struct position checkpoint;
     struct position saved;
+    struct position lost; /* where to resume for the first output that was not stored */
+    bool has_lost;
     bool saving;
     atomic_bool started;
     atomic_bool stopping;

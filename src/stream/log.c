@@ -21,6 +21,7 @@ int stream_log_new(const struct stream_log_options *options, struct stream_log *
     sl->journal = options->journal;
     sl->exec = journal_exec(options->journal);
     sl->stopped = true;
+    atomic_init(&sl->draining, false);
     list_init(&sl->taps);
     (void)pthread_mutex_init(&sl->mutex, NULL);
     (void)pthread_cond_init(&sl->cond, NULL);
@@ -69,6 +70,11 @@ void log_stop_check(struct stream_log *sl)
     sl->stopped = true;
     (void)pthread_cond_broadcast(&sl->cond);
     (void)pthread_mutex_unlock(&sl->mutex);
+}
+
+void stream_log_drain(struct stream_log *sl)
+{
+    atomic_store_explicit(&sl->draining, true, memory_order_relaxed);
 }
 
 static void stop_run(struct exec_task *task)

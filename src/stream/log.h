@@ -42,6 +42,11 @@ int stream_log_new(const struct stream_log_options *options, struct stream_log *
  * journal_exec. diag->text is empty, or says what was cut, also on success. */
 int stream_log_start(struct stream_log *sl, struct diag *diag);
 
+/* From here on what finds no space does not wait for it, but is finished with its error. Called
+ * before the producers are stopped: they wait for what they have handed in, and on a full disk that
+ * would be for ever. What was refused so was promised to nobody. Any thread. */
+void stream_log_drain(struct stream_log *sl);
+
 /* Takes no more, finishes what waits (ERR_CANCELLED), closes its flows, stores its checkpoint.
  * Blocking, idempotent; before journal_close. */
 void stream_log_stop(struct stream_log *sl);

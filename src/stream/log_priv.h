@@ -32,6 +32,7 @@ struct log_tap {
     struct flow_item item; /* waits for space or credit */
     bool has_item;
     bool counted; /* in sl->waiting */
+    bool gave_up; /* draining: something was refused, and all behind it is */
     bool closed;  /* the flow is */
 };
 
@@ -72,6 +73,7 @@ struct stream_log {
     uint64_t pending_count;
     struct exec_timer retry_timer;
     bool stopping;
+    atomic_bool draining;
 
     /* seen.c */
     struct journal_cursor *seen_cursor;

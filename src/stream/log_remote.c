@@ -198,7 +198,8 @@ int stream_log_append_remote(struct stream_log *sl, const struct record *r,
         batch_unref(batch);
     }
     node->refused = err != OK;
-    return err;
+    bool waits = err == ERR_NO_SPACE || err == ERR_NOMEM;
+    return waits && atomic_load_explicit(&sl->draining, memory_order_relaxed) ? ERR_CANCELLED : err;
 }
 
 struct stream *stream_log_remote_find(struct stream_log *sl, struct bytes name)

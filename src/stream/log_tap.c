@@ -146,9 +146,12 @@ static int tap_put(struct log_tap *tap)
 }
 
 /* True for what passes by itself: the batch waits. */
-static bool err_is_passing(int err)
+static bool err_is_passing(const struct log_tap *tap, int err)
 {
-    return err == ERR_AGAIN || err == ERR_NO_SPACE || err == ERR_NOMEM;
+    if (err == ERR_AGAIN)
+        return true;
+    return (err == ERR_NO_SPACE || err == ERR_NOMEM) &&
+           !atomic_load_explicit(&tap->sl->draining, memory_order_relaxed);
 }
 
 static void tap_count_waiting(struct log_tap *tap, bool waits)
@@ -164,8 +167,11 @@ static void tap_count_waiting(struct log_tap *tap, bool waits)
 
 static void tap_refuse(struct log_tap *tap, int err)
 {
-    log_warn("streams", "a batch of %s (%u rows) cannot be logged and is lost: %s",
-             tap->stream->name, tap->item.batch->rows, err_text(err));
+    if (!tap->gave_up)
+        log_warn("streams", "a batch of %s (%u rows) cannot be logged and is lost: %s",
+                 tap->stream->name, tap->item.batch->rows, err_text(err));
+    /* What comes behind it would make it look like a repeat when it is made again. */
+    tap->gave_up = atomic_load_explicit(&tap->sl->draining, memory_order_relaxed);
     tap->has_item = false;
     flow_finish(&tap->item, (struct position){0, 0}, err);
 }
@@ -175,15 +181,16 @@ void log_tap_pump(struct log_tap *tap)
     struct stream_log *sl = tap->sl;
     while (!sl->stopping && (tap->has_item || flow_take(tap->flow, &tap->item))) {
         tap->has_item = true;
-        int err = tap_put(tap);
-        tap_count_waiting(tap, err && err_is_passing(err));
-        if (err && !err_is_passing(err))
+        int err = tap->gave_up ? ERR_CANCELLED : tap_put(tap);
+        bool waits = err && err_is_passing(tap, err);
+        tap_count_waiting(tap, waits);
+        if (err && !waits)
             tap_refuse(tap, err);
         /* Credit is told by the outlet; of space nobody tells. */
-        if ((err == ERR_NO_SPACE || err == ERR_NOMEM) && !exec_timer_active(&sl->retry_timer))
+        if (waits && err != ERR_AGAIN && !exec_timer_active(&sl->retry_timer))
             (void)exec_timer_start(sl->exec, &sl->retry_timer,
                                    exec_now_us(sl->exec) + STREAM_LOG_RETRY_US);
-        if (err && err_is_passing(err))
+        if (waits)
             return;
     }
 }

@@ -375,6 +375,32 @@ TEST(a_full_disk_holds_batches_and_lets_them_through_later)
     node_close(&n);
 }
 
+TEST(what_waits_for_a_full_disk_is_refused_when_the_node_ends)
+{
+    struct node n;
+    struct push p[3];
+    struct stream_log_stats counts;
+    int64_t values[8];
+    node_open(&n, "edge1");
+    node_insert(&n, STREAM_LOG_KEYED);
+    atomic_store(&n.allocate_err, ERR_NO_SPACE);
+    for (int i = 0; i < 2; i++)
+        CHECK_OK(push(&n, &p[i], i, (struct position){2, (uint64_t)i}));
+    CHECK_SOON((stream_log_stats(n.log, &counts), counts.waiting == 1), WAIT_MS);
+    stream_log_drain(n.log);
+    for (int i = 0; i < 2; i++)
+        CHECK_SOON(atomic_load(&p[i].err) < 0, WAIT_MS);
+    CHECK_EQ(atomic_load(&p[0].err), ERR_NO_SPACE);
+    /* Space again, but what was refused would now come behind it. */
+    atomic_store(&n.allocate_err, OK);
+    CHECK_OK(push(&n, &p[2], 9, (struct position){3, 0}));
+    CHECK_SOON(atomic_load(&p[2].err) == ERR_CANCELLED, WAIT_MS);
+    stream_log_stats(n.log, &counts);
+    CHECK_EQ(counts.waiting, 0);
+    CHECK_EQ(read_values(&n, values, 8), 0);
+    node_close(&n);
+}
+
 /* ----------------------------------------------------------------------------- rules' outputs */
 
 TEST(an_output_of_a_rule_with_a_known_key_is_dropped_also_after_a_restart)
@@ -479,6 +505,17 @@ TEST(a_full_disk_at_the_hub_refuses_and_makes_no_gap)
     CHECK_OK(remote(&n, n.schema, "s", 1, (struct position){9, 1}, NULL));
     CHECK_OK(remote(&n, n.schema, "s", 2, (struct position){9, 2}, NULL));
     CHECK_EQ(read_values(&n, values, 8), 2);
+    node_close(&n);
+}
+
+TEST(the_hub_keeps_nobody_waiting_for_space_when_it_ends)
+{
+    struct node n;
+    node_open(&n, "hub");
+    CHECK_OK(stream_log_schema_put(n.log, n.schema));
+    atomic_store(&n.allocate_err, ERR_NO_SPACE);
+    stream_log_drain(n.log);
+    CHECK_ERR(remote(&n, n.schema, "s", 1, (struct position){9, 1}, NULL), ERR_CANCELLED);
     node_close(&n);
 }
 

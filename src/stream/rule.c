@@ -65,6 +65,12 @@ static void output_free(struct rule_output *o)
     free(o);
 }
 
+/* The next start can store it: it must be made again there. */
+static bool err_may_pass(int err)
+{
+    return err == ERR_CANCELLED || err == ERR_NO_SPACE || err == ERR_NOMEM || err == ERR_IO;
+}
+
 static void output_done(struct flow_done *done, struct position at, int err)
 {
     struct rule_output *o = CONTAINER_OF(done, struct rule_output, done);
@@ -72,6 +78,10 @@ static void output_done(struct flow_done *done, struct position at, int err)
     (void)at;
     if (err && err != ERR_CANCELLED)
         rule_error(r, "an output was not stored: %s", err_text(err));
+    if (err_may_pass(err) && !r->has_lost) {
+        r->lost = o->resume;
+        r->has_lost = true;
+    }
     output_free(o);
     rule_release(r);
 }
@@ -254,6 +264,8 @@ static void timers_arm(struct rule *r)
 struct position rule_checkpoint(const struct rule *r)
 {
     const struct list *first = !list_empty(&r->in_flight) ? &r->in_flight : &r->outputs;
+    if (r->has_lost)
+        return r->lost;
     if (list_empty(first))
         return pipeline_resume(r->pipeline);
     const struct rule_output *o = CONTAINER_OF(first->next, struct rule_output, link);

@@ -88,3 +88,15 @@ def test_full_disk_at_the_hub(tmp_path, children):
     plant.hub.free()
     wait_until(lambda: "journal" not in active_alarms(plant.hub), "the alarm to clear")
     finish(plant)
+
+
+@pytest.mark.parametrize("who", ["edge", "hub"])
+def test_a_node_with_a_full_disk_ends_when_asked(tmp_path, children, who):
+    plant = Plant(tmp_path, children, SEED, disks={who: "192m"}, journal=JOURNAL)
+    plant.run_for_polls(POLLS_A_SECOND)
+    acked_grows(plant, 10)
+    node = getattr(plant, who)
+    node.fill()
+    wait_until(lambda: "journal" in active_alarms(node), "the alarm of the full disk")
+    plant.run_for_polls(POLLS_A_SECOND)
+    assert node.stop() == 0
