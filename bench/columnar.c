@@ -5,6 +5,7 @@
  */
 #include "codec/columnar.h"
 
+#include "base/err.h"
 #include "bench/bench.h"
 #include "stream/record.h"
 

@@ -8,6 +8,7 @@
  */
 #include "historian/historian.h"
 
+#include "base/err.h"
 #include "bench/bench.h"
 
 #include <string.h>
@@ -146,11 +147,11 @@ int main(int argc, char **argv)
 {
     char dir[] = "bench-historian-XXXXXX";
     char path[64];
-    struct ours ours = {0};
+    static struct ours ours;
     struct duck *duck = NULL;
     struct duck_conn *conn = NULL;
     struct batch_builder *bb = NULL;
-    struct diag diag = {0};
+    static struct diag diag;
     double seconds_ours[ROUNDS];
     double seconds_peer[ROUNDS];
     if ((argc > 1 && chdir(argv[1]) != 0) || !mkdtemp(dir))

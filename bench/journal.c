@@ -7,6 +7,7 @@
  */
 #include "journal/journal.h"
 
+#include "base/err.h"
 #include "bench/bench.h"
 
 #include <fcntl.h>
@@ -121,7 +122,7 @@ static double round_bare(const char *path, struct bytes payload)
 
 static void measure(const char *dir, size_t bytes)
 {
-    char path[4096];
+    char path[1024];
     char what[64];
     struct run r = {.payload = bytes_of(calloc(1, bytes), bytes)};
     struct diag diag = {0};

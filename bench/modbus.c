@@ -7,6 +7,7 @@
  * their times into an outlet that nobody reads.
  */
 #include "base/arena.h"
+#include "base/err.h"
 #include "bench/bench.h"
 #include "config/config.h"
 #include "gateway/gateway.h"

@@ -123,15 +123,16 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    char sql[FUZZ_SQL_BYTES_MAX + 1];
     struct catalogue c;
     struct plan *plan = NULL;
     struct diag diag = {0};
     if (size > FUZZ_SQL_BYTES_MAX || memchr(data, 0, size))
         return 0;
+    char *sql = calloc(1, size + 1);
+    if (!sql)
+        return 0;
     if (size)
         memcpy(sql, data, size);
-    sql[size] = 0;
     if (catalogue_init(&c, "node1") != OK)
         abort();
     stream_put(&c, "p", STREAM_GROUP, press_fields, sizeof press_fields / sizeof press_fields[0]);
@@ -145,5 +146,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         abort(); /* an error without a sentence helps nobody */
     plan_free(plan);
     catalogue_fini(&c);
+    free(sql);
     return 0;
 }
