@@ -241,6 +241,17 @@ static int bind_structure(struct binder *b, uint32_t col, const struct tree *t)
     return err;
 }
 
+/* Where JSON is wanted a text stays in its quotes: "true" is no true, and "{" no broken object. */
+static int bind_quoted(struct binder *b, uint32_t col, struct bytes text)
+{
+    struct buf json = {0};
+    int err = str_print_json(text, &json);
+    if (!err)
+        err = bind_text(b, &b->spec->request[col], col, buf_bytes(&json));
+    buf_fini(&json);
+    return err;
+}
+
 /* A JSON scalar outside quotes is a number, true or false; YAML's reader would take any word. */
 static int bind_member(struct binder *b, const struct tree *t)
 {
@@ -263,6 +274,8 @@ static int bind_member(struct binder *b, const struct tree *t)
         return bind_type_error(b, f);
     if (t->quoted && !wants_quotes && f->type != VALUE_ANY)
         return bind_type_error(b, f);
+    if (t->quoted && (f->flags & FIELD_JSON))
+        return bind_quoted(b, col, t->text);
     return bind_scalar(b, col, t->text, t->quoted);
 }
 

@@ -334,8 +334,9 @@ static int unknown_key(const struct option *table, const struct tree *t, struct 
         if (!(o->flags & OPTION_HIDDEN))
             (void)buf_printf(&known, "%s%s", known.len ? ", " : "", o->name);
     }
-    int err = tree_key_error(diag, ERR_UNKNOWN_KEY, t, "unknown key \"%.80s\"; known here: %s",
-                             t->key, buf_text(&known));
+    int err = tree_key_error(diag, ERR_UNKNOWN_KEY, t, "unknown key \"%.80s\"; %s%s", t->key,
+                             known.len ? "known here: " : "nothing is set here: {}",
+                             known.len ? buf_text(&known) : "");
     buf_fini(&known);
     return err;
 }

@@ -21,6 +21,7 @@ struct tree_parser {
     struct arena *arena;
     struct diag *diag;
     const char *file;
+    struct bytes text;
     yaml_parser_t yaml;
     struct tree *open[TREE_DEPTH_MAX];
     uint32_t depth;
@@ -77,6 +78,22 @@ static int event_error(struct tree_parser *p, int err, const yaml_event_t *event
                       (uint32_t)event->start_mark.column + 1, text);
 }
 
+/* Bytes that are no text are met while reading ahead: libyaml then knows their offset only. */
+static int yaml_reader_error(struct tree_parser *p, const char *text)
+{
+    struct bytes before = p->text;
+    uint32_t line = 1;
+    uint32_t column = 1;
+    if (p->yaml.problem_offset < before.len)
+        before.len = p->yaml.problem_offset;
+    for (size_t i = 0; i < before.len; i++) {
+        bool newline = before.ptr[i] == '\n';
+        line += newline;
+        column = newline ? 1 : column + ((before.ptr[i] & 0xc0) != 0x80);
+    }
+    return diag_place(p->diag, ERR_SYNTAX, p->file, line, column, text);
+}
+
 /* What libyaml found wrong with the text itself. */
 static int yaml_error(struct tree_parser *p)
 {
@@ -91,8 +108,7 @@ static int yaml_error(struct tree_parser *p)
     (void)snprintf(text, sizeof text, "not valid YAML: %s%s%s%s", y->context ? y->context : "",
                    y->context ? ", " : "", problem, hint);
     if (y->error == YAML_READER_ERROR)
-        return diag_place(p->diag, ERR_SYNTAX, p->file, (uint32_t)y->mark.line + 1,
-                          (uint32_t)y->mark.column + 1, text);
+        return yaml_reader_error(p, text);
     return diag_place(p->diag, ERR_SYNTAX, p->file, (uint32_t)y->problem_mark.line + 1,
                       (uint32_t)y->problem_mark.column + 1, text);
 }
@@ -344,7 +360,7 @@ static int parse_events(struct tree_parser *p)
 int tree_parse_yaml(struct arena *arena, const char *file, struct bytes text, struct tree **ret,
                     struct diag *diag)
 {
-    struct tree_parser p = {.arena = arena, .diag = diag};
+    struct tree_parser p = {.arena = arena, .diag = diag, .text = text};
     p.file = arena_text(arena, file ? file : "");
     if (!p.file)
         return diag_place(diag, ERR_NOMEM, "", 0, 0, err_text(ERR_NOMEM));

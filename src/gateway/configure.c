@@ -6,6 +6,7 @@
 #include "config/config.h"
 #include "gateway/gateway_priv.h"
 #include "model/topic.h"
+#include "net/address.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -395,11 +396,26 @@ const char *configure_address(struct arena *arena, const char *address, uint16_t
     return arena_printf(arena, "%s:%u", address, port);
 }
 
+int configure_address_check(const char *address, struct diag *diag)
+{
+    struct address parsed;
+    return address_parse(address, &parsed, diag);
+}
+
+void configure_drivers_print(const struct driver_table *t, char *out, size_t out_bytes)
+{
+    size_t len = 0;
+    out[0] = 0;
+    for (uint32_t i = 0; i < t->count && len < out_bytes; i++)
+        len += (size_t)snprintf(out + len, out_bytes - len, "%s%s", i ? ", " : "",
+                                t->drivers[i]->name);
+}
+
 static const struct lotline_driver *driver_of(const struct maker *m, const struct tree *spec)
 {
     const struct tree *name = tree_get(spec, "driver");
     const struct driver_table *t = &m->gateway->drivers;
-    char known[DIAG_TEXT_BYTES_MAX / 2] = "";
+    char known[DIAG_TEXT_BYTES_MAX / 2];
     if (!name || name->kind != TREE_TEXT) {
         (void)tree_error(m->diag, ERR_INVALID, name ? name : spec,
                          "a device needs a driver: the protocol it speaks, as in "
@@ -409,10 +425,7 @@ static const struct lotline_driver *driver_of(const struct maker *m, const struc
     const struct lotline_driver *driver = driver_table_find(t, tree_text(name));
     if (driver)
         return driver;
-    for (uint32_t i = 0; i < t->count; i++) {
-        size_t len = strlen(known);
-        snprintf(known + len, sizeof known - len, "%s%s", i ? ", " : "", t->drivers[i]->name);
-    }
+    configure_drivers_print(t, known, sizeof known);
     (void)tree_error(m->diag, ERR_INVALID, name, "there is no driver \"%s\"; known are: %s",
                      tree_text(name), known);
     return NULL;
@@ -426,7 +439,14 @@ static int device_address_set(const struct maker *m, struct device *d, const str
     if (missing)
         return tree_error(m->diag, ERR_INVALID, tree_get(spec, "address"),
                           "address of device %s needs a port: host:port", d->name);
-    return d->address ? OK : ERR_NOMEM;
+    if (!d->address)
+        return ERR_NOMEM;
+    struct diag wrong = {0};
+    int err = configure_address_check(d->address, &wrong);
+    if (err)
+        return tree_error(m->diag, err, tree_get(spec, "address"), "address of device %s: %s",
+                          d->name, wrong.text);
+    return OK;
 }
 
 static int device_place_set(const struct maker *m, struct device *d, const struct tree *spec,

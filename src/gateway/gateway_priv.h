@@ -470,6 +470,12 @@ int configure_devices(struct gateway *g, const struct config *config, struct cat
 const char *configure_address(struct arena *arena, const char *address, uint16_t port,
                               bool *ret_missing);
 
+/* Whether an address, its port in it, can be one at all: 0, or ERR_SYNTAX with a sentence. */
+int configure_address_check(const char *address, struct diag *diag);
+
+/* The drivers there are, for an error: "modbus-tcp, echo". */
+void configure_drivers_print(const struct driver_table *t, char *out, size_t out_bytes);
+
 /* Stores one tag's address; used by configuration and by the probe. 0 or ERR_INVALID. */
 int configure_tag(const struct lotline_driver *driver, const void *options, const char *order,
                   struct tag *tag, void *ret_address, struct lotline_error *error);

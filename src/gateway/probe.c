@@ -115,7 +115,10 @@ static const struct lotline_driver *url_driver(struct probe *p, const char *url,
                        "modbus-tcp://192.0.2.10:502",
                        url);
     } else if (!driver) {
-        (void)diag_set(p->diag, ERR_NOT_FOUND, 0, 0, "there is no driver \"%s\"", name ? name : "");
+        char known[DIAG_TEXT_BYTES_MAX / 2];
+        configure_drivers_print(&p->gateway->drivers, known, sizeof known);
+        (void)diag_set(p->diag, ERR_NOT_FOUND, 0, 0, "there is no driver \"%s\"; known are: %s",
+                       name ? name : "", known);
     } else {
         *ret_rest = mark + strlen("://");
     }
@@ -161,6 +164,9 @@ static int probe_setup(struct probe *p, const struct gateway_probe *wish)
     if (!p->device.address)
         return missing ? diag_set(p->diag, ERR_INVALID, 0, 0, "\"%s\" needs a port", wish->url)
                        : ERR_NOMEM;
+    err = configure_address_check(p->device.address, p->diag);
+    if (err)
+        return err;
     err = device_init(&p->device, p->gateway, p->gateway->loops[0], driver);
     if (err)
         return err;

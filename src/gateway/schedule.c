@@ -268,7 +268,12 @@ static int64_t ops_check(struct device *d, int64_t now_us)
         }
         list_remove(&op->link);
         d->op_count--;
-        op_end(op, ERR_TIMEOUT, "the device was not ready in time; nothing was sent");
+        op_end(
+            op, ERR_TIMEOUT,
+            d->state == DEVICE_ONLINE
+                ? "the device was not ready in time; nothing was sent"
+                : "no connection came about in time, nothing was sent; is the device switched on, "
+                  "and are its address and the network between right?");
     }
     return next_us;
 }

@@ -190,6 +190,9 @@ static uint32_t actions_count(const struct tree *list)
     return count;
 }
 
+/* Everything is kept; there is nothing to choose yet. */
+static const struct option historian_table[] = {{.name = NULL}};
+
 static int action_bind(struct rule *r, const struct tree *spec, struct arena *arena,
                        struct diag *diag)
 {
@@ -204,6 +207,9 @@ static int action_bind(struct rule *r, const struct tree *spec, struct arena *ar
     } else if (strcmp(kind, "historian") == 0 || strcmp(kind, "trace") == 0) {
         a->kind = ACTION_STORE;
         r->output->durable = true;
+        /* What a trace action says is read by the stage that takes its rows. */
+        if (strcmp(kind, "historian") == 0)
+            err = option_bind(historian_table, spec, arena, a, diag);
     } else {
         return tree_key_error(diag, ERR_UNKNOWN_KEY, spec,
                               "there is no action %s: mqtt, write, alarm, historian and trace are",

@@ -245,7 +245,8 @@ static int print_curves(struct print *p, const struct tree *list)
             continue;
         (void)buf_printf(p->out, "%s%*s", signal, (int)(name - text_width(signal)) + 2, "");
         spark_print(p, &s, wide);
-        (void)buf_printf(p->out, "  %.4g … %.4g %s\n", s.low, s.high, field(row, "uom"));
+        (void)buf_printf(p->out, "  %.4g … %.4g%s%s\n", s.low, s.high,
+                         *field(row, "uom") ? " " : "", field(row, "uom"));
     }
     return OK;
 }
