@@ -9,10 +9,12 @@
 #include "base/log.h"
 
 #include <stdlib.h>
+#include <time.h>
 
 #define EVENT_CODEC       2
 #define LOG_NAME          "events"
 #define LOG_SEGMENT_BYTES (1u << 20)
+#define STOP_WAIT_S       5
 
 struct alarm_section {
     uint64_t log_max;
@@ -31,11 +33,40 @@ static const struct option alarm_table[] = {
 /* ------------------------------------------------------------------------------------ operations
  */
 
+static void under_way_add(struct alarm_stage *a)
+{
+    (void)pthread_mutex_lock(&a->under_way_lock);
+    a->under_way++;
+    (void)pthread_mutex_unlock(&a->under_way_lock);
+}
+
+static void under_way_remove(struct alarm_stage *a)
+{
+    (void)pthread_mutex_lock(&a->under_way_lock);
+    if (--a->under_way == 0)
+        (void)pthread_cond_broadcast(&a->idle);
+    (void)pthread_mutex_unlock(&a->under_way_lock);
+}
+
+/* True when nothing is under way; false when until has come before that. */
+static bool under_way_wait(struct alarm_stage *a, const struct timespec *until)
+{
+    int rc = 0;
+    (void)pthread_mutex_lock(&a->under_way_lock);
+    while (a->under_way && rc == 0)
+        rc = pthread_cond_timedwait(&a->idle, &a->under_way_lock, until);
+    bool idle = a->under_way == 0;
+    (void)pthread_mutex_unlock(&a->under_way_lock);
+    return idle;
+}
+
 static void operation_free(struct operation *op)
 {
+    struct alarm_stage *a = op->stage;
     buf_fini(&op->texts);
     buf_fini(&op->record);
     free(op);
+    under_way_remove(a);
 }
 
 static void operation_end(struct operation *op, int err)
@@ -144,6 +175,7 @@ int operation_submit(struct alarm_stage *a, const struct event *e, operation_don
     exec_task_init(&op->to_stage, operation_apply);
     exec_task_init(&op->to_journal, operation_append);
     exec_task_init(&op->back, operation_back);
+    under_way_add(a);
     (void)exec_post(a->exec, &op->to_stage);
     return OK;
 }
@@ -158,8 +190,12 @@ int alarm_new(const struct alarm_options *options, struct alarm_stage **ret)
         return ERR_NOMEM;
     a->journal = options->journal;
     alarm_state_init(&a->state);
+    (void)pthread_mutex_init(&a->under_way_lock, NULL);
+    (void)pthread_cond_init(&a->idle, NULL);
     int err = exec_thread_new("alarm", 0, &a->exec);
     if (err) {
+        (void)pthread_cond_destroy(&a->idle);
+        (void)pthread_mutex_destroy(&a->under_way_lock);
         free(a);
         return err;
     }
@@ -267,12 +303,29 @@ static int nothing(void *ctx)
     return OK;
 }
 
-/* What is under way passes the journal thread once more and comes back before this returns; the
- * commits themselves come at journal_close at the latest. */
+/* Until every event that was handed in is durable or refused, and so is what followed from it: who
+ * waits for an intent is told on a thread of his own choice, often the journal's, and then records
+ * the result. Only a disk that does not answer makes this give up. */
+static void alarm_settle(struct alarm_stage *a)
+{
+    struct timespec until;
+    (void)clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_sec += STOP_WAIT_S;
+    bool more = true;
+    while (more && under_way_wait(a, &until)) {
+        (void)exec_call(journal_exec(a->journal), nothing, NULL);
+        (void)pthread_mutex_lock(&a->under_way_lock);
+        more = a->under_way > 0;
+        (void)pthread_mutex_unlock(&a->under_way_lock);
+    }
+}
+
 void alarm_stop(struct alarm_stage *a)
 {
     if (a->stopping)
         return;
+    if (a->journal && a->log)
+        alarm_settle(a);
     (void)exec_call(a->exec, alarm_close, a);
     if (a->journal && a->log)
         (void)exec_call(journal_exec(a->journal), nothing, NULL);
@@ -294,6 +347,8 @@ void alarm_free(struct alarm_stage *a)
     exec_thread_free(a->exec);
     batch_builder_free(a->builder);
     alarm_state_fini(&a->state);
+    (void)pthread_cond_destroy(&a->idle);
+    (void)pthread_mutex_destroy(&a->under_way_lock);
     free(a);
 }
 

@@ -6,6 +6,8 @@
 #include "base/map.h"
 #include "journal/journal.h"
 
+#include <pthread.h>
+
 #define ALARM_KEY_BYTES_MAX (2 * ALARM_NAME_BYTES_MAX + 2)
 
 /* --------------------------------------------------------------------------------------- records
@@ -123,6 +125,9 @@ struct alarm_stage {
     uint64_t next_id;
     uint64_t log_bytes_max;
     bool stopping;
+    pthread_mutex_t under_way_lock;
+    pthread_cond_t idle;
+    uint64_t under_way; /* operations that have not ended */
 };
 
 /* An event on its way: asker → stage → journal → stage → asker. */

@@ -267,6 +267,35 @@ static uint64_t intend(struct fixture *f, const char *value)
     return t.id;
 }
 
+/* One who tells the result on the journal's thread, as soon as the intent is durable. */
+struct change {
+    struct audit_wait wait;
+    struct alarm_stage *stage;
+};
+
+static void change_made(struct audit_wait *wait, uint64_t id, int err)
+{
+    CHECK_OK(err);
+    audit_result(CONTAINER_OF(wait, struct change, wait)->stage, id, OK, "made");
+}
+
+TEST(a_change_on_its_way_into_the_log_has_its_result_there_when_the_stage_has_stopped)
+{
+    struct fixture f;
+    struct asked a;
+    fixture_open(&f);
+    struct change c = {.wait = {.fn = change_made, .exec = journal_exec(f.journal)}, .stage = f.a};
+    const struct audit_intent intent = {"anna", "rest", "node.log_level_set", "node", "debug"};
+    audit_intent(f.a, &intent, &c.wait);
+    fixture_stop(&f);
+    fixture_start(&f);
+    CHECK_EQ(listed(&f, "alarm.audit", &a), 1);
+    check_cell(&a, "state", 0, "done");
+    check_cell(&a, "text", 0, "made");
+    batch_unref(a.answer);
+    fixture_close(&f);
+}
+
 TEST(an_intent_without_a_result_is_unknown_after_a_restart)
 {
     struct fixture f;
