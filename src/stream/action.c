@@ -106,20 +106,33 @@ static void alarm_raise_row(struct rule_action *a, const struct batch *b)
     if (err)
         rule_error(a->rule, "alarm %s was not raised: %s", a->name, err_text(err));
     a->raised = !err;
+    a->settled = a->settled || !err;
     buf_fini(&text);
+}
+
+static void alarm_clear_own(struct rule_action *a)
+{
+    const char *pairs[] = {"name", a->name, "source", a->rule->options.name, NULL};
+    int err = call_texts(a, a->clear_port, false, pairs);
+    if (err) {
+        rule_error(a->rule, "alarm %s was not cleared: %s", a->name, err_text(err));
+        return;
+    }
+    a->raised = false;
+    a->settled = true;
+}
+
+bool action_alarm_may_be_raised(const struct rule_action *a)
+{
+    return a->raised || !a->settled;
 }
 
 void action_alarm(struct rule_action *a, const struct batch *b)
 {
     if (b && !a->raised)
         alarm_raise_row(a, b);
-    if (b || !a->raised)
-        return;
-    const char *pairs[] = {"name", a->name, "source", a->rule->options.name, NULL};
-    int err = call_texts(a, a->clear_port, false, pairs);
-    if (err)
-        rule_error(a->rule, "alarm %s was not cleared: %s", a->name, err_text(err));
-    a->raised = err != OK;
+    else if (!b && action_alarm_may_be_raised(a))
+        alarm_clear_own(a);
 }
 
 /* ------------------------------------------------------------------------------------------ write
@@ -132,12 +145,11 @@ static void write_row(struct rule_action *a, const struct batch *b, uint32_t col
     struct buf text = {0};
     if (v.type == VALUE_NULL)
         return;
+    a->writes++;
     int err = json_print_value(&v, NULL, &text);
     const char *pairs[] = {"tag", a->tag, "value", buf_text(&text), NULL};
-    if (!err) {
-        a->writes++;
+    if (!err)
         err = call_texts(a, a->port, true, pairs);
-    }
     if (err) {
         a->writes--;
         rule_error(a->rule, "%s was not written: %s", a->tag, err_text(err));
@@ -247,6 +259,7 @@ static int ports_find(struct rule_action *a)
     if (a->kind == ACTION_ALARM) {
         a->port = catalogue_call_find(c, "alarm.raise");
         a->clear_port = catalogue_call_find(c, "alarm.clear");
+        a->settled = !a->clear_port;
     }
     if ((a->kind == ACTION_WRITE || a->kind == ACTION_ALARM) && !a->port)
         log_warn("stream", "rule %s: there is no %s on this node, so that action does nothing",

@@ -69,6 +69,7 @@ struct rule_action {
     const char *severity;
     const char *text;
     bool raised;
+    bool settled;      /* alarm: what it is there is what `raised` says; not so after a restart */
     struct flow *flow; /* mqtt, write: on the rule's stream */
     struct exec_task work;
     const struct call_port *port;
@@ -82,6 +83,9 @@ void action_fini(struct rule_action *a);
 
 /* The condition of an alarm action: b = its rows, NULL: an input was looked at and had none. */
 void action_alarm(struct rule_action *a, const struct batch *b);
+
+/* An alarm of an earlier run may still be raised, for a condition that ended meanwhile. */
+bool action_alarm_may_be_raised(const struct rule_action *a);
 
 /* ------------------------------------------------------------------------------------------ rule
  */

@@ -260,6 +260,25 @@ TEST(an_alarm_is_raised_and_cleared)
     rig_fini(&g);
 }
 
+/* The alarm may have been raised before a restart, and its condition ended meanwhile. */
+TEST(an_alarm_of_an_earlier_run_is_cleared_once)
+{
+    struct rig g;
+    rig_init(&g, "name: node1\n"
+                 "rules:\n"
+                 "  - name: hot\n"
+                 "    sql: SELECT force FROM plc1.press WHERE force > 10\n"
+                 "    actions: [{alarm: {severity: major}}]\n");
+    rig_start(&g);
+    push(&g, 1000, 3, 1);
+    CHECK_SOON(call_was(&g, "alarm.clear hot hot "), WAIT_MS);
+    push(&g, 2000, 4, 1);
+    push(&g, 3000, 12, 1);
+    CHECK_SOON(call_was(&g, "alarm.raise hot hot {\"force\":12}"), WAIT_MS);
+    CHECK_EQ(atomic_load(&g.calls), 2);
+    rig_fini(&g);
+}
+
 TEST(a_row_is_written_back)
 {
     struct rig g;

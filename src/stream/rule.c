@@ -163,7 +163,7 @@ static void out_credit(struct outlet *o)
 static void alarms_quiet(struct rule *r)
 {
     for (uint32_t i = 0; i < r->action_count; i++)
-        if (r->actions[i].kind == ACTION_ALARM && r->actions[i].raised)
+        if (r->actions[i].kind == ACTION_ALARM && action_alarm_may_be_raised(&r->actions[i]))
             action_alarm(&r->actions[i], NULL);
 }
 

@@ -191,6 +191,7 @@ static void stop_run(struct exec_task *task)
     struct source *s = CONTAINER_OF(task, struct source, stop_task);
     if (s->flow)
         flow_close(s->flow);
+    engine_busy_done(s->engine);
 }
 
 int source_init(struct source *s, struct stream_engine *e, const char *filter,
@@ -222,8 +223,8 @@ int source_init(struct source *s, struct stream_engine *e, const char *filter,
 
 void source_stop(struct source *s)
 {
-    if (s->flow)
-        (void)exec_post(s->exec, &s->stop_task);
+    engine_busy_add(s->engine);
+    (void)exec_post(s->exec, &s->stop_task);
 }
 
 void source_fini(struct source *s)
