@@ -247,7 +247,7 @@ int uplink_start(struct uplink *u, const struct uplink_log *log, struct diag *di
     int err = uplink_slots_new(u);
     if (!err) {
         u->log.watch(u->log.ctx, u->worker, &u->work);
-        u->started = true;
+        atomic_store_explicit(&u->started, true, memory_order_release);
         err = exec_call(u->options.loop, client_start, u);
     }
     if (err)
@@ -274,9 +274,8 @@ static int worker_stop(void *ctx)
 
 void uplink_stop(struct uplink *u)
 {
-    if (!u->started)
+    if (!atomic_exchange_explicit(&u->started, false, memory_order_acq_rel))
         return;
-    u->started = false;
     (void)exec_call(u->worker, worker_stop, u);
     if (!u->client)
         return;
@@ -300,7 +299,8 @@ void uplink_stats_get(const struct uplink *u, struct uplink_stats *ret)
         .refused = atomic_load_explicit(&u->refused, memory_order_relaxed),
         .skipped = atomic_load_explicit(&u->skipped, memory_order_relaxed),
         .expired = atomic_load_explicit(&u->expired, memory_order_relaxed),
-        .behind = u->started ? u->log.behind(u->log.ctx) : 0,
+        .behind =
+            atomic_load_explicit(&u->started, memory_order_acquire) ? u->log.behind(u->log.ctx) : 0,
     };
 }
 

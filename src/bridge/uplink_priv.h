@@ -50,7 +50,7 @@ struct uplink {
     struct mqtt_client *client; /* the loop's */
     sem_t stopped;
     bool configured;
-    bool started;
+    atomic_bool started; /* counters are asked for by other threads from the first moment on */
 
     /* The worker's. */
     struct slot *slots; /* a ring: `count` of them from `first` are out, oldest first */
