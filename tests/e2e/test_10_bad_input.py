@@ -1,4 +1,4 @@
-"""What a person gets who makes a mistake: the place, the reason, the fix; and nothing has changed."""
+"""What a person gets who makes a mistake: the place, the reason, the fix; nothing has changed."""
 
 import json
 import re

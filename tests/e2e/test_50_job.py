@@ -114,7 +114,7 @@ def check_binding(units, truth, points):
             near += [(at, tag, value, mine, wanted)] if mine != wanted else []
         elif mine != wanted:
             wrong.append((at, tag, value, mine, wanted))
-    print(f"{bound} readings of {len(truth)} units; {len(near)} within a poll of a boundary differ:")
+    print(f"{bound} readings, {len(truth)} units; within a poll of a boundary {len(near)} differ:")
     for row in near:
         print("  ", *row)
     assert not wrong, wrong[:10]

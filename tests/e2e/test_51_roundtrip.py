@@ -1,4 +1,4 @@
-"""Every type, bit for bit: device → journal → uplink → the hub's historian, and back to the device.
+"""Every type, bit for bit: device → journal → uplink → the hub's historian, and to the device.
 
 The device is pymodbus, so that neither end of the wire is ours. What a value is is said in bytes on
 the wire; what the historian has is read from its columns, special doubles by their bits.

@@ -52,8 +52,8 @@ def group_config(name, units, interval, linger):
     lines.append("        tags:")
     for unit in units:
         for i in range(REGISTERS):
-            address = f"{unit}!{400001 + i}"
-            lines.append(f'          - {{name: u{unit:02}_{i:03}, address: "{address}", type: uint16}}')
+            name, address = f"u{unit:02}_{i:03}", f"{unit}!{400001 + i}"
+            lines.append(f'          - {{name: {name}, address: "{address}", type: uint16}}')
     return lines
 
 

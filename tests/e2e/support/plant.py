@@ -108,7 +108,8 @@ class Plant:
             f"name: {EDGE}\nlisten: {{mqtt: 127.0.0.1:0, http: 127.0.0.1:0}}\n"
             "modules: [gateway, stream, broker, alarm, api]\n"
             f"journal: {{{self.journal}}}\n"
-            f'uplink: {{to: "mqtt://127.0.0.1:{self.proxy.port}", streams: ["*"], ack_timeout: 1s}}\n'
+            f'uplink: {{to: "mqtt://127.0.0.1:{self.proxy.port}", ack_timeout: 1s,'
+            ' streams: ["*"]}\n'
             "streams:\n"
             f'  - {{name: ledger, source: mqtt, topic: "{LEDGER_TOPIC}", format: json}}\n'
             + devices_config(self.counters.port, linger=f"{LINGER_US // 1000}ms")
@@ -202,7 +203,7 @@ class Plant:
 
 
 def check_audit_sees(audit):
-    """What the audit is for: it finds a lost poll, a value too many, a batch twice, a lost message."""
+    """It finds a lost poll, a value too many, a batch that came twice, a lost message."""
     assert not list(audit.problems())
     unit = min(audit.stored)
     middle = sorted(audit.stored[unit])[2]  # in the midst of the first life

@@ -119,7 +119,7 @@ def serial_of(registers):
     return raw.split(b"\0")[0].decode()
 
 
-# ------------------------------------------------------------------------- a recording, and its play
+# ------------------------------------------------------------------------- a recording, its play
 
 STATE, RESULT = 10, 11
 RECORD_EVERY_S = 0.02
