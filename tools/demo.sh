@@ -65,7 +65,16 @@ node_is_up() {
     [ -s "$data/run.json" ] || ! kill -0 "$node_pid" 2>/dev/null
 }
 
+# The press makes the same parts again, so what an earlier demo stored would show each of them twice.
+begin_anew() {
+    if [ -S "$data/lotline.sock" ] && lotline devices >/dev/null 2>&1; then
+        die "a demo is running here already (its data is in $data); end it first with Ctrl-C"
+    fi
+    rm -rf "$data" "$demo/ledger.jsonl"
+}
+
 start() { # press options...
+    begin_anew
     mkdir -p "$demo"
     press_port=$(free_port "$press_port" "the press")
     mqtt_port=$(free_port "$mqtt_port" "MQTT")
@@ -108,12 +117,12 @@ step() { # what command...
     fi
 }
 
-tag_is_good() {
-    lotline tags press.force --json | grep -q '"quality":"good"'
+part_is_scanned() {
+    lotline tags press.serial --json | grep -q '"value":"PRS-'
 }
 
 step_collect() {
-    wait_for "values from the press" tag_is_good && lotline tags
+    wait_for "a part in the press" part_is_scanned && lotline tags
 }
 
 step_filter() {
@@ -150,12 +159,14 @@ step_trace() {
 }
 
 step_write() {
-    lotline write plc1.press.setpoint 14.5 && lotline read plc1.press.setpoint | tee "$demo/read.txt" &&
+    lotline write plc1.press.setpoint 14.5 && echo && lotline read plc1.press.setpoint | tee "$demo/read.txt" &&
         grep -q '14\.5' "$demo/read.txt"
 }
 
 once() {
-    rm -rf "$data" "$demo/ledger.jsonl"
+    # A place of its own: a demo that somebody looks at goes on meanwhile.
+    demo=$top/build/demo-once
+    data=$demo/data
     start --speed 2
     say "A press on port $press_port, a node on MQTT $mqtt_port and HTTP $http_port."
     step "Collect: every tag with its latest value" step_collect
@@ -189,7 +200,11 @@ Try, in another terminal:
 Values while the press works (Ctrl-C ends everything):
 
 TEXT
-    lotline tail 'SELECT ts, serial, force, position FROM "plc1.press" WHERE force > 1' || true
+    local ended=0
+    lotline tail 'SELECT ts, serial, force, position FROM "plc1.press" WHERE force > 1' || ended=$?
+    [ "$ended" -lt 128 ] || exit "$ended" # Ctrl-C reached it before it reached us
+    tail -n 5 "$demo/node.log" >&2
+    die "the node has ended; its log is $demo/node.log"
 }
 
 case "${1:-}" in
