@@ -105,6 +105,15 @@ TEST(any_keeps_what_was_written)
     }
 }
 
+TEST(a_text_where_json_is_wanted_keeps_its_quotes)
+{
+    static const char body[] = "{\"tag\":\"t\",\"value\":1,\"spec\":\"{ \\\"true\"}";
+    struct outcome o = bind(&spec, NULL, 0, body);
+    CHECK_OK(o.err);
+    CHECK_BYTES(cell(&o, "spec").bytes, bytes_of_text("\"{ \\\"true\""));
+    batch_unref(o.batch);
+}
+
 TEST(query_and_path_fill_the_fields_too)
 {
     struct bind_argument query[] = {

@@ -75,6 +75,16 @@ BAD = {
         + "    actions: [{mqtt: {topic: a}}]\n",
         "force",
     ),
+    "no port there can be": (swap("127.0.0.1:1502", f"{HERE}127.0.0.1:99999"), "65535"),
+    "no host": (swap("127.0.0.1:1502", f'{HERE}"not a host"'), "host:port"),
+    "stray key of an action": (
+        DEVICE
+        + "rules:\n"
+        + "  - name: kept\n"
+        + '    sql: SELECT force FROM "plc1.press"\n'
+        + f"    actions: [{{historian: {{{HERE}table: a}}}}]\n",
+        "table",
+    ),
     "not YAML": (f"name: line1\ndevices: [{HERE}}}\n", None),
 }
 
@@ -110,6 +120,12 @@ def test_bad_configuration_names_place_and_fix(tmp_path, name):
     if BAD[name][1]:
         assert BAD[name][1] in result.stderr.split(place, 1)[1], result.stderr
     assert result.stdout == ""
+
+
+def test_bytes_that_are_no_text_are_found_where_they_stand(tmp_path):
+    path = tmp_path / "plant.yaml"
+    path.write_bytes("name: line1\ndata: /tmp/ä".encode() + b"\xff\n")
+    assert f"{path}:2:13: " in run("check", "-c", path).stderr
 
 
 def test_good_configuration_passes_and_opens_nothing(tmp_path):
@@ -201,6 +217,10 @@ USAGE = {
     "option without its value": ["check", "-c"],
     "too many words": ["write", "a.b.c", "1", "2"],
     "too few words": ["write", "a.b.c"],
+    "flag with a value": ["tags", "--json=yes"],
+    "no count": ["sql", "SELECT 1", "--rows", "many"],
+    "two formats": ["sql", "SELECT 1", "--csv", "--json"],
+    "device without an address": ["read", "modbus-tcp://127.0.0.1"],
     "no log level": ["run", "-c", "CONFIG", "--log", "loud"],
     "unknown journal verb": ["journal", "eat"],
 }
@@ -221,6 +241,7 @@ def test_mistyped_command_line(tmp_path, name):
 
 def test_unknown_command_says_what_was_meant():
     assert "did you mean 'run'" in run("rnu").stderr
+    assert "did you mean --config" in run("check", "--confg", "x").stderr
 
 
 def test_help_of_every_command():
@@ -234,7 +255,7 @@ def test_help_of_every_command():
 
 
 def test_commands_without_a_node_say_so(tmp_path):
-    for command in (["devices"], ["write", "a.b.c", "1"], ["sql", "SELECT 1"], ["trace", "X"]):
+    for command in (["devices"], ["tail", "SELECT 1"], ["write", "a.b.c", "1"], ["sql", "SELECT 1"], ["trace", "X"]):
         result = run(*command, "--data", tmp_path)
         assert result.returncode == 4, (command, result)
         assert str(tmp_path) in only_line(result.stderr)

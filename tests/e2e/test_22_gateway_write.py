@@ -9,7 +9,7 @@ from support.fault_modbus import MASK, READ_HOLDING, WRITE_REGISTER, WRITE_REGIS
 
 CONFIG = """\
 name: writes
-modules: [gateway, api]
+modules: [gateway, stream, api]
 listen: {{http: 127.0.0.1:0}}
 devices:
   - name: plc
@@ -71,6 +71,29 @@ def test_a_device_without_mask_write_is_read_and_written(node, plc):
     assert write(node, "bit", False).status == 200
     assert plc.written[1, 4] == 1004 & ~8
     assert functions(plc) == [MASK, WRITE_REGISTER, WRITE_REGISTER]
+
+
+def test_a_negative_number_is_a_value_and_no_option(node, plc):
+    assert node.command("write", "plc.g.scaled", "-2.5").returncode == 0
+    assert plc.written[1, 1] == 65536 - 25
+
+
+def test_half_json_is_a_text(node, plc):
+    for word in ('{', '"5', '{"a":1},"tag":"plc.g.word"'):
+        result = node.command("write", "plc.g.word", word)
+        assert result.returncode == 1 and "must be a number" in result.stderr, result
+    assert functions(plc) == []
+
+
+def test_tail_ends_quietly_when_nobody_reads_any_more(node):
+    words = [PROGRAM, "tail", 'SELECT ts FROM "plc.g"', "--data", node.data]
+    with subprocess.Popen(
+        [str(w) for w in words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as tail:
+        assert tail.stdout.readline().startswith("{")
+        tail.stdout.close()
+        assert tail.wait(timeout=30) == 0
+        assert tail.stderr.read() == ""
 
 
 def test_what_cannot_be_written_is_refused_before_anything_is_sent(node, plc):
