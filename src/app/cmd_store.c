@@ -94,7 +94,7 @@ int command_journal(int argc, char **argv, const struct cli_command *command)
     const char *log = "streams";
     const struct cli_option options[] = {
         {"data", 0, "DIR", "the node's data directory", &data, NULL},
-        {"log", 0, "NAME", "which log (default: streams)", &log, NULL},
+        {"log", 0, "NAME", "streams (default), or events: alarms and audit", &log, NULL},
         {0},
     };
     int count = 0;
