@@ -63,14 +63,15 @@ function Frame({ language, setLanguage }: FrameProps) {
   const t = useText();
   const hash = useHash();
   const [node, setNode] = useState<NodeInfo | null>(null);
-  const [signedOut, setSignedOut] = useState(false);
+  // Unknown until the node has answered: before that neither pages nor sign-in are shown.
+  const [signedIn, setSignedIn] = useState<boolean | null>(null);
   const ask = () =>
     api.node().then(
       (info) => {
         setNode(info);
-        setSignedOut(false);
+        setSignedIn(true);
       },
-      (problem) => setSignedOut(problem instanceof ApiError && problem.status === 401),
+      (problem) => setSignedIn(!(problem instanceof ApiError && problem.status === 401)),
     );
   useEffect(() => void ask(), []);
   useEffect(() => {
@@ -85,7 +86,7 @@ function Frame({ language, setLanguage }: FrameProps) {
     <>
       <header>
         <strong>{t("appName")}</strong>
-        {!signedOut && (
+        {signedIn && (
           <nav>
             {link("#/devices", t("navDevices"))}
             {link("#/units", t("navUnits"))}
@@ -108,9 +109,8 @@ function Frame({ language, setLanguage }: FrameProps) {
           <option value="zh">{t("languageChinese")}</option>
         </select>
       </header>
-      {signedOut ? (
-        <SignIn onDone={() => void ask()} />
-      ) : (
+      {signedIn === false && <SignIn onDone={() => void ask()} />}
+      {signedIn && (
         <main>
           <Page hash={hash} />
         </main>

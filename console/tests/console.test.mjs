@@ -103,6 +103,7 @@ for (const language of Object.keys(languages)) {
     await page.context().close();
     const other = await plant.page(languages[language]);
     await other.goto(link);
+    await other.getByRole("heading", { name: text.signInTitle }).waitFor();
     assert.equal(await other.getByText(text.navDevices).count(), 0);
     await other.context().close();
   });
