@@ -113,8 +113,10 @@ static int held_append_row(struct held *h, const struct column *topics,
         column_is_null(payloads, row) ? bytes_of(NULL, 0) : column_bytes(payloads, row);
     if (str_equal(kind, "schema"))
         return r->store.schema(r->store.ctx, payload);
-    if (!str_equal(kind, "data"))
+    if (!str_equal(kind, "data")) {
+        count_refusal(r, ERR_MALFORMED, node);
         return ERR_MALFORMED;
+    }
     h->waits[row] = (struct held_wait){.wait.fn = held_durable, .held = h};
     h->pending++;
     int err = r->store.append(r->store.ctx, node, payload, &h->waits[row].wait);
