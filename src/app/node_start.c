@@ -197,6 +197,19 @@ int node_start(struct node *n, struct diag *diag)
 
 /* ----------------------------------------------------------------------------------------- stop */
 
+static int nothing(void *ctx)
+{
+    (void)ctx;
+    return OK;
+}
+
+/* What was posted there before has run. */
+static void wait_for(struct exec *e)
+{
+    if (e)
+        (void)exec_call(e, nothing, NULL);
+}
+
 void node_stop(struct node *n)
 {
     if (!n->started)
@@ -207,6 +220,7 @@ void node_stop(struct node *n)
         gateway_stop(n->gateway);
     if (n->api)
         api_stop(n->api);
+    wait_for(n->worker); /* a backup may take longer than who asked for it waited */
     node_metrics_stop(n);
     node_links_stop(n);
     if (n->log)
@@ -225,6 +239,9 @@ void node_stop(struct node *n)
     if (n->alarm)
         alarm_stop(n->alarm);
     node_store_close(n);
+    /* The stages' last flows told them of their end there; their memory goes next. */
+    for (uint32_t i = 0; i < n->loop_count; i++)
+        wait_for(n->loops[i]);
 }
 
 void node_free(struct node *n)
