@@ -10,6 +10,17 @@
 #define BUF_CAP_MIN      64
 #define VARINT_BYTES_MAX 10
 
+char *bytes_to_text(struct bytes v)
+{
+    char *text = malloc(v.len + 1);
+    if (!text)
+        return NULL;
+    if (v.len)
+        memcpy(text, v.ptr, v.len);
+    text[v.len] = 0;
+    return text;
+}
+
 int bytes_compare(struct bytes a, struct bytes b)
 {
     size_t n = a.len < b.len ? a.len : b.len;

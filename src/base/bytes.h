@@ -35,6 +35,9 @@ static inline bool bytes_equal(struct bytes a, struct bytes b)
     return a.len == b.len && (a.len == 0 || memcmp(a.ptr, b.ptr, a.len) == 0);
 }
 
+/* A zero-terminated copy on the heap; NULL when out of memory. */
+char *bytes_to_text(struct bytes v);
+
 /* memcmp order; a prefix comes before the longer one. */
 int bytes_compare(struct bytes a, struct bytes b);
 

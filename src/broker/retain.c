@@ -117,7 +117,7 @@ static void stored_run(struct exec_task *task)
     if (r->again) {
         struct bytes key = buf_bytes(&r->key);
         size_t prefix = strlen(KEY_PREFIX);
-        char *topic = strndup((const char *)key.ptr + prefix, key.len - prefix);
+        char *topic = bytes_to_text(bytes_of(key.ptr + prefix, key.len - prefix));
         r->again = false;
         if (topic)
             retained_store(r, bytes_of(topic, key.len - prefix));

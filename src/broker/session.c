@@ -46,8 +46,8 @@ int session_new(struct broker *b, struct bytes id, struct bytes user, struct ses
     if (!s)
         return ERR_NOMEM;
     s->broker = b;
-    s->id = strndup((const char *)id.ptr, id.len);
-    s->user = user.len ? strndup((const char *)user.ptr, user.len) : strdup("");
+    s->id = bytes_to_text(id);
+    s->user = bytes_to_text(user);
     s->id_len = id.len;
     s->next_packet_id = 1;
     list_init(&s->queue);

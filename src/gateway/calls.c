@@ -364,7 +364,7 @@ static int op_for(struct gateway *g, enum op_kind kind, struct call *c, struct g
     op->id = atomic_fetch_add(&g->op_id, 1);
     op->call = c;
     op->done = op_done;
-    op->tag_path = strndup((const char *)path.ptr, path.len);
+    op->tag_path = bytes_to_text(path);
     if (!op->tag_path) {
         op_free(op);
         return ERR_NOMEM;

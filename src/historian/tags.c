@@ -168,7 +168,7 @@ static bool schema_has_any(const struct schema *schema)
 
 static char *copy_text(struct bytes v)
 {
-    return strndup(v.len ? (const char *)v.ptr : "", v.len);
+    return bytes_to_text(v);
 }
 
 /* Texts go into VARCHAR columns, and a zero would cut a name. */

@@ -78,9 +78,8 @@ static int curve_row(void *ctx, const struct value *cells, uint32_t count)
     struct curve *curve = &c->list[c->count];
     *curve = (struct curve){
         .tag = (uint32_t)cells[0].u64,
-        .signal = strndup((const char *)cells[1].bytes.ptr, cells[1].bytes.len),
-        .uom = cells[2].bytes.len ? strndup((const char *)cells[2].bytes.ptr, cells[2].bytes.len)
-                                  : strdup(""),
+        .signal = bytes_to_text(cells[1].bytes),
+        .uom = cells[2].bytes.len ? bytes_to_text(cells[2].bytes) : strdup(""),
         .scale = cells[3].f64,
         .offset = cells[4].f64,
     };

@@ -149,7 +149,7 @@ static int signal_find(struct station *s, enum track_signal signal, const struct
     if (!dot || dot == p->text || !dot[1])
         return tree_error(diag, ERR_SYNTAX, p->tree, "%s is not a tag: write device.group.tag",
                           p->text);
-    in->stream = strndup(p->text, (size_t)(dot - p->text));
+    in->stream = bytes_to_text(bytes_of(p->text, (size_t)(dot - p->text)));
     in->column = strdup(dot + 1);
     if (!in->stream || !in->column)
         return ERR_NOMEM;
