@@ -360,6 +360,10 @@ int cli_problem(struct bytes json, int status)
 
 int cli_no_node(const char *sock, int err)
 {
+    if (err == ERR_DENIED)
+        return cli_error(EXIT_NO_NODE,
+                         "%s may not be opened by you: be root, or the user that the node runs as",
+                         sock);
     return cli_error(EXIT_NO_NODE,
                      "no node answers at %s (%s); is `lotline run` running, and is --data (or "
                      "LOTLINE_DATA) its directory?",

@@ -295,6 +295,8 @@ int command_tail(int argc, char **argv, const struct cli_command *command)
         code = cli_no_node(buf_text(&sock), err);
     else if (status >= 400)
         code = cli_problem(buf_bytes(&problem), status);
+    else if (!closed)
+        code = cli_error(EXIT_NO_NODE, "the node has ended, and the query with it");
     buf_fini(&body);
     buf_fini(&sock);
     buf_fini(&problem);

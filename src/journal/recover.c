@@ -318,7 +318,8 @@ static void recover_say(const struct journal_log *log, struct diag *diag)
         return;
     (void)diag_set(diag, OK, 0, 0,
                    "%s: the log ended in a write that was never finished: %llu bytes cut, %llu "
-                   "files set aside as .cut; nothing of it had been acknowledged",
+                   "files set aside as .cut; after a kill or a power cut nothing of it had been "
+                   "acknowledged, after damage to the disk perhaps",
                    log->dir, (unsigned long long)log->cut_bytes,
                    (unsigned long long)log->cut_segments);
 }

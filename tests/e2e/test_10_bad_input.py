@@ -255,7 +255,13 @@ def test_help_of_every_command():
 
 
 def test_commands_without_a_node_say_so(tmp_path):
-    for command in (["devices"], ["tail", "SELECT 1"], ["write", "a.b.c", "1"], ["sql", "SELECT 1"], ["trace", "X"]):
+    for command in (
+        ["devices"],
+        ["tail", "SELECT 1"],
+        ["write", "a.b.c", "1"],
+        ["sql", "SELECT 1"],
+        ["trace", "X"],
+    ):
         result = run(*command, "--data", tmp_path)
         assert result.returncode == 4, (command, result)
         assert str(tmp_path) in only_line(result.stderr)

@@ -79,7 +79,7 @@ def test_a_negative_number_is_a_value_and_no_option(node, plc):
 
 
 def test_half_json_is_a_text(node, plc):
-    for word in ('{', '"5', '{"a":1},"tag":"plc.g.word"'):
+    for word in ("{", '"5', '{"a":1},"tag":"plc.g.word"'):
         result = node.command("write", "plc.g.word", word)
         assert result.returncode == 1 and "must be a number" in result.stderr, result
     assert functions(plc) == []
