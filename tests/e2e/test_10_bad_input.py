@@ -124,8 +124,8 @@ def test_bad_configuration_names_place_and_fix(tmp_path, name):
 
 def test_bytes_that_are_no_text_are_found_where_they_stand(tmp_path):
     path = tmp_path / "plant.yaml"
-    path.write_bytes("name: line1\ndata: /tmp/ä".encode() + b"\xff\n")
-    assert f"{path}:2:13: " in run("check", "-c", path).stderr
+    path.write_bytes("name: line1\ndata: state-ä".encode() + b"\xff\n")
+    assert f"{path}:2:14: " in run("check", "-c", path).stderr
 
 
 def test_good_configuration_passes_and_opens_nothing(tmp_path):
