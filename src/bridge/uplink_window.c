@@ -59,13 +59,17 @@ static void slot_publish(struct exec_task *task)
 
 static void note_refusal(struct uplink *u, const struct slot *s)
 {
+    bool too_large = s->err == ERR_LIMIT && s->reason != MQTT_QUOTA_EXCEEDED;
     atomic_fetch_add_explicit(&u->refused, 1, memory_order_relaxed);
-    (void)snprintf(u->last_error, sizeof u->last_error,
-                   s->err == ERR_LIMIT
-                       ? "a record of %zu bytes is larger than the hub takes: raise its "
-                         "broker.packet_max (%s)"
-                       : "the hub refused a record of %zu bytes: %s",
-                   s->payload->len, err_text(s->err));
+    if (too_large)
+        (void)snprintf(u->last_error, sizeof u->last_error,
+                       "a record of %zu bytes is larger than the hub takes: raise its "
+                       "broker.packet_max",
+                       s->payload->len);
+    else
+        (void)snprintf(u->last_error, sizeof u->last_error,
+                       "the hub refused a record of %zu bytes: %s", s->payload->len,
+                       s->reason == MQTT_QUOTA_EXCEEDED ? "it has no room now" : err_text(s->err));
     if (position_compare(s->at, u->refused_at) != 0)
         u->refused_times = 0;
     u->refused_at = s->at;
@@ -77,14 +81,16 @@ static void note_refusal(struct uplink *u, const struct slot *s)
 /* A slot came back without success. */
 static void note_failure(struct uplink *u, const struct slot *s)
 {
+    bool first = !u->broken;
     u->broken = true;
     if (s->err == ERR_CLOSED || s->err == ERR_CANCELLED) {
         atomic_fetch_add_explicit(&u->lost, 1, memory_order_relaxed);
         return;
     }
-    if (s->err == ERR_NOT_FOUND)
-        return; /* the hub does not know a schema: mending sends them again */
-    note_refusal(u, s);
+    /* What follows a refused one is refused for that alone; and a hub that does not know a schema
+     * has it when the window is mended. */
+    if (first && s->err != ERR_NOT_FOUND)
+        note_refusal(u, s);
 }
 
 static void slots_advance(struct uplink *u)
@@ -92,7 +98,7 @@ static void slots_advance(struct uplink *u)
     struct position done = {0, 0};
     while (u->count > 0 && u->slots[u->first].back) {
         struct slot *s = &u->slots[u->first];
-        if (s->err && !u->broken)
+        if (s->err)
             note_failure(u, s);
         if (!u->broken && !s->is_schema) {
             done = s->at;
