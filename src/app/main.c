@@ -2,7 +2,9 @@
 #include "app/commands.h"
 #include "base/str.h"
 
+#include <poll.h>
 #include <signal.h>
+#include <unistd.h>
 
 static const struct cli_command commands[] = {
     {"run", "", "Run a node: edge, hub or both, as the configuration says.",
@@ -93,6 +95,16 @@ static int print_completion(void)
     return EXIT_OK;
 }
 
+/* What a full disk swallowed must not pass for an answer; a reader that has left has had enough. */
+static int output_end(int code)
+{
+    bool failed = fflush(stdout) != 0 || ferror(stdout) != 0;
+    struct pollfd reader = {.fd = STDOUT_FILENO, .events = POLLOUT};
+    if (!failed || code != EXIT_OK || (poll(&reader, 1, 0) == 1 && (reader.revents & POLLERR)))
+        return code;
+    return cli_error(EXIT_FAILED, "not all of the output could be written; is the disk full?");
+}
+
 int main(int argc, char **argv)
 {
     (void)signal(SIGPIPE, SIG_IGN);
@@ -112,5 +124,5 @@ int main(int argc, char **argv)
     const struct cli_command *command = command_find(name);
     if (!command)
         return unknown_command(name);
-    return command->run(argc - 1, argv + 1, command);
+    return output_end(command->run(argc - 1, argv + 1, command));
 }

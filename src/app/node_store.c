@@ -133,7 +133,10 @@ static int directory_make(const char *path, struct diag *diag)
             continue;
         memcpy(partial, path, i);
         partial[i] = 0;
-        if (mkdir(partial, 0700) == 0 || errno == EEXIST)
+        struct stat info;
+        if (mkdir(partial, 0700) == 0)
+            continue;
+        if (errno == EEXIST && stat(partial, &info) == 0 && S_ISDIR(info.st_mode))
             continue;
         int err = err_from_errno(errno);
         return diag_set(diag, err, 0, 0,
