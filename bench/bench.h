@@ -6,6 +6,8 @@
 #ifndef LOTLINE_BENCH_BENCH_H
 #define LOTLINE_BENCH_BENCH_H
 
+#include "base/err.h"
+
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -26,6 +28,15 @@ static inline double bench_cpu_s(void)
     (void)getrusage(RUSAGE_SELF, &usage);
     return (double)usage.ru_utime.tv_sec + (double)usage.ru_utime.tv_usec * 1e-6 +
            (double)usage.ru_stime.tv_sec + (double)usage.ru_stime.tv_usec * 1e-6;
+}
+
+/* Ends the benchmark when something it needs does not work. text: more to say, or NULL. */
+static inline void bench_must(int err, const char *what, const char *text)
+{
+    if (!err)
+        return;
+    (void)fprintf(stderr, "%s: %s%s%s\n", what, err_text(err), text ? ": " : "", text ? text : "");
+    exit(1); /* NOLINT(concurrency-mt-unsafe): a benchmark has nothing to put in order */
 }
 
 static inline int bench_compare(const void *a, const void *b)

@@ -5,7 +5,6 @@
  */
 #include "codec/columnar.h"
 
-#include "base/err.h"
 #include "bench/bench.h"
 #include "stream/record.h"
 
@@ -13,14 +12,6 @@
 
 #define SECONDS     0.5
 #define NAME_FORMAT "column%05u"
-
-static void must(int err, const char *what)
-{
-    if (!err)
-        return;
-    (void)fprintf(stderr, "bench_columnar: %s: %s\n", what, err_text(err));
-    exit(1);
-}
 
 static enum value_type type_of(uint32_t col)
 {
@@ -40,7 +31,7 @@ static struct schema *make_schema(uint32_t columns)
         (void)snprintf(names[i], sizeof names[i], NAME_FORMAT, i);
         fields[i] = (struct field){.name = names[i], .scale = 1, .type = type_of(i)};
     }
-    must(schema_new(fields, columns, &schema), "schema");
+    bench_must(schema_new(fields, columns, &schema), "schema", NULL);
     free(fields);
     free(names);
     return schema;
@@ -85,19 +76,19 @@ static void measure(uint32_t columns, uint32_t rows)
     double encode_s = 0;
     double decode_s = 0;
     double values = 0;
-    must(batch_builder_new(schema, rows, pool, &bb), "builder");
+    bench_must(batch_builder_new(schema, rows, pool, &bb), "builder", NULL);
     double end = bench_now_s() + SECONDS * 3;
     for (uint64_t i = 0; bench_now_s() < end; i++) {
         struct batch *made = NULL;
         struct batch *back = NULL;
         double t0 = bench_now_s();
         fill(bb, columns, rows, i);
-        must(batch_builder_finish(bb, &made), "finish");
+        bench_must(batch_builder_finish(bb, &made), "finish", NULL);
         double t1 = bench_now_s();
         buf_reset(&wire);
-        must(columnar_encode(made, NULL, &wire), "encode");
+        bench_must(columnar_encode(made, NULL, &wire), "encode", NULL);
         double t2 = bench_now_s();
-        must(columnar_decode(buf_bytes(&wire), schema, pool, &back), "decode");
+        bench_must(columnar_decode(buf_bytes(&wire), schema, pool, &back), "decode", NULL);
         double t3 = bench_now_s();
         build_s += t1 - t0;
         encode_s += t2 - t1;
@@ -132,7 +123,7 @@ int main(void)
         .stream = bytes_of_text("plc1.press"),
         .origin = {1700000000000, 123456},
     };
-    must(record_head_encode(&record, &head), "head");
+    bench_must(record_head_encode(&record, &head), "head", NULL);
     bench_value("columnar", "record head, journal and uplink", (double)head.len, "B/record", 0);
     buf_fini(&head);
     measure(10000, 1);

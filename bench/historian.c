@@ -8,7 +8,6 @@
  */
 #include "historian/historian.h"
 
-#include "base/err.h"
 #include "bench/bench.h"
 
 #include <string.h>
@@ -21,14 +20,6 @@
 #define ROUNDS      5
 #define GOAL        0.7
 
-static void must(int err, const struct diag *diag)
-{
-    if (!err)
-        return;
-    (void)fprintf(stderr, "bench_historian: %s: %s\n", err_text(err), diag->text);
-    exit(1);
-}
-
 static struct schema *make_schema(void)
 {
     struct field fields[COLUMNS];
@@ -39,7 +30,7 @@ static struct schema *make_schema(void)
         (void)snprintf(names[i], sizeof names[i], "signal%03d", i);
         fields[i] = (struct field){.name = names[i], .scale = 1, .type = VALUE_DOUBLE};
     }
-    must(schema_new(fields, COLUMNS, &schema), &diag);
+    bench_must(schema_new(fields, COLUMNS, &schema), "historian", diag.text);
     return schema;
 }
 
@@ -52,7 +43,7 @@ static struct batch *make_batch(struct batch_builder *bb, int64_t first_us)
         for (uint32_t col = 0; col < COLUMNS; col++)
             batch_set_f64(bb, col, (double)(row * COLUMNS + (int)col) * 0.5);
     }
-    must(batch_builder_finish(bb, &b), &diag);
+    bench_must(batch_builder_finish(bb, &b), "historian", diag.text);
     return b;
 }
 
@@ -69,11 +60,11 @@ static int append_all(void *ctx)
     struct ours *o = ctx;
     struct diag diag = {0};
     for (int i = 0; i < COMMITS; i++) {
-        must(historian_append(o->historian, "bench", "group", o->batches[i],
-                              (struct position){0, 0}, &diag),
-             &diag);
+        bench_must(historian_append(o->historian, "bench", "group", o->batches[i],
+                                    (struct position){0, 0}, &diag),
+                   "historian", diag.text);
     }
-    must(historian_commit(o->historian, &diag), &diag);
+    bench_must(historian_commit(o->historian, &diag), "historian", diag.text);
     return OK;
 }
 
@@ -82,7 +73,7 @@ static double round_ours(struct ours *o, struct batch_builder *bb, int64_t first
     for (int i = 0; i < COMMITS; i++)
         o->batches[i] = make_batch(bb, first_us + i * BATCH_ROWS * 1000);
     double start = bench_now_s();
-    must(exec_call(historian_writer(o->historian), append_all, o), &(struct diag){0});
+    bench_must(exec_call(historian_writer(o->historian), append_all, o), "historian", NULL);
     return bench_now_s() - start;
 }
 
@@ -91,8 +82,8 @@ static struct historian *historian_make(const char *path)
     struct historian *h = NULL;
     struct diag diag = {0};
     struct historian_options options = {.path = path, .commit_rows = COMMIT_ROWS};
-    must(historian_new(&options, &h), &diag);
-    must(historian_start(h, &diag), &diag);
+    bench_must(historian_new(&options, &h), "historian", diag.text);
+    bench_must(historian_start(h, &diag), "historian", diag.text);
     return h;
 }
 
@@ -128,17 +119,18 @@ static double round_peer(struct duck_conn *conn, int64_t first_us)
     struct diag diag = {0};
     double start = bench_now_s();
     for (int i = 0; i < COMMITS; i++) {
-        must(duck_exec(conn, "BEGIN", &diag), &diag);
-        must(duck_appender_new(conn, "points", point_columns, POINT_COLUMNS, &appender, &diag),
-             &diag);
+        bench_must(duck_exec(conn, "BEGIN", &diag), "historian", diag.text);
+        bench_must(
+            duck_appender_new(conn, "points", point_columns, POINT_COLUMNS, &appender, &diag),
+            "historian", diag.text);
         for (int at = 0; at < COMMIT_ROWS; at += DUCK_CHUNK_ROWS) {
             int rows = COMMIT_ROWS - at < DUCK_CHUNK_ROWS ? COMMIT_ROWS - at : DUCK_CHUNK_ROWS;
             fill_chunk(duck_appender_vectors(appender), at, rows, first_us + i * BATCH_ROWS * 1000);
-            must(duck_appender_push(appender, (uint32_t)rows, &diag), &diag);
+            bench_must(duck_appender_push(appender, (uint32_t)rows, &diag), "historian", diag.text);
         }
-        must(duck_appender_flush(appender, &diag), &diag);
+        bench_must(duck_appender_flush(appender, &diag), "historian", diag.text);
         duck_appender_free(appender);
-        must(duck_exec(conn, "COMMIT", &diag), &diag);
+        bench_must(duck_exec(conn, "COMMIT", &diag), "historian", diag.text);
     }
     return bench_now_s() - start;
 }
@@ -161,12 +153,13 @@ int main(int argc, char **argv)
     struct historian *layout = historian_make(path);
     historian_stop(layout);
     historian_free(layout);
-    must(duck_open(&(struct duck_options){.path = path}, &duck, &diag), &diag);
-    must(duck_connect(duck, &conn), &diag);
+    bench_must(duck_open(&(struct duck_options){.path = path}, &duck, &diag), "historian",
+               diag.text);
+    bench_must(duck_connect(duck, &conn), "historian", diag.text);
     (void)snprintf(path, sizeof path, "%s/ours.duckdb", dir);
     ours.historian = historian_make(path);
     struct schema *schema = make_schema();
-    must(batch_builder_new(schema, BATCH_ROWS, NULL, &bb), &diag);
+    bench_must(batch_builder_new(schema, BATCH_ROWS, NULL, &bb), "historian", diag.text);
     for (int i = 0; i < ROUNDS; i++) {
         int64_t first_us = 1700000000000000 + (int64_t)i * COMMITS * BATCH_ROWS * 1000;
         seconds_peer[i] = round_peer(conn, first_us);

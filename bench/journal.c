@@ -7,7 +7,6 @@
  */
 #include "journal/journal.h"
 
-#include "base/err.h"
 #include "bench/bench.h"
 
 #include <fcntl.h>
@@ -40,21 +39,13 @@ struct run {
     sem_t done;
 };
 
-static void must(int err, const char *what)
-{
-    if (!err)
-        return;
-    (void)fprintf(stderr, "bench_journal: %s: %s\n", what, err_text(err));
-    exit(1);
-}
-
 static void append_next(struct run *r, struct waiter *w);
 
 static void waiter_back(struct journal_wait *wait, struct position at, int err)
 {
     struct waiter *w = CONTAINER_OF(wait, struct waiter, wait);
     (void)at;
-    must(err, "commit");
+    bench_must(err, "commit", NULL);
     if (--w->run->to_commit == 0)
         (void)sem_post(&w->run->done);
     else if (w->run->to_append > 0)
@@ -73,7 +64,7 @@ static void append_next(struct run *r, struct waiter *w)
     r->to_append--;
     w->wait.fn = waiter_back;
     w->run = r;
-    must(journal_append(r->log, &record, &w->wait, &at), "append");
+    bench_must(journal_append(r->log, &record, &w->wait, &at), "append", NULL);
 }
 
 static int append_first(void *ctx)
@@ -90,7 +81,7 @@ static double round_journal(struct run *r)
     r->to_append = ROUND_GROUPS * WAITING;
     r->to_commit = r->to_append;
     double start = bench_now_s();
-    must(exec_call(journal_exec(r->journal), append_first, r), "start");
+    bench_must(exec_call(journal_exec(r->journal), append_first, r), "start", NULL);
     while (sem_wait(&r->done) != 0) {
     }
     return bench_now_s() - start;
@@ -105,13 +96,14 @@ static double round_bare(const char *path, struct bytes payload)
     int fd = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
     off_t bytes = (off_t)payload.len * WAITING * ROUND_GROUPS;
     /* As the journal does: segments of the same size, reserved at a time. */
-    must(fd < 0 || posix_fallocate(fd, 0, bytes) ? ERR_IO : OK, path);
-    must(fsync(fd) ? ERR_IO : OK, path);
+    bench_must(fd < 0 || posix_fallocate(fd, 0, bytes) ? ERR_IO : OK, path, NULL);
+    bench_must(fsync(fd) ? ERR_IO : OK, path, NULL);
     double start = bench_now_s();
     off_t at = 0;
     for (int i = 0; i < ROUND_GROUPS; i++) {
         ssize_t n = pwritev(fd, parts, WAITING, at);
-        must(n == (ssize_t)payload.len * WAITING && fdatasync(fd) == 0 ? OK : ERR_IO, "bare write");
+        bench_must(n == (ssize_t)payload.len * WAITING && fdatasync(fd) == 0 ? OK : ERR_IO,
+                   "bare write", NULL);
         at += n;
     }
     double seconds = bench_now_s() - start;
@@ -128,12 +120,12 @@ static void measure(const char *dir, size_t bytes)
     struct diag diag = {0};
     (void)sem_init(&r.done, 0, 0);
     (void)snprintf(path, sizeof path, "%s/journal-%zu", dir, bytes);
-    must(journal_open(&(struct journal_options){.dir = path}, &r.journal, &diag), path);
+    bench_must(journal_open(&(struct journal_options){.dir = path}, &r.journal, &diag), path, NULL);
     struct journal_log_options options = {
         .segment_bytes = SEGMENT_BYTES,
         .bytes_max = 4ull * SEGMENT_BYTES,
     };
-    must(journal_log_open(r.journal, "bench", &options, &r.log, &diag), path);
+    bench_must(journal_log_open(r.journal, "bench", &options, &r.log, &diag), path, NULL);
     (void)snprintf(path, sizeof path, "%s/bare-%zu", dir, bytes);
     double ours[ROUNDS];
     double peer[ROUNDS];

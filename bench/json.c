@@ -4,7 +4,6 @@
  */
 #include "bench/json.h"
 
-#include "base/err.h"
 #include "bench/bench.h"
 #include "codec/json.h"
 
@@ -15,14 +14,6 @@
 #define ROUNDS   9
 #define MESSAGES 20000
 #define GOAL     0.4
-
-static void must(int err, const char *what)
-{
-    if (!err)
-        return;
-    (void)fprintf(stderr, "bench_json: %s: %s\n", what, err_text(err));
-    exit(1);
-}
 
 static enum value_type type_of(int i)
 {
@@ -63,7 +54,7 @@ static struct schema *make_schema(void)
         (void)snprintf(names[i], sizeof names[i], "signal_%02d", i);
         fields[i] = (struct field){.name = names[i], .scale = 1, .type = type_of(i)};
     }
-    must(schema_new(fields, FIELDS, &schema), "schema");
+    bench_must(schema_new(fields, FIELDS, &schema), "schema", NULL);
     return schema;
 }
 
@@ -72,11 +63,11 @@ static double round_ours(struct json_reader *reader, struct batch_builder *bb,
 {
     double start = bench_cpu_s();
     for (int i = 0; i < MESSAGES; i++) {
-        must(json_decode(reader, payload_bytes(message), i, bb), "decode");
+        bench_must(json_decode(reader, payload_bytes(message), i, bb), "decode", NULL);
         if (batch_builder_rows(bb) < ROWS)
             continue;
         struct batch *b = NULL;
-        must(batch_builder_finish(bb, &b), "finish");
+        bench_must(batch_builder_finish(bb, &b), "finish", NULL);
         batch_unref(b);
     }
     return bench_cpu_s() - start;
@@ -88,7 +79,7 @@ static double round_peer(void *parser, const struct payload *message)
     double sum = 0;
     for (int i = 0; i < MESSAGES; i++)
         sum += json_peer_read(parser, message->data, message->len);
-    must(sum > 0 ? OK : ERR_INTERNAL, "peer");
+    bench_must(sum > 0 ? OK : ERR_INTERNAL, "peer", NULL);
     return bench_cpu_s() - start;
 }
 
@@ -101,8 +92,8 @@ int main(void)
     void *parser = json_peer_new();
     double ours[ROUNDS];
     double peer[ROUNDS];
-    must(json_reader_new(schema, &reader), "reader");
-    must(batch_builder_new(schema, ROWS, NULL, &bb), "builder");
+    bench_must(json_reader_new(schema, &reader), "reader", NULL);
+    bench_must(batch_builder_new(schema, ROWS, NULL, &bb), "builder", NULL);
     for (int i = 0; i < ROUNDS; i++) {
         peer[i] = round_peer(parser, message);
         ours[i] = round_ours(reader, bb, message);

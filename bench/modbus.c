@@ -7,7 +7,6 @@
  * their times into an outlet that nobody reads.
  */
 #include "base/arena.h"
-#include "base/err.h"
 #include "bench/bench.h"
 #include "config/config.h"
 #include "gateway/gateway.h"
@@ -42,14 +41,6 @@ struct served {
     atomic_ullong registers;
     atomic_ullong requests;
 };
-
-static void must(int err, const char *what)
-{
-    if (!err)
-        return;
-    (void)fprintf(stderr, "bench_modbus: %s failed: %s\n", what, err_text(err));
-    exit(1);
-}
 
 /* ---------------------------------------------------------------------------------------- server
  */
@@ -107,7 +98,7 @@ _Noreturn static void server_run(modbus_t *ctx, int listen_fd, struct served *se
 
 static uint16_t port_of(int fd)
 {
-    struct sockaddr_in address;
+    struct sockaddr_in address = {0};
     socklen_t len = sizeof address;
     (void)getsockname(fd, (struct sockaddr *)&address, &len);
     return ntohs(address.sin_port);
@@ -118,12 +109,12 @@ static pid_t server_start(struct served *served, uint16_t *ret_port)
     /* libmodbus knows no "any port": ask the kernel for one first. */
     int probe = socket(AF_INET, SOCK_STREAM, 0);
     struct sockaddr_in any = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    must(bind(probe, (struct sockaddr *)&any, sizeof any) ? ERR_IO : OK, "bind");
+    bench_must(bind(probe, (struct sockaddr *)&any, sizeof any) ? ERR_IO : OK, "bind", NULL);
     *ret_port = port_of(probe);
     (void)close(probe);
     modbus_t *ctx = modbus_new_tcp("127.0.0.1", *ret_port);
     int fd = modbus_tcp_listen(ctx, CLIENTS_MAX);
-    must(fd < 0 ? ERR_IO : OK, "listen");
+    bench_must(fd < 0 ? ERR_IO : OK, "listen", NULL);
     pid_t pid = fork();
     if (pid == 0) {
         (void)prctl(PR_SET_PDEATHSIG, SIGKILL); /* never outlives us */
@@ -152,14 +143,14 @@ static struct figures measure_peer(uint16_t port)
 {
     uint16_t values[BLOCK];
     modbus_t *ctx = modbus_new_tcp("127.0.0.1", port);
-    must(modbus_connect(ctx) ? ERR_IO : OK, "libmodbus client");
+    bench_must(modbus_connect(ctx) ? ERR_IO : OK, "libmodbus client", NULL);
     double registers = 0;
     double start = bench_now_s();
     double cpu = bench_cpu_s();
     while (bench_now_s() < start + SECONDS) {
         for (int i = 0; i < 100; i++, registers += BLOCK)
-            must(modbus_read_registers(ctx, i * STRIDE, BLOCK, values) == BLOCK ? OK : ERR_IO,
-                 "read");
+            bench_must(modbus_read_registers(ctx, i * STRIDE, BLOCK, values) == BLOCK ? OK : ERR_IO,
+                       "read", NULL);
     }
     double seconds = bench_now_s() - start;
     cpu = bench_cpu_s() - cpu;
@@ -215,7 +206,7 @@ static void node_start(struct node *n, struct buf *yaml)
         err = gateway_start(n->gateway);
     if (err)
         (void)fprintf(stderr, "%s:%u:%u: %s\n", diag.file, diag.line, diag.column, diag.text);
-    must(err, "gateway");
+    bench_must(err, "gateway", NULL);
 }
 
 static void node_stop(struct node *n)
