@@ -61,15 +61,16 @@ static void note_refusal(struct uplink *u, const struct slot *s)
 {
     bool too_large = s->err == ERR_LIMIT && s->reason != MQTT_QUOTA_EXCEEDED;
     atomic_fetch_add_explicit(&u->refused, 1, memory_order_relaxed);
-    if (too_large)
+    if (too_large) {
         (void)snprintf(u->last_error, sizeof u->last_error,
                        "a record of %zu bytes is larger than the hub takes: raise its "
                        "broker.packet_max",
                        s->payload->len);
-    else
+    } else {
         (void)snprintf(u->last_error, sizeof u->last_error,
                        "the hub refused a record of %zu bytes: %s", s->payload->len,
                        s->reason == MQTT_QUOTA_EXCEEDED ? "it has no room now" : err_text(s->err));
+    }
     if (position_compare(s->at, u->refused_at) != 0)
         u->refused_times = 0;
     u->refused_at = s->at;
