@@ -1,7 +1,7 @@
-/* The journal against a bare file: records of 4 and 64 KiB, 64 appends waiting for their commit,
- * the file pre-allocated the same way. The peer writes 64 records with one pwritev and calls
- * fdatasync: nothing as durable is faster on this file system. Rounds alternate, so that the
- * disk's moods hit both.
+/* The journal against bare files: records of 4 and 64 KiB, 64 appends waiting for their commit, the
+ * files pre-allocated the same way, one after the other. The peer writes 64 records with one
+ * pwritev and calls fdatasync. Rounds alternate, so that the disk's moods hit both. The journal
+ * deletes its old files while it is timed, the peer does not.
  *
  *   bench_journal [DIR]        default: the current directory
  */
@@ -18,7 +18,7 @@
 
 #define WAITING       64
 #define ROUNDS        9
-#define ROUND_GROUPS  30 /* of WAITING records */
+#define ROUND_BYTES   (120u << 20)
 #define SEGMENT_BYTES (64u << 20)
 #define GOAL          0.8
 
@@ -32,7 +32,9 @@ struct waiter {
 struct run {
     struct journal *journal;
     struct journal_log *log;
+    struct journal_cursor *hold;
     struct bytes payload;
+    int groups; /* of WAITING records, a round */
     int to_append;
     int to_commit;
     struct waiter waiters[WAITING];
@@ -75,10 +77,10 @@ static int append_first(void *ctx)
     return OK;
 }
 
-/* Seconds for ROUND_GROUPS × WAITING durable records. */
+/* Seconds for groups × WAITING durable records. */
 static double round_journal(struct run *r)
 {
-    r->to_append = ROUND_GROUPS * WAITING;
+    r->to_append = r->groups * WAITING;
     r->to_commit = r->to_append;
     double start = bench_now_s();
     bench_must(exec_call(journal_exec(r->journal), append_first, r), "start", NULL);
@@ -87,28 +89,55 @@ static double round_journal(struct run *r)
     return bench_now_s() - start;
 }
 
+/* Lets the journal delete all but its last file. */
+static void round_clean(struct run *r)
+{
+    struct journal_log_stats stats;
+    journal_cursor_set(r->hold, journal_committed(r->log));
+    do {
+        (void)usleep(1000);
+        journal_log_stats(r->log, &stats);
+    } while (stats.segments > 1);
+}
+
+/* A file as the journal makes its segments: reserved, and its size fixed. */
+static int bare_begin(const char *path)
+{
+    int fd = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    bench_must(fd < 0 || posix_fallocate(fd, 0, SEGMENT_BYTES) ? ERR_IO : OK, path, NULL);
+    return fd;
+}
+
 /* The same records and bytes, bare. */
-static double round_bare(const char *path, struct bytes payload)
+static double round_bare(const struct run *r, const char *path)
 {
     struct iovec parts[WAITING];
+    char name[1100];
+    ssize_t group = (ssize_t)r->payload.len * WAITING;
+    int files = 0;
+    int fd = -1;
+    off_t at = SEGMENT_BYTES;
     for (int i = 0; i < WAITING; i++)
-        parts[i] = (struct iovec){(void *)(uintptr_t)payload.ptr, payload.len};
-    int fd = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-    off_t bytes = (off_t)payload.len * WAITING * ROUND_GROUPS;
-    /* As the journal does: segments of the same size, reserved at a time. */
-    bench_must(fd < 0 || posix_fallocate(fd, 0, bytes) ? ERR_IO : OK, path, NULL);
-    bench_must(fsync(fd) ? ERR_IO : OK, path, NULL);
+        parts[i] = (struct iovec){(void *)(uintptr_t)r->payload.ptr, r->payload.len};
     double start = bench_now_s();
-    off_t at = 0;
-    for (int i = 0; i < ROUND_GROUPS; i++) {
-        ssize_t n = pwritev(fd, parts, WAITING, at);
-        bench_must(n == (ssize_t)payload.len * WAITING && fdatasync(fd) == 0 ? OK : ERR_IO,
-                   "bare write", NULL);
-        at += n;
+    for (int i = 0; i < r->groups; i++) {
+        if (at + group > SEGMENT_BYTES) {
+            if (fd >= 0)
+                (void)close(fd);
+            (void)snprintf(name, sizeof name, "%s.%d", path, files++);
+            fd = bare_begin(name);
+            at = 0;
+        }
+        bool good = pwritev(fd, parts, WAITING, at) == group && fdatasync(fd) == 0;
+        bench_must(good ? OK : ERR_IO, "bare write", NULL);
+        at += group;
     }
     double seconds = bench_now_s() - start;
     (void)close(fd);
-    (void)unlink(path);
+    while (files-- > 0) {
+        (void)snprintf(name, sizeof name, "%s.%d", path, files);
+        (void)unlink(name);
+    }
     return seconds;
 }
 
@@ -116,25 +145,32 @@ static void measure(const char *dir, size_t bytes)
 {
     char path[1024];
     char what[64];
-    struct run r = {.payload = bytes_of(calloc(1, bytes), bytes)};
+    struct run r = {
+        .payload = bytes_of(calloc(1, bytes), bytes),
+        .groups = (int)(ROUND_BYTES / (bytes * WAITING)),
+    };
     struct diag diag = {0};
     (void)sem_init(&r.done, 0, 0);
     (void)snprintf(path, sizeof path, "%s/journal-%zu", dir, bytes);
-    bench_must(journal_open(&(struct journal_options){.dir = path}, &r.journal, &diag), path, NULL);
+    struct journal_options where = {.dir = path, .keep_ms = 10};
+    bench_must(journal_open(&where, &r.journal, &diag), path, NULL);
     struct journal_log_options options = {
         .segment_bytes = SEGMENT_BYTES,
-        .bytes_max = 4ull * SEGMENT_BYTES,
+        .bytes_max = 4ull * ROUND_BYTES,
     };
     bench_must(journal_log_open(r.journal, "bench", &options, &r.log, &diag), path, NULL);
+    bench_must(journal_cursor_open(r.log, "hold", &r.hold), path, NULL);
     (void)snprintf(path, sizeof path, "%s/bare-%zu", dir, bytes);
     double ours[ROUNDS];
     double peer[ROUNDS];
     (void)round_journal(&r);
+    round_clean(&r);
     for (int i = 0; i < ROUNDS; i++) {
-        peer[i] = round_bare(path, r.payload);
+        peer[i] = round_bare(&r, path);
         ours[i] = round_journal(&r);
+        round_clean(&r);
     }
-    double mb = (double)bytes * WAITING * ROUND_GROUPS / 1e6;
+    double mb = (double)bytes * WAITING * r.groups / 1e6;
     (void)snprintf(what, sizeof what, "append+commit %zu KiB x %d waiting vs pwritev+fdatasync",
                    bytes / 1024, WAITING);
     bench_ratio("journal", what, mb / bench_median(ours, ROUNDS), mb / bench_median(peer, ROUNDS),

@@ -1,9 +1,10 @@
 /* Appending: a record is accepted when its place in a file is reserved and its bytes are either in
  * the stage or in the file.
  *
- * Small payloads are copied into the stage, which one pwritev writes at the end of the turn: a copy
- * costs less than a system call. A large payload is written from where it lies, together with
- * whatever is staged before it: there the copy would cost more.
+ * Payloads are copied into the stage, while their CRC is computed, and one pwritev writes it at the
+ * end of the turn: beside a system call the copy saves many small pieces in the page cache, which
+ * lie across its pages' borders and cost more at each write and again at the sync. A very large
+ * payload is written from where it lies, together with whatever is staged before it.
  */
 #include "journal/journal_priv.h"
 
@@ -33,7 +34,7 @@ static int log_reserve(struct journal_log *log, uint64_t need)
 }
 
 static int append_staged(struct journal_log *log, const struct journal_record *record,
-                         const uint8_t *head, uint64_t need)
+                         const struct segment_record *r, uint64_t need)
 {
     if (log->stage.len + need > STAGE_BYTES_MAX) {
         int err = log_stage_write(log);
@@ -45,31 +46,26 @@ static int append_staged(struct journal_log *log, const struct journal_record *r
         log->stage.failed = false; /* what was accepted before is still there and still to come */
         return ERR_NOMEM;
     }
-    memcpy(out, head, SEGMENT_RECORD_HEAD_BYTES);
-    size_t at = SEGMENT_RECORD_HEAD_BYTES;
-    for (uint32_t i = 0; i < record->part_count; i++) {
-        if (record->parts[i].len)
-            memcpy(out + at, record->parts[i].ptr, record->parts[i].len);
-        at += record->parts[i].len;
-    }
-    memset(out + at, 0, need - at);
+    segment_record_write(&log->active->head, r, record->parts, record->part_count, out);
     return OK;
 }
 
 static int append_direct(struct journal_log *log, const struct journal_record *record,
-                         const uint8_t *head, uint64_t need)
+                         const struct segment_record *r, uint64_t need)
 {
     static const uint8_t padding[8];
+    uint8_t head[SEGMENT_RECORD_HEAD_BYTES];
+    segment_record_encode(&log->active->head, r, record->parts, record->part_count, head);
     struct iovec iov[JOURNAL_PARTS_MAX + 3];
     int count = 0;
     uint64_t bytes = SEGMENT_RECORD_HEAD_BYTES;
     if (log->stage.len)
         iov[count++] = (struct iovec){log->stage.ptr, log->stage.len};
-    /* iovec knows no const; pwritev only reads. */
-    iov[count++] = (struct iovec){(void *)(uintptr_t)head, SEGMENT_RECORD_HEAD_BYTES};
+    iov[count++] = (struct iovec){head, SEGMENT_RECORD_HEAD_BYTES};
     for (uint32_t i = 0; i < record->part_count; i++) {
         if (!record->parts[i].len)
             continue;
+        /* iovec knows no const; pwritev only reads. */
         iov[count++] =
             (struct iovec){(void *)(uintptr_t)record->parts[i].ptr, record->parts[i].len};
         bytes += record->parts[i].len;
@@ -97,12 +93,10 @@ static int append_record(struct journal_log *log, const struct journal_record *r
     int err = log_reserve(log, need);
     if (err)
         return err;
-    uint8_t head[SEGMENT_RECORD_HEAD_BYTES];
     struct segment_record r = {
         .seq = log->next_seq, .time_us = record->time_us, .codec = record->codec};
-    segment_record_encode(&log->active->head, &r, record->parts, record->part_count, head);
-    err = payload_bytes <= STAGE_COPY_BYTES_MAX ? append_staged(log, record, head, need)
-                                                : append_direct(log, record, head, need);
+    err = payload_bytes <= STAGE_COPY_BYTES_MAX ? append_staged(log, record, &r, need)
+                                                : append_direct(log, record, &r, need);
     if (err)
         return err;
     log->active->data_end += need;
@@ -112,6 +106,7 @@ static int append_record(struct journal_log *log, const struct journal_record *r
     log->unsynced_bytes += need;
     atomic_fetch_add_explicit(&log->records, 1, memory_order_relaxed);
     atomic_fetch_add_explicit(&log->bytes, payload_bytes, memory_order_relaxed);
+    log_commit_early(log);
     return OK;
 }
 

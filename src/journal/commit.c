@@ -3,7 +3,9 @@
  * The end of a turn writes the stage and, if somebody waits and no fdatasync is under way, sends
  * the files with unsynced records to the sync thread. When it is through, everything written before
  * it began is committed: waits are told, in order, watchers are woken, and the next group goes.
- * Without a wait the flush timer or flush_bytes does the same.
+ * Without a wait the flush timer or flush_bytes does the same. A turn that writes much does not
+ * keep the disk idle until its end: the first COMMIT_EARLY_BYTES are synced while the rest is
+ * copied.
  *
  * An fdatasync that fails is final, see journal.h.
  */
@@ -99,7 +101,7 @@ static void commit_gather(struct journal_log *log)
     log->sync_count = 0;
     log->sync_dir = false;
     log->sync_seq = log->written_seq;
-    log->sync_bytes = log->unsynced_bytes;
+    log->sync_bytes = log->unsynced_bytes - log->stage.len;
     /* Only the journal thread adds segments, and the keeper removes committed ones alone; the lock
      * is for the links. */
     (void)pthread_mutex_lock(&log->mutex);
@@ -124,6 +126,13 @@ static void commit_start(struct journal_log *log)
     log->syncing = true;
     exec_timer_stop(log->journal->exec, &log->flush_timer);
     (void)exec_post(log->journal->sync, &log->sync_task);
+}
+
+void log_commit_early(struct journal_log *log)
+{
+    if (!log->syncing && !list_empty(&log->waits) &&
+        log->unsynced_bytes - log->stage.len >= COMMIT_EARLY_BYTES)
+        commit_start(log);
 }
 
 static void flush_timer_start(struct journal_log *log, int64_t delay_us)

@@ -10,7 +10,10 @@
 /* Goes on from crc (0 for the first piece), so that pieces may be added one after the other. */
 uint32_t crc32c(uint32_t crc, struct bytes v);
 
-/* The same without the processor's help; for tests, and where there is none. */
+/* The same, and copies v to out (v.len bytes, no overlap). */
+uint32_t crc32c_copy(uint32_t crc, uint8_t *out, struct bytes v);
+
+/* As crc32c without the processor's help; for tests, and where there is none. */
 uint32_t crc32c_portable(uint32_t crc, struct bytes v);
 
 #endif

@@ -21,13 +21,15 @@
 #define FLUSH_MS_DEFAULT      1000
 #define FLUSH_BYTES_DEFAULT   (4u << 20)
 #define STATE_BYTES_DEFAULT   (64u << 20)
-#define STAGE_BYTES_MAX       (256u << 10) /* gathered before one pwritev */
-#define STAGE_COPY_BYTES_MAX  (16u << 10)  /* larger payloads are written from where they lie */
-#define COMMIT_SEGMENTS_MAX   16           /* files one group commit covers */
-#define KEEP_MS_DEFAULT       1000
-#define AGE_PERIOD_US         60000000
-#define RETRY_PERIOD_US       1000000 /* a stage that found no space tries again */
-#define SEQ_OPEN              UINT64_MAX
+#define STAGE_BYTES_MAX       (2u << 20)   /* gathered before one pwritev */
+#define STAGE_COPY_BYTES_MAX  (256u << 10) /* larger payloads are written from where they lie */
+#define COMMIT_EARLY_BYTES    (1u << 20) /* written and waited for: the sync need not wait for more \
+                                          */
+#define COMMIT_SEGMENTS_MAX 16           /* files one group commit covers */
+#define KEEP_MS_DEFAULT     1000
+#define AGE_PERIOD_US       60000000
+#define RETRY_PERIOD_US     1000000 /* a stage that found no space tries again */
+#define SEQ_OPEN            UINT64_MAX
 
 /* One file of a log. */
 struct segment {
@@ -161,6 +163,9 @@ void log_commit_init(struct journal_log *log);
 
 /* Writes the stage. ERR_NO_SPACE: it stays and is tried again; ERR_IO: the log has failed. */
 int log_stage_write(struct journal_log *log);
+
+/* Within a turn: starts the commit of what is written if that is much and somebody waits. */
+void log_commit_early(struct journal_log *log);
 
 /* After something was appended or a wait added: the end of this turn writes and commits. */
 void log_turn_end(struct journal_log *log);

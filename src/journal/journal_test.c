@@ -29,11 +29,12 @@ static uint64_t read_all(struct journal_log *log, struct position after, uint64_
 
 TEST(journal_gives_back_what_was_appended)
 {
-    static uint8_t data[300000];
+    static uint8_t data[1000001];
     struct journal *j = fixture_open(check_folder(), NULL);
     struct journal_log *log = fixture_log(j, &small);
     struct position at = {0, 0};
-    const size_t lens[] = {8, 9, 15, 16, 100, 4096, 16384, 16385, 65536, 131072, 300000, 8};
+    const size_t lens[] = {8,     9,      15,     16,     100,    4096,    16384,
+                           65536, 131072, 262144, 262145, 300000, 1000001, 8};
     for (uint64_t n = 0; n < sizeof lens / sizeof lens[0]; n++) {
         CHECK_OK(fixture_append_durable(j, log, fixture_payload(data, n, lens[n]), &at));
         CHECK_EQ(at.seq, n + 1);
@@ -165,6 +166,56 @@ TEST(waits_come_in_order_and_share_one_commit)
     struct journal_log_stats stats;
     journal_log_stats(log, &stats);
     CHECK(stats.commits <= 3);
+    journal_close(j);
+}
+
+struct burst {
+    struct journal_log *log;
+    struct order *orders;
+    uint64_t count;
+    struct bytes payload;
+};
+
+static void burst_on_thread(void *ctx)
+{
+    struct burst *b = ctx;
+    struct journal_record record = {.codec = 1, .parts = &b->payload, .part_count = 1};
+    struct position at;
+    for (uint64_t n = 0; n < b->count; n++)
+        CHECK_OK(journal_append(b->log, &record, &b->orders[n].wait, &at));
+}
+
+/* 40 records of 64 KiB in one turn: a sync begins before the turn is over, and the next takes the
+ * rest. */
+TEST(a_large_turn_commits_while_it_goes_on)
+{
+    static uint8_t data[65536];
+    struct fixture_io io;
+    sem_t gate;
+    struct order_log seen = {0};
+    struct order orders[40];
+    struct journal_log_options large = {.segment_bytes = 8u << 20};
+    CHECK(sem_init(&gate, 0, 0) == 0);
+    fixture_io_init(&io);
+    io.sync_gate = &gate;
+    struct journal *j = fixture_open(check_folder(), &io.io);
+    struct journal_log *log = fixture_log(j, &large);
+    for (uint64_t n = 0; n < 40; n++)
+        orders[n] = (struct order){.wait = {.fn = order_fn}, .to = &seen, .n = n};
+    struct burst burst = {log, orders, 40, bytes_of(data, sizeof data)};
+    fixture_run(journal_exec(j), burst_on_thread, &burst);
+    CHECK_EQ(atomic_load(&seen.count), 0);
+    CHECK(sem_post(&gate) == 0);
+    CHECK_SOON(atomic_load(&seen.count) > 0, FIXTURE_WAIT_MS);
+    CHECK(atomic_load(&seen.count) < 40);
+    for (int i = 0; i < 8; i++)
+        CHECK(sem_post(&gate) == 0);
+    CHECK_SOON(atomic_load(&seen.count) == 40, FIXTURE_WAIT_MS);
+    for (uint64_t n = 0; n < 40; n++)
+        CHECK_EQ(seen.seen[n], n + 1);
+    struct journal_log_stats stats;
+    journal_log_stats(log, &stats);
+    CHECK_EQ(stats.commits, 2);
     journal_close(j);
 }
 
@@ -466,11 +517,12 @@ TEST(a_full_disk_refuses_whole_records_and_resumes)
 
 TEST(a_write_that_finds_no_space_is_tried_again)
 {
-    static uint8_t data[40000];
+    static uint8_t data[300000];
+    struct journal_log_options large = {.segment_bytes = 1u << 20};
     struct fixture_io io;
     fixture_io_init(&io);
     struct journal *j = fixture_open(check_folder(), &io.io);
-    struct journal_log *log = fixture_log(j, &small);
+    struct journal_log *log = fixture_log(j, &large);
     CHECK_OK(fixture_append_durable(j, log, fixture_payload(data, 0, 100), NULL));
     struct fixture_wait wait;
     fixture_wait_init(&wait);
@@ -478,17 +530,17 @@ TEST(a_write_that_finds_no_space_is_tried_again)
     fixture_fail(&io.write, 0, 2, ERR_NO_SPACE);
     CHECK_OK(fixture_append(j, log, fixture_payload(data, 1, 100), &wait.wait, NULL));
     CHECK_OK(fixture_wait_for(&wait));
-    /* A large one is written at once, so it is refused. */
+    /* A very large one is written at once, so it is refused. */
     fixture_fail(&io.write, 0, 1, ERR_NO_SPACE);
-    CHECK_ERR(fixture_append(j, log, fixture_payload(data, 2, 40000), NULL, NULL), ERR_NO_SPACE);
-    CHECK_OK(fixture_append_durable(j, log, fixture_payload(data, 2, 40000), NULL));
+    CHECK_ERR(fixture_append(j, log, fixture_payload(data, 2, 300000), NULL, NULL), ERR_NO_SPACE);
+    CHECK_OK(fixture_append_durable(j, log, fixture_payload(data, 2, 300000), NULL));
     CHECK_EQ(read_all(log, (struct position){0, 0}, 0), 3);
     journal_close(j);
 }
 
 TEST(short_writes_are_completed)
 {
-    static uint8_t data[40000];
+    static uint8_t data[300000];
     struct fixture_io io;
     fixture_io_init(&io);
     atomic_store(&io.write_bytes_max, 777);
@@ -496,7 +548,8 @@ TEST(short_writes_are_completed)
     struct journal_log *log = fixture_log(j, &small);
     for (uint64_t n = 0; n < 20; n++)
         CHECK_OK(fixture_append_durable(j, log, fixture_payload(data, n, 100 + n * 1900), NULL));
-    CHECK_EQ(read_all(log, (struct position){0, 0}, 0), 20);
+    CHECK_OK(fixture_append_durable(j, log, fixture_payload(data, 20, sizeof data), NULL));
+    CHECK_EQ(read_all(log, (struct position){0, 0}, 0), 21);
     journal_close(j);
 }
 
@@ -521,14 +574,15 @@ TEST(after_a_failed_fdatasync_nothing_is_acknowledged_any_more)
 
 TEST(a_failed_write_ends_the_log)
 {
-    static uint8_t data[40000];
+    static uint8_t data[300000];
+    struct journal_log_options large = {.segment_bytes = 1u << 20};
     struct fixture_io io;
     fixture_io_init(&io);
     struct journal *j = fixture_open(check_folder(), &io.io);
-    struct journal_log *log = fixture_log(j, &small);
+    struct journal_log *log = fixture_log(j, &large);
     CHECK_OK(fixture_append_durable(j, log, fixture_payload(data, 0, 64), NULL));
     fixture_fail(&io.write, 0, 1, ERR_IO);
-    CHECK_ERR(fixture_append(j, log, fixture_payload(data, 1, 40000), NULL, NULL), ERR_IO);
+    CHECK_ERR(fixture_append(j, log, fixture_payload(data, 1, 300000), NULL, NULL), ERR_IO);
     CHECK_ERR(fixture_append(j, log, fixture_payload(data, 1, 8), NULL, NULL), ERR_IO);
     journal_close(j);
     j = fixture_open(check_folder(), NULL);

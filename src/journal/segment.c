@@ -75,23 +75,47 @@ int segment_head_decode(struct bytes in, struct segment_head *ret)
 
 /* --------------------------------------------------------------------------------------- record */
 
-void segment_record_encode(const struct segment_head *head, const struct segment_record *r,
-                           const struct bytes *parts, uint32_t count,
-                           uint8_t out[static SEGMENT_RECORD_HEAD_BYTES])
+/* All of the head but the CRC; returns the CRC so far. */
+static uint32_t record_head_fill(const struct segment_head *head, const struct segment_record *r,
+                                 size_t length, uint8_t *out)
 {
-    uint32_t length = 0;
-    for (uint32_t i = 0; i < count; i++)
-        length += (uint32_t)parts[i].len;
     store_le32(out, RECORD_MAGIC);
-    store_le32(out + 8, length);
+    store_le32(out + 8, (uint32_t)length);
     out[12] = SEGMENT_VERSION;
     out[13] = r->codec;
     store_le16(out + 14, (uint16_t)head->log);
     store_le64(out + 16, r->seq);
     store_le64(out + 24, (uint64_t)r->time_us);
-    uint32_t crc = crc32c(head->seed, bytes_of(out + 8, SEGMENT_RECORD_HEAD_BYTES - 8));
+    return crc32c(head->seed, bytes_of(out + 8, SEGMENT_RECORD_HEAD_BYTES - 8));
+}
+
+static size_t parts_bytes(const struct bytes *parts, uint32_t count)
+{
+    size_t length = 0;
+    for (uint32_t i = 0; i < count; i++)
+        length += parts[i].len;
+    return length;
+}
+
+void segment_record_encode(const struct segment_head *head, const struct segment_record *r,
+                           const struct bytes *parts, uint32_t count,
+                           uint8_t out[static SEGMENT_RECORD_HEAD_BYTES])
+{
+    uint32_t crc = record_head_fill(head, r, parts_bytes(parts, count), out);
     for (uint32_t i = 0; i < count; i++)
         crc = crc32c(crc, parts[i]);
+    store_le32(out + 4, crc);
+}
+
+void segment_record_write(const struct segment_head *head, const struct segment_record *r,
+                          const struct bytes *parts, uint32_t count, uint8_t *out)
+{
+    size_t length = parts_bytes(parts, count);
+    uint32_t crc = record_head_fill(head, r, length, out);
+    uint8_t *at = out + SEGMENT_RECORD_HEAD_BYTES;
+    for (uint32_t i = 0; i < count; at += parts[i++].len)
+        crc = crc32c_copy(crc, at, parts[i]);
+    memset(at, 0, (size_t)segment_record_bytes(length) - SEGMENT_RECORD_HEAD_BYTES - length);
     store_le32(out + 4, crc);
 }
 

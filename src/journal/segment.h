@@ -71,6 +71,11 @@ void segment_record_encode(const struct segment_head *head, const struct segment
                            const struct bytes *parts, uint32_t count,
                            uint8_t out[static SEGMENT_RECORD_HEAD_BYTES]);
 
+/* The whole record: head, payload and padding, segment_record_bytes of them, into `out`. Reads each
+ * byte of the payload once. */
+void segment_record_write(const struct segment_head *head, const struct segment_record *r,
+                          const struct bytes *parts, uint32_t count, uint8_t *out);
+
 /* The record at the start of `in`. Hostile input.
  * OK               *ret; *ret_bytes is what it takes in the file
  * ERR_SHORT        *ret_bytes is how many bytes it needs to go on (more than in.len)
