@@ -6,17 +6,13 @@
 static int feed_seek(void *ctx, struct position after)
 {
     struct log_feed *f = ctx;
-    if (f->reader) {
-        stream_reader_seek(f->reader, after);
-        return OK;
-    }
-    return stream_reader_new(f->log, after, &f->reader);
+    return log_follower_seek(&f->follower, after);
 }
 
 static int feed_next(void *ctx, struct feed_record *ret)
 {
     struct log_feed *f = ctx;
-    int err = stream_reader_next(f->reader, &f->record);
+    int err = stream_reader_next(f->follower.reader, &f->record);
     ret->at = f->record.at;
     if (err)
         return err;
@@ -29,46 +25,24 @@ static int feed_next(void *ctx, struct feed_record *ret)
 static int feed_batch(void *ctx, const struct feed_record *record, struct batch **ret)
 {
     struct log_feed *f = ctx;
-    return stream_reader_batch(f->reader, record->view, ret);
-}
-
-static void feed_unwatch(struct log_feed *f)
-{
-    if (f->watching)
-        journal_watch_remove(stream_log_journal(f->log), &f->watch);
-    f->watching = false;
-}
-
-/* Runs on the consumer's exec, where the consumer's own task then runs as well. */
-static void feed_told(struct exec_task *task)
-{
-    struct log_feed *f =
-        CONTAINER_OF(CONTAINER_OF(task, struct journal_watch, task), struct log_feed, watch);
-    if (f->told)
-        (void)exec_post(f->watch.exec, f->told);
+    return stream_reader_batch(f->follower.reader, record->view, ret);
 }
 
 static void feed_watch(void *ctx, struct exec *exec, struct exec_task *task)
 {
     struct log_feed *f = ctx;
-    feed_unwatch(f);
-    f->told = task;
-    if (!task)
-        return;
-    f->watch.exec = exec;
-    journal_watch_add(stream_log_journal(f->log), &f->watch);
-    f->watching = true;
+    log_follower_watch(&f->follower, exec, task);
 }
 
 static void feed_done(void *ctx, struct position at)
 {
     struct log_feed *f = ctx;
-    journal_cursor_set(f->cursor, at);
+    log_follower_done(&f->follower, at);
 }
 
 int log_feed_open(struct log_feed *f, struct stream_log *log, const char *name)
 {
-    *f = (struct log_feed){.log = log};
+    *f = (struct log_feed){0};
     f->feed = (struct feed){
         .ctx = f,
         .seek = feed_seek,
@@ -77,16 +51,10 @@ int log_feed_open(struct log_feed *f, struct stream_log *log, const char *name)
         .watch = feed_watch,
         .done = feed_done,
     };
-    exec_task_init(&f->watch.task, feed_told);
-    return journal_cursor_open(stream_log_journal(log), name, &f->cursor);
+    return log_follower_open(&f->follower, log, name);
 }
 
 void log_feed_close(struct log_feed *f)
 {
-    if (!f->log)
-        return;
-    feed_unwatch(f);
-    stream_reader_free(f->reader);
-    f->reader = NULL;
-    f->log = NULL;
+    log_follower_close(&f->follower);
 }

@@ -8,18 +8,14 @@
 static int source_rewind(void *ctx)
 {
     struct link_source *s = ctx;
-    struct position at = journal_cursor_get(s->cursor);
-    if (!s->reader)
-        return stream_reader_new(s->log, at, &s->reader);
-    stream_reader_seek(s->reader, at);
-    return OK;
+    return log_follower_seek(&s->follower, journal_cursor_get(s->follower.cursor));
 }
 
 static int source_next(void *ctx, struct uplink_record *ret)
 {
     struct link_source *s = ctx;
     struct stream_record record = {0};
-    int err = stream_reader_next(s->reader, &record);
+    int err = stream_reader_next(s->follower.reader, &record);
     ret->at = record.at;
     if (err)
         return err;
@@ -44,7 +40,7 @@ static int source_schema(void *ctx, uint64_t hash, struct buf *out)
 {
     struct link_source *s = ctx;
     struct schema *schema = NULL;
-    int err = stream_log_schema_get(s->log, hash, &schema);
+    int err = stream_log_schema_get(s->follower.log, hash, &schema);
     if (err)
         return err;
     err = columnar_schema_encode(schema, out);
@@ -52,38 +48,24 @@ static int source_schema(void *ctx, uint64_t hash, struct buf *out)
     return err;
 }
 
-static void source_told(struct exec_task *task)
-{
-    struct link_source *s =
-        CONTAINER_OF(CONTAINER_OF(task, struct journal_watch, task), struct link_source, watch);
-    if (s->told)
-        (void)exec_post(s->watch.exec, s->told);
-}
-
 static void source_watch(void *ctx, struct exec *exec, struct exec_task *task)
 {
     struct link_source *s = ctx;
-    if (s->watching)
-        journal_watch_remove(stream_log_journal(s->log), &s->watch);
-    s->watching = task != NULL;
-    s->told = task;
-    s->watch.exec = exec;
-    if (task)
-        journal_watch_add(stream_log_journal(s->log), &s->watch);
+    log_follower_watch(&s->follower, exec, task);
 }
 
 static void source_done(void *ctx, struct position at)
 {
     struct link_source *s = ctx;
-    journal_cursor_set(s->cursor, at);
+    log_follower_done(&s->follower, at);
 }
 
 /* Within an epoch the difference of the numbers; across epochs what is known of the present one. */
 static uint64_t source_behind(void *ctx)
 {
     struct link_source *s = ctx;
-    struct position committed = journal_committed(stream_log_journal(s->log));
-    struct position done = journal_cursor_get(s->cursor);
+    struct position committed = journal_committed(stream_log_journal(s->follower.log));
+    struct position done = journal_cursor_get(s->follower.cursor);
     if (position_compare(done, committed) >= 0)
         return 0;
     return done.seq < committed.seq ? committed.seq - done.seq : 1;
@@ -91,8 +73,7 @@ static uint64_t source_behind(void *ctx)
 
 int link_source_open(struct link_source *s, struct stream_log *log, struct uplink_log *ret)
 {
-    *s = (struct link_source){.log = log};
-    exec_task_init(&s->watch.task, source_told);
+    *s = (struct link_source){0};
     *ret = (struct uplink_log){
         .ctx = s,
         .rewind = source_rewind,
@@ -102,17 +83,13 @@ int link_source_open(struct link_source *s, struct stream_log *log, struct uplin
         .done = source_done,
         .behind = source_behind,
     };
-    return journal_cursor_open(stream_log_journal(log), "uplink", &s->cursor);
+    return log_follower_open(&s->follower, log, "uplink");
 }
 
 void link_source_close(struct link_source *s)
 {
-    if (!s->log)
-        return;
-    source_watch(s, NULL, NULL);
-    stream_reader_free(s->reader);
+    log_follower_close(&s->follower);
     buf_fini(&s->head);
-    *s = (struct link_source){0};
 }
 
 /* ------------------------------------------------------------------------------------- receiver */

@@ -2,18 +2,13 @@
 #ifndef LOTLINE_APP_LINKS_H
 #define LOTLINE_APP_LINKS_H
 
+#include "app/follower.h"
 #include "bridge/uplink.h"
-#include "stream/log.h"
 
 /* What the sender reads. */
 struct link_source {
-    struct stream_log *log;
-    struct stream_reader *reader;
-    struct journal_cursor *cursor;
+    struct log_follower follower;
     struct buf head;
-    struct journal_watch watch;
-    struct exec_task *told;
-    bool watching;
 };
 
 /* What the receiver fills. */
