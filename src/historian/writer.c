@@ -90,8 +90,9 @@ static bool writer_keeps(const struct historian *h, const struct feed_record *r)
     return writer_matches(h, r, text);
 }
 
-static bool writer_wants(const struct historian *h, const struct feed_record *r)
+static bool writer_wants(void *ctx, const struct feed_record *r)
 {
+    const struct historian *h = ctx;
     bool wants = writer_keeps(h, r);
     for (uint32_t i = 0; !wants && i < h->tap_count; i++)
         wants = h->taps[i].wants(h->taps[i].ctx, r);
@@ -99,8 +100,9 @@ static bool writer_wants(const struct historian *h, const struct feed_record *r)
 }
 
 /* Takes one reference of batch, also on failure. */
-static int writer_take(struct historian *h, const struct feed_record *r, struct batch *batch)
+static int writer_take(void *ctx, const struct feed_record *r, struct batch *batch)
 {
+    struct historian *h = ctx;
     bool points = writer_keeps(h, r);
     int err = OK;
     h->txn.known_us = clock_wall_us();
@@ -121,48 +123,22 @@ static int writer_take(struct historian *h, const struct feed_record *r, struct 
     return err;
 }
 
-/* Something that no second attempt would mend: said, counted, passed over. */
-static void writer_lost(struct historian *h, const struct feed_record *r, int err)
-{
-    h->now.lost_records++;
-    log_error("historian", "records of the log up to %llu are not in the history: %s",
-              (unsigned long long)r->at.seq, err_text(err));
-}
-
-/* ERR_NOT_FOUND: nobody has the schema that the record needs. */
-static bool err_is_final(int err)
-{
-    static const int final[] = {ERR_EXPIRED,     ERR_CHECKSUM, ERR_MALFORMED, ERR_VERSION,
-                                ERR_UNSUPPORTED, ERR_SHORT,    ERR_NOT_FOUND, ERR_INVALID};
-    for (size_t i = 0; i < sizeof final / sizeof final[0]; i++)
-        if (err == final[i])
-            return true;
-    return false;
-}
-
 /* Reads one record. ERR_AGAIN: there is none. */
 static int writer_read(struct historian *h)
 {
-    struct feed_record r = {0};
-    int err = h->feed.next(h->feed.ctx, &r);
-    if (err && !err_is_final(err))
-        return err;
-    struct batch *batch = NULL;
-    if (!err) {
-        h->now.records++;
-        if (writer_wants(h, &r))
-            err = h->feed.batch(h->feed.ctx, &r, &batch);
-    }
-    if (!err && batch)
-        err = writer_take(h, &r, batch);
-    if (err && !err_is_final(err))
-        return err;
-    if (err)
-        writer_lost(h, &r, err);
-    h->seen = r.at;
-    if (h->waiting_since_us == 0)
+    const struct feed_consumer consumer = {
+        .name = "historian",
+        .missing = "are not in the history",
+        .ctx = h,
+        .wants = writer_wants,
+        .take = writer_take,
+        .records = &h->now.records,
+        .lost = &h->now.lost_records,
+    };
+    int err = feed_read(&h->feed, &consumer, &h->seen);
+    if (!err && h->waiting_since_us == 0)
         h->waiting_since_us = exec_now_us(h->writer);
-    return OK;
+    return err;
 }
 
 /* ---------------------------------------------------------------------------------------- commit

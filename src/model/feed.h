@@ -2,6 +2,8 @@
  *
  * The historian and the tracks follow the log at their own pace and know nothing of how it is kept;
  * the app gives them this. One thread at a time (the consumer's own, which may block).
+ *
+ * What all consumers do alike with a record, above all with one that cannot be had, is feed_read.
  */
 #ifndef LOTLINE_MODEL_FEED_H
 #define LOTLINE_MODEL_FEED_H
@@ -37,5 +39,28 @@ struct feed {
     /* Everything up to `at` is no longer needed by this consumer: the log may be trimmed. */
     void (*done)(void *ctx, struct position at);
 };
+
+/* What a consumer does with records. */
+struct feed_consumer {
+    const char *name;    /* whose lines in the program's log */
+    const char *missing; /* what a loss means, as the end of "records of the log up to 7 …" */
+    void *ctx;
+
+    /* True: take wants the rows. Called for each record; cheap. */
+    bool (*wants)(void *ctx, const struct feed_record *record);
+
+    /* Takes one reference of batch, also on failure. */
+    int (*take)(void *ctx, const struct feed_record *record, struct batch *batch);
+
+    uint64_t *records; /* counted here: read, wanted or not */
+    uint64_t *lost;    /* counted here: passed over */
+};
+
+/* Reads one record and hands it to the consumer if it wants it; *at is then the record's position.
+ * What no second attempt would mend (trimmed, damaged, of an unknown schema, refused by `take` for
+ * its content) is said, counted and passed over like a record that was read. Blocking.
+ * ERR_AGAIN: nothing beyond. Anything else: the record may have been taken in part; the consumer
+ * seeks back to what it knows to be whole before it reads again. */
+int feed_read(const struct feed *feed, const struct feed_consumer *consumer, struct position *at);
 
 #endif

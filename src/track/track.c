@@ -200,17 +200,16 @@ static void checkpoint_load(struct track_stage *t, struct station *s)
 /* ----------------------------------------------------------------------------------------- follow
  */
 
-static bool track_wants(const struct track_stage *t, const struct feed_record *r)
+static bool track_wants(void *ctx, const struct feed_record *r)
 {
+    const struct track_stage *t = ctx;
     return bytes_equal(r->node, bytes_of_text(t->node)) && map_find(&t->streams, r->stream);
 }
 
-static int track_record(struct track_stage *t, const struct feed_record *r)
+static int track_take(void *ctx, const struct feed_record *r, struct batch *batch)
 {
-    struct batch *batch = NULL;
-    int err = t->feed.batch(t->feed.ctx, r, &batch);
-    if (err)
-        return err;
+    struct track_stage *t = ctx;
+    int err = OK;
     for (uint32_t i = 0; i < t->station_count && !err; i++) {
         struct station *s = &t->stations[i];
         err = station_record(s, r->at, r->stream, batch);
@@ -221,41 +220,21 @@ static int track_record(struct track_stage *t, const struct feed_record *r)
     return err;
 }
 
-/* ERR_NOT_FOUND: nobody has the schema that the record needs. */
-static bool err_is_final(int err)
-{
-    static const int final[] = {ERR_EXPIRED,     ERR_CHECKSUM, ERR_MALFORMED, ERR_VERSION,
-                                ERR_UNSUPPORTED, ERR_SHORT,    ERR_NOT_FOUND, ERR_INVALID};
-    for (size_t i = 0; i < sizeof final / sizeof final[0]; i++)
-        if (err == final[i])
-            return true;
-    return false;
-}
-
 static int track_read(struct track_stage *t)
 {
-    struct feed_record r = {0};
-    int err = t->feed.next(t->feed.ctx, &r);
-    if (err && !err_is_final(err))
-        return err;
-    if (!err) {
-        t->now.records++;
-        if (track_wants(t, &r))
-            err = track_record(t, &r);
-    }
-    if (err && !err_is_final(err)) {
-        t->recover = true;
-        return err;
-    }
-    if (err) {
-        t->now.lost_records++;
-        log_error("track", "records of the log up to %llu are lost: %s",
-                  (unsigned long long)r.at.seq, err_text(err));
-    }
-    t->at = r.at;
-    if (t->stored_us == 0)
+    const struct feed_consumer consumer = {
+        .name = "track",
+        .missing = "are lost",
+        .ctx = t,
+        .wants = track_wants,
+        .take = track_take,
+        .records = &t->now.records,
+        .lost = &t->now.lost_records,
+    };
+    int err = feed_read(&t->feed, &consumer, &t->at);
+    if (!err && t->stored_us == 0)
         t->stored_us = exec_now_us(t->exec);
-    return OK;
+    return err;
 }
 
 /* From the stations' own state: what they have seen already they pass over. */
