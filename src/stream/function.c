@@ -1,7 +1,8 @@
-/* Finding functions by name. See function.h. */
+/* Finding functions by name, and refusing arguments. See function.h. */
 #include "stream/function.h"
 
 #include "base/str.h"
+#include "stream/value_ops.h"
 
 static const struct function *const tables[] = {functions_math, functions_text, functions_misc};
 
@@ -22,4 +23,12 @@ const struct function *function_at(size_t i)
                 return f;
     }
     return NULL;
+}
+
+void function_arg_refuse(struct machine *m, const struct step *s, uint32_t i, const struct value *v,
+                         const char *what)
+{
+    char text[64];
+    value_show(v, text, sizeof text);
+    step_fail(m, s, i, ERR_TYPE, "%s is needed, this is %s", what, text);
 }

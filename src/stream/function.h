@@ -4,6 +4,7 @@
 #ifndef LOTLINE_STREAM_FUNCTION_H
 #define LOTLINE_STREAM_FUNCTION_H
 
+#include "base/err.h"
 #include "stream/machine.h"
 
 enum function_result {
@@ -80,6 +81,43 @@ static inline bool function_args(const struct machine *m, const struct step *s, 
         present &= ret[k].type != VALUE_NULL;
     }
     return present || s->op;
+}
+
+/* Notes ERR_TYPE for row i: an argument is not `what` ("a number"). */
+void function_arg_refuse(struct machine *m, const struct step *s, uint32_t i, const struct value *v,
+                         const char *what);
+
+/* An argument as a kernel wants it. ERR_TYPE, noted for row i. */
+static inline int function_arg_number(struct machine *m, const struct step *s, uint32_t i,
+                                      const struct value *v, double *ret)
+{
+    if (v->type == VALUE_BOOL || !value_to_double(v, ret)) {
+        function_arg_refuse(m, s, i, v, "a number");
+        return ERR_TYPE;
+    }
+    return OK;
+}
+
+static inline int function_arg_integer(struct machine *m, const struct step *s, uint32_t i,
+                                       const struct value *v, int64_t *ret)
+{
+    if (v->type != VALUE_INT64 && v->type != VALUE_UINT64) {
+        function_arg_refuse(m, s, i, v, "an integer");
+        return ERR_TYPE;
+    }
+    *ret = v->i64;
+    return OK;
+}
+
+static inline int function_arg_text(struct machine *m, const struct step *s, uint32_t i,
+                                    const struct value *v, struct bytes *ret)
+{
+    if (v->type != VALUE_STRING) {
+        function_arg_refuse(m, s, i, v, "a string");
+        return ERR_TYPE;
+    }
+    *ret = v->bytes;
+    return OK;
 }
 
 #endif

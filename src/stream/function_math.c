@@ -3,36 +3,10 @@
  * What has no answer among the real numbers (sqrt(-1), ln(0)) is null.
  */
 #include "stream/function.h"
-#include "stream/value_ops.h"
 
 #include <math.h>
 
 #define PI 3.14159265358979323846
-
-static int number_arg(struct machine *m, const struct step *s, uint32_t i, const struct value *v,
-                      double *ret)
-{
-    if (v->type == VALUE_BOOL || !value_to_double(v, ret)) {
-        char text[64];
-        value_show(v, text, sizeof text);
-        step_fail(m, s, i, ERR_TYPE, "a number is needed, this is %s", text);
-        return ERR_TYPE;
-    }
-    return OK;
-}
-
-static int integer_arg(struct machine *m, const struct step *s, uint32_t i, const struct value *v,
-                       int64_t *ret)
-{
-    if (v->type != VALUE_INT64 && v->type != VALUE_UINT64) {
-        char text[64];
-        value_show(v, text, sizeof text);
-        step_fail(m, s, i, ERR_TYPE, "an integer is needed, this is %s", text);
-        return ERR_TYPE;
-    }
-    *ret = v->i64;
-    return OK;
-}
 
 static int put_double(double d, struct value *ret)
 {
@@ -63,7 +37,7 @@ static int put_double(double d, struct value *ret)
                           const struct value *args, struct value *ret)                             \
     {                                                                                              \
         double x;                                                                                  \
-        int err = number_arg(m, s, i, &args[0], &x);                                               \
+        int err = function_arg_number(m, s, i, &args[0], &x);                                      \
         return err ? err : put_double(expression, ret);                                            \
     }                                                                                              \
     FUNCTION_KERNEL(name)
@@ -92,9 +66,9 @@ static int math_round_row(struct machine *m, const struct step *s, uint32_t i,
 {
     double x;
     int64_t digits = 0;
-    int err = number_arg(m, s, i, &args[0], &x);
+    int err = function_arg_number(m, s, i, &args[0], &x);
     if (!err && s->arg_count > 1)
-        err = integer_arg(m, s, i, &args[1], &digits);
+        err = function_arg_integer(m, s, i, &args[1], &digits);
     if (err)
         return err;
     digits = digits < -308 ? -308 : digits > 308 ? 308 : digits;
@@ -112,7 +86,7 @@ static int math_sqrt_row(struct machine *m, const struct step *s, uint32_t i,
                          const struct value *args, struct value *ret)
 {
     double x;
-    int err = number_arg(m, s, i, &args[0], &x);
+    int err = function_arg_number(m, s, i, &args[0], &x);
     if (!err && x < 0) {
         step_fail(m, s, i, ERR_RANGE, "a negative number has no square root");
         err = ERR_RANGE;
@@ -135,7 +109,7 @@ static int math_abs_row(struct machine *m, const struct step *s, uint32_t i,
         ret->i64 = ret->i64 < 0 ? (int64_t)(0 - ret->u64) : ret->i64;
         return OK;
     }
-    int err = number_arg(m, s, i, &args[0], &x);
+    int err = function_arg_number(m, s, i, &args[0], &x);
     return err ? err : put_double(fabs(x), ret);
 }
 
@@ -153,7 +127,7 @@ static int math_sign_row(struct machine *m, const struct step *s, uint32_t i,
                          const struct value *args, struct value *ret)
 {
     double x;
-    int err = number_arg(m, s, i, &args[0], &x);
+    int err = function_arg_number(m, s, i, &args[0], &x);
     if (err)
         return err;
     *ret = (struct value){.type = VALUE_INT64, .i64 = (x > 0) - (x < 0)};
@@ -171,9 +145,9 @@ FUNCTION_KERNEL(math_sign)
     {                                                                                              \
         double x;                                                                                  \
         double y;                                                                                  \
-        int err = number_arg(m, s, i, &args[0], &x);                                               \
+        int err = function_arg_number(m, s, i, &args[0], &x);                                      \
         if (!err)                                                                                  \
-            err = number_arg(m, s, i, &args[1], &y);                                               \
+            err = function_arg_number(m, s, i, &args[1], &y);                                      \
         return err ? err : put_double(expression, ret);                                            \
     }                                                                                              \
     FUNCTION_KERNEL(name)
@@ -200,9 +174,9 @@ FUNCTION_KERNEL(math_pi)
     {                                                                                              \
         int64_t x;                                                                                 \
         int64_t y;                                                                                 \
-        int err = integer_arg(m, s, i, &args[0], &x);                                              \
+        int err = function_arg_integer(m, s, i, &args[0], &x);                                     \
         if (!err)                                                                                  \
-            err = integer_arg(m, s, i, &args[1], &y);                                              \
+            err = function_arg_integer(m, s, i, &args[1], &y);                                     \
         if (!err)                                                                                  \
             *ret = (struct value){.type = VALUE_INT64, .i64 = expression};                         \
         return err;                                                                                \
@@ -217,7 +191,7 @@ static int math_bitnot_row(struct machine *m, const struct step *s, uint32_t i,
                            const struct value *args, struct value *ret)
 {
     int64_t x;
-    int err = integer_arg(m, s, i, &args[0], &x);
+    int err = function_arg_integer(m, s, i, &args[0], &x);
     if (!err)
         *ret = (struct value){.type = VALUE_INT64, .i64 = ~x};
     return err;

@@ -6,7 +6,6 @@
 #include "base/str.h"
 #include "stream/cast.h"
 #include "stream/function.h"
-#include "stream/value_ops.h"
 
 #include <ctype.h>
 #include <string.h>
@@ -15,32 +14,6 @@ static int no_memory(struct machine *m, const struct step *s, uint32_t i)
 {
     step_fail(m, s, i, ERR_NOMEM, "out of memory for the text of one row");
     return ERR_NOMEM;
-}
-
-static int text_arg(struct machine *m, const struct step *s, uint32_t i, const struct value *v,
-                    struct bytes *ret)
-{
-    if (v->type != VALUE_STRING) {
-        char text[64];
-        value_show(v, text, sizeof text);
-        step_fail(m, s, i, ERR_TYPE, "a string is needed, this is %s", text);
-        return ERR_TYPE;
-    }
-    *ret = v->bytes;
-    return OK;
-}
-
-static int integer_arg(struct machine *m, const struct step *s, uint32_t i, const struct value *v,
-                       int64_t *ret)
-{
-    if (v->type != VALUE_INT64 && v->type != VALUE_UINT64) {
-        char text[64];
-        value_show(v, text, sizeof text);
-        step_fail(m, s, i, ERR_TYPE, "an integer is needed, this is %s", text);
-        return ERR_TYPE;
-    }
-    *ret = v->i64;
-    return OK;
 }
 
 static int put_text(struct bytes text, struct value *ret)
@@ -122,7 +95,7 @@ static int map_case(struct machine *m, const struct step *s, uint32_t i, const s
                     int (*map)(int), struct value *ret)
 {
     struct bytes t;
-    int err = text_arg(m, s, i, arg, &t);
+    int err = function_arg_text(m, s, i, arg, &t);
     if (err)
         return err;
     uint8_t *out = arena_alloc(&m->text, t.len + 1);
@@ -151,7 +124,7 @@ static int text_length_row(struct machine *m, const struct step *s, uint32_t i,
     struct bytes t;
     if (args[0].type == VALUE_NULL)
         return put_int(0, ret);
-    int err = text_arg(m, s, i, &args[0], &t);
+    int err = function_arg_text(m, s, i, &args[0], &t);
     return err ? err : put_int(chars_count(t), ret);
 }
 
@@ -161,7 +134,7 @@ static int text_numbytes_row(struct machine *m, const struct step *s, uint32_t i
     struct bytes t;
     if (args[0].type == VALUE_NULL)
         return put_int(0, ret);
-    int err = text_arg(m, s, i, &args[0], &t);
+    int err = function_arg_text(m, s, i, &args[0], &t);
     return err ? err : put_int((int64_t)t.len, ret);
 }
 
@@ -169,7 +142,7 @@ static int text_reverse_row(struct machine *m, const struct step *s, uint32_t i,
                             const struct value *args, struct value *ret)
 {
     struct bytes t;
-    int err = text_arg(m, s, i, &args[0], &t);
+    int err = function_arg_text(m, s, i, &args[0], &t);
     if (err)
         return err;
     uint8_t *out = arena_alloc(&m->text, t.len + 1);
@@ -208,8 +181,8 @@ static bool starts_with(struct bytes t, struct bytes start)
 static int two_texts(struct machine *m, const struct step *s, uint32_t i, const struct value *args,
                      struct bytes ret[2])
 {
-    int err = text_arg(m, s, i, &args[0], &ret[0]);
-    return err ? err : text_arg(m, s, i, &args[1], &ret[1]);
+    int err = function_arg_text(m, s, i, &args[0], &ret[0]);
+    return err ? err : function_arg_text(m, s, i, &args[1], &ret[1]);
 }
 
 static bool any_null(const struct value *args)
@@ -263,12 +236,12 @@ static int text_substring_row(struct machine *m, const struct step *s, uint32_t 
 {
     struct bytes t;
     int64_t from;
-    int err = text_arg(m, s, i, &args[0], &t);
+    int err = function_arg_text(m, s, i, &args[0], &t);
     if (!err)
-        err = integer_arg(m, s, i, &args[1], &from);
+        err = function_arg_integer(m, s, i, &args[1], &from);
     int64_t to = INT64_MAX;
     if (!err && s->arg_count > 2)
-        err = integer_arg(m, s, i, &args[2], &to);
+        err = function_arg_integer(m, s, i, &args[2], &to);
     if (err)
         return err;
     if (from < 0 || to < 0 || to < from) {
@@ -299,7 +272,7 @@ static struct bytes trim(struct bytes t, bool left, bool right)
                           const struct value *args, struct value *ret)                             \
     {                                                                                              \
         struct bytes t;                                                                            \
-        int err = text_arg(m, s, i, &args[0], &t);                                                 \
+        int err = function_arg_text(m, s, i, &args[0], &t);                                        \
         return err ? err : put_text(trim(t, left, right), ret);                                    \
     }                                                                                              \
     FUNCTION_KERNEL(name)
@@ -316,9 +289,9 @@ static int pad(struct machine *m, const struct step *s, uint32_t i, const struct
 {
     struct bytes t;
     int64_t n;
-    int err = text_arg(m, s, i, &args[0], &t);
+    int err = function_arg_text(m, s, i, &args[0], &t);
     if (!err)
-        err = integer_arg(m, s, i, &args[1], &n);
+        err = function_arg_integer(m, s, i, &args[1], &n);
     if (err)
         return err;
     n = n < 0 ? 0 : n > PAD_CHARS_MAX ? PAD_CHARS_MAX : n;
