@@ -221,6 +221,74 @@ bool str_starts(struct bytes v, const char *prefix)
     return v.len >= n && memcmp(v.ptr, prefix, n) == 0;
 }
 
+/* A [ that opens a set: the ] that closes it. NULL if there is none. */
+static const char *set_end(const char *open)
+{
+    const char *p = open + 1;
+    if (*p == '!' || *p == '^')
+        p++;
+    /* A ] that comes first is a member. */
+    return *p ? strchr(p + 1, ']') : NULL;
+}
+
+static bool set_has(const char *open, const char *end, uint8_t c)
+{
+    const char *p = open + 1;
+    bool inverse = *p == '!' || *p == '^';
+    bool has = false;
+    for (p += inverse; p < end; p++) {
+        if (p[1] == '-' && p + 2 < end) {
+            has = has || ((uint8_t)p[0] <= c && c <= (uint8_t)p[2]);
+            p += 2;
+        } else {
+            has = has || (uint8_t)*p == c;
+        }
+    }
+    return has != inverse;
+}
+
+/* Whether c fits the first element of the pattern (not *); NULL, or what follows the element. */
+static const char *element_matches(const char *pattern, uint8_t c)
+{
+    const char *end = *pattern == '[' ? set_end(pattern) : NULL;
+    bool fits = end ? set_has(pattern, end, c) : *pattern == '?' || (uint8_t)*pattern == c;
+    if (!fits || !*pattern)
+        return NULL;
+    return end ? end + 1 : pattern + 1;
+}
+
+/* Only the last * is ever tried again with more: what stands before it fitted as early as it can,
+ * so another choice there would find nothing that this one does not. */
+bool str_matches(struct bytes v, const char *pattern)
+{
+    const char *star = NULL; /* what follows the last * */
+    size_t retry = 0;        /* where that was last tried */
+    size_t at = 0;
+    while (at < v.len) {
+        if (*pattern == '*') {
+            star = ++pattern;
+            retry = at;
+            continue;
+        }
+        const char *next = element_matches(pattern, v.ptr[at]);
+        if (!next && !star)
+            return false;
+        pattern = next ? next : star;
+        at = next ? at + 1 : ++retry;
+    }
+    while (*pattern == '*')
+        pattern++;
+    return *pattern == 0;
+}
+
+bool str_matches_any(struct bytes v, const char *const *patterns, uint32_t count)
+{
+    bool matches = false;
+    for (uint32_t i = 0; i < count && !matches; i++)
+        matches = str_matches(v, patterns[i]);
+    return matches;
+}
+
 struct bytes str_split(struct bytes v, char sep, struct bytes *ret_head)
 {
     const uint8_t *at = v.len ? memchr(v.ptr, sep, v.len) : NULL;

@@ -38,6 +38,15 @@ bool str_equal_nocase(struct bytes v, const char *text);
 
 bool str_starts(struct bytes v, const char *prefix);
 
+/* Whether the whole of v fits a pattern: * stands for any bytes, ? for one, [a-f_] for one of
+ * these, [!a-f_] for one that is none of these; a [ without its ] stands for itself. Upper and
+ * lower case differ, and nothing escapes. At most as many comparisons as v's length times the
+ * pattern's: names from anywhere are safe to try. */
+bool str_matches(struct bytes v, const char *pattern);
+
+/* Whether v fits one of the patterns. */
+bool str_matches_any(struct bytes v, const char *const *patterns, uint32_t count);
+
 /* Splits v at the first `sep`: *ret_head is what precedes it, the return value what follows; an
  * empty view with ptr NULL and *ret_head = v if there is none. */
 struct bytes str_split(struct bytes v, char sep, struct bytes *ret_head);

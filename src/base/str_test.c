@@ -5,6 +5,7 @@
 #include "base/rand.h"
 #include "tests/support/check.h"
 
+#include <fnmatch.h>
 #include <math.h>
 #include <stdlib.h>
 
@@ -184,6 +185,95 @@ TEST(str_numbers_read_back)
     CHECK_STR(text, "-inf");
     (void)str_from_float(NAN, text);
     CHECK_STR(text, "nan");
+}
+
+static bool matches(const char *pattern, const char *text)
+{
+    return str_matches(bytes_of_text(text), pattern);
+}
+
+TEST(str_patterns_fit_whole_names)
+{
+    CHECK(matches("plc1.press", "plc1.press"));
+    CHECK(!matches("plc1", "plc1.press"));
+    CHECK(!matches("plc1.press", "plc1"));
+    CHECK(!matches("PLC1", "plc1"));
+    CHECK(matches("", ""));
+    CHECK(!matches("", "a"));
+    CHECK(matches("*", ""));
+    CHECK(matches("**", "plc1.press"));
+    CHECK(matches("plc*", "plc"));
+    CHECK(matches("edge?:*.press", "edge7:plc1.press"));
+    CHECK(!matches("edge?:*", "edge:plc1.press"));
+    CHECK(matches("*press*press", "press.press.press"));
+    CHECK(!matches("*a*b*c", "abcabcab"));
+    CHECK(matches("a\\b", "a\\b"));
+}
+
+TEST(str_patterns_have_sets)
+{
+    CHECK(matches("plc[12]", "plc2"));
+    CHECK(!matches("plc[12]", "plc3"));
+    CHECK(!matches("plc[12]", "plc"));
+    CHECK(matches("[a-fx]", "e"));
+    CHECK(matches("[a-fx]", "x"));
+    CHECK(!matches("[a-fx]", "g"));
+    CHECK(matches("[!a-f]", "g"));
+    CHECK(!matches("[^a-f]", "a"));
+    CHECK(matches("[]-]", "]"));
+    CHECK(matches("[a-]", "-"));
+    CHECK(matches("[!]]", "a"));
+    CHECK(matches("*[0-9].*", "plc12.x"));
+    CHECK(matches("[ab", "[ab"));
+    CHECK(matches("[", "["));
+    CHECK(matches("[]", "[]"));
+    CHECK(!matches("[", ""));
+    CHECK(matches("[\x80-\xff]", "\xc3"));
+}
+
+TEST(str_patterns_see_every_byte_of_a_name)
+{
+    CHECK(!str_matches((struct bytes){(const uint8_t *)"ab\0c", 4}, "ab"));
+    CHECK(str_matches((struct bytes){(const uint8_t *)"ab\0c", 4}, "ab?c"));
+    CHECK(!str_matches((struct bytes){(const uint8_t *)"ab\0", 3}, "ab"));
+    CHECK(str_matches((struct bytes){NULL, 0}, "*"));
+}
+
+TEST(str_patterns_agree_with_the_shells)
+{
+    static const char in_pattern[] = "ab*?[]!";
+    static const char in_text[] = "ab![";
+    struct rand r;
+    rand_seed(&r, 7);
+    for (int i = 0; i < 200000; i++) {
+        char pattern[9] = "";
+        char text[9] = "";
+        for (uint64_t k = rand_u64(&r) % sizeof pattern; k > 0; k--)
+            pattern[k - 1] = in_pattern[rand_u64(&r) % (sizeof in_pattern - 1)];
+        for (uint64_t k = rand_u64(&r) % sizeof text; k > 0; k--)
+            text[k - 1] = in_text[rand_u64(&r) % (sizeof in_text - 1)];
+        if (matches(pattern, text) != (fnmatch(pattern, text, FNM_NOESCAPE) == 0))
+            check_fail_at(__FILE__, __LINE__, "'%s' and '%s'", pattern, text);
+    }
+}
+
+/* What takes a matcher that tries every * again until the end of days. */
+TEST(str_patterns_never_take_long)
+{
+    static const char pattern[] = "*a*a*a*a*a*a*a*a*a*a*a*a*a*a*a*a*b";
+    uint8_t text[4096];
+    memset(text, 'a', sizeof text);
+    CHECK(!str_matches((struct bytes){text, sizeof text}, pattern));
+    text[sizeof text - 1] = 'b';
+    CHECK(str_matches((struct bytes){text, sizeof text}, pattern));
+}
+
+TEST(str_patterns_one_of_several)
+{
+    static const char *const patterns[] = {"plc1.*", "edge7:*"};
+    CHECK(str_matches_any(bytes_of_text("edge7:x"), patterns, 2));
+    CHECK(!str_matches_any(bytes_of_text("edge7:x"), patterns, 1));
+    CHECK(!str_matches_any(bytes_of_text("edge7:x"), patterns, 0));
 }
 
 TEST(str_distance_counts_edits)

@@ -4,11 +4,8 @@
 #include "base/str.h"
 #include "bridge/uplink_priv.h"
 
-#include <fnmatch.h>
 #include <stdio.h>
 #include <stdlib.h>
-
-#define NAME_BYTES_MAX 512
 
 static const struct option uplink_table[] = {
     {.name = "to",
@@ -112,16 +109,7 @@ void uplink_free(struct uplink *u)
 
 bool uplink_wants(const struct uplink *u, struct bytes stream)
 {
-    char name[NAME_BYTES_MAX];
-    if (stream.len >= sizeof name)
-        return false;
-    memcpy(name, stream.ptr, stream.len);
-    name[stream.len] = 0;
-    for (uint32_t i = 0; i < u->section.streams.count; i++) {
-        if (fnmatch(u->section.streams.items[i], name, 0) == 0)
-            return true;
-    }
-    return false;
+    return str_matches_any(stream, u->section.streams.items, u->section.streams.count);
 }
 
 /* "mqtt://host[:port]" → "host:port". */

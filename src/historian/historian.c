@@ -4,11 +4,11 @@
 #include "historian/historian.h"
 
 #include "base/log.h"
+#include "base/str.h"
 #include "historian/historian_priv.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <fnmatch.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -89,14 +89,17 @@ void historian_free(struct historian *h)
 /* ----------------------------------------------------------------------------------- configuring
  */
 
+bool historian_chooses(const struct historian *h, struct bytes name)
+{
+    return h->pattern_count == 0 ||
+           str_matches_any(name, (const char *const *)h->patterns, h->pattern_count);
+}
+
 static bool historian_takes(const struct historian *h, const struct stream *s)
 {
     if (s->kind != STREAM_GROUP && s->kind != STREAM_SOURCE)
         return false;
-    for (uint32_t i = 0; i < h->pattern_count; i++)
-        if (fnmatch(h->patterns[i], s->name, FNM_NOESCAPE) == 0)
-            return true;
-    return h->pattern_count == 0;
+    return historian_chooses(h, bytes_of_text(s->name));
 }
 
 int historian_keep(struct historian *h, struct stream *stream)

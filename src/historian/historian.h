@@ -30,7 +30,7 @@ struct historian_options {
     uint64_t wal_bytes_max;    /* [16 MiB] checkpoint beyond it */
     uint32_t commit_rows;      /* [10,000] commit when so many points wait … */
     int64_t linger_ms;         /* [500] … or the oldest has waited so long */
-    /* Which streams to keep: patterns with `*` over "stream" and "node:stream". None = all.
+    /* Which streams to keep: patterns (str_matches) over "stream" and "node:stream". None = all.
      * Presences never become points. */
     const char *const *streams;
     uint32_t stream_count;

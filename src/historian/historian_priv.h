@@ -167,6 +167,9 @@ struct historian {
     struct exec_timer timer;
 };
 
+/* historian.c: whether the patterns take a name; without patterns all are taken. */
+bool historian_chooses(const struct historian *h, struct bytes name);
+
 /* store.c: the database's side of the writer. */
 int store_open(struct historian *h, struct diag *diag);
 void store_close(struct historian *h);

@@ -6,13 +6,13 @@
  */
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/str.h"
 #include "historian/historian_priv.h"
 
-#include <fnmatch.h>
 #include <stdio.h>
-#include <string.h>
 
-#define WRITER_TURN_RECORDS 64 /* then other tasks of the thread have their turn */
+#define WRITER_TURN_RECORDS   64  /* then other tasks of the thread have their turn */
+#define WRITER_NAME_BYTES_MAX 600 /* "node:stream" */
 
 void writer_publish(struct historian *h)
 {
@@ -61,33 +61,19 @@ static void writer_failed(struct historian *h, int err, const char *text)
 /* --------------------------------------------------------------------------------------- records
  */
 
-static bool writer_matches(const struct historian *h, const struct feed_record *r, const char *text)
-{
-    const char *bare = text + r->node.len + 1;
-    for (uint32_t i = 0; i < h->pattern_count; i++)
-        if (fnmatch(h->patterns[i], text, FNM_NOESCAPE) == 0 ||
-            fnmatch(h->patterns[i], bare, FNM_NOESCAPE) == 0)
-            return true;
-    return h->pattern_count == 0;
-}
-
 /* Own streams were chosen by configuration; another node's by their names alone. */
 static bool writer_keeps(const struct historian *h, const struct feed_record *r)
 {
-    static const char presence[] = "presence.";
     if (!h->configured)
         return true;
     if (h->node && bytes_equal(r->node, bytes_of_text(h->node)))
         return map_find(&h->keep, r->stream) != NULL;
-    if (r->stream.len >= sizeof presence - 1 &&
-        memcmp(r->stream.ptr, presence, sizeof presence - 1) == 0)
-        return false;
-    char text[600];
-    if (r->node.len + r->stream.len + 2 > sizeof text)
+    char text[WRITER_NAME_BYTES_MAX];
+    if (str_starts(r->stream, "presence.") || r->node.len + r->stream.len + 2 > sizeof text)
         return false;
     (void)snprintf(text, sizeof text, "%.*s:%.*s", (int)r->node.len, (const char *)r->node.ptr,
                    (int)r->stream.len, (const char *)r->stream.ptr);
-    return writer_matches(h, r, text);
+    return historian_chooses(h, bytes_of_text(text)) || historian_chooses(h, r->stream);
 }
 
 static bool writer_wants(void *ctx, const struct feed_record *r)
