@@ -1,224 +1,242 @@
 /* The stages' counters at /metrics, and their health at /health. See node.h.
  *
  * The stages keep the numbers; here they get their names. A row of a table is a family with one
- * sample. */
+ * sample: lotline_STAGE_FIELD, and what only grows ends in _total. */
 #include "app/node_priv.h"
 
+#include <assert.h>
 #include <stddef.h>
 
 struct row {
     const char *name;
     enum metric_type type;
     const char *help;
-    size_t offset; /* of a uint64_t in the stage's stats */
+    size_t offset; /* in the stage's stats */
+    size_t size;   /* of a uint64_t or a bool */
 };
 
-static void print_rows(struct metrics_writer *w, const struct row *rows, size_t count,
-                       const void *stats)
-{
-    for (size_t i = 0; i < count; i++) {
-        uint64_t value;
-        memcpy(&value, (const char *)stats + rows[i].offset, sizeof value);
-        metrics_one(w, rows[i].name, rows[i].type, rows[i].help, value);
+#define ROW(name, type, help, stats, field)                                                        \
+    {                                                                                              \
+        name, type, help, offsetof(struct stats, field), sizeof(((struct stats *)NULL)->field)     \
     }
-}
-
-#define ROWS(rows) rows, sizeof rows / sizeof rows[0]
+#define GAUGE(stage, stats, field, help)                                                           \
+    ROW("lotline_" #stage "_" #field, METRIC_GAUGE, help, stats, field)
+#define COUNTER(stage, stats, field, help)                                                         \
+    ROW("lotline_" #stage "_" #field "_total", METRIC_COUNTER, help, stats, field)
 
 static const struct row gateway_rows[] = {
-#define G(field, type, help)                                                                       \
-    {                                                                                              \
-        "lotline_gateway_" #field, type, help, offsetof(struct gateway_stats, field)               \
-    }
-#define GT(field, help)                                                                            \
-    {                                                                                              \
-        "lotline_gateway_" #field "_total", METRIC_COUNTER, help,                                  \
-            offsetof(struct gateway_stats, field)                                                  \
-    }
-    G(devices, METRIC_GAUGE, "Devices configured."),
-    G(devices_online, METRIC_GAUGE, "Devices that answer."),
-    G(groups, METRIC_GAUGE, "Groups configured."),
-    G(tags, METRIC_GAUGE, "Tags configured."),
-    GT(polls, "Poll cycles run."),
-    GT(missed, "Grid points that found the cycle before still running."),
-    GT(skipped, "Cycles not run because nobody took the values."),
-    GT(values, "Good values delivered."),
-    GT(requests, "Requests sent to devices."),
-    GT(timeouts, "Requests that were not answered in time."),
-    GT(refused, "Requests answered with an exception."),
-    GT(late, "Answers that came after their time."),
-    GT(faults, "Connections dropped because the device broke the protocol."),
-    GT(connects, "Connections made to devices."),
-    GT(writes, "Writes asked for."),
-    GT(writes_failed, "Writes the device did not confirm."),
-#undef G
-#undef GT
+    GAUGE(gateway, gateway_stats, devices, "Devices configured."),
+    GAUGE(gateway, gateway_stats, devices_online, "Devices that answer."),
+    GAUGE(gateway, gateway_stats, groups, "Groups configured."),
+    GAUGE(gateway, gateway_stats, tags, "Tags configured."),
+    COUNTER(gateway, gateway_stats, polls, "Poll cycles run."),
+    COUNTER(gateway, gateway_stats, missed,
+            "Grid points that found the cycle before still running."),
+    COUNTER(gateway, gateway_stats, skipped, "Cycles not run because nobody took the values."),
+    COUNTER(gateway, gateway_stats, values, "Good values delivered."),
+    COUNTER(gateway, gateway_stats, requests, "Requests sent to devices."),
+    COUNTER(gateway, gateway_stats, timeouts, "Requests that were not answered in time."),
+    COUNTER(gateway, gateway_stats, refused, "Requests answered with an exception."),
+    COUNTER(gateway, gateway_stats, late, "Answers that came after their time."),
+    COUNTER(gateway, gateway_stats, faults,
+            "Connections dropped because the device broke the protocol."),
+    COUNTER(gateway, gateway_stats, connects, "Connections made to devices."),
+    COUNTER(gateway, gateway_stats, writes, "Writes asked for."),
+    COUNTER(gateway, gateway_stats, writes_failed, "Writes the device did not confirm."),
 };
-
-static void collect_gateway(void *ctx, struct metrics_writer *w)
-{
-    const struct node *n = ctx;
-    struct gateway_stats stats;
-    gateway_stats_get(n->gateway, &stats);
-    print_rows(w, ROWS(gateway_rows), &stats);
-}
 
 static const struct row broker_rows[] = {
-#define B(field, help)                                                                             \
-    {                                                                                              \
-        "lotline_broker_" #field, METRIC_GAUGE, help, offsetof(struct broker_stats, field)         \
-    }
-#define BT(field, help)                                                                            \
-    {                                                                                              \
-        "lotline_broker_" #field "_total", METRIC_COUNTER, help,                                   \
-            offsetof(struct broker_stats, field)                                                   \
-    }
-    B(connections, "MQTT connections now."),
-    BT(connects, "MQTT connections accepted."),
-    BT(refused, "MQTT connections refused."),
-    B(sessions, "MQTT sessions."),
-    B(subscriptions, "MQTT subscriptions."),
-    B(retained, "Retained messages."),
-    BT(messages_in, "Messages from MQTT clients."),
-    BT(messages_out, "Messages to MQTT clients."),
-    BT(messages_own, "Messages published by this node itself."),
-    BT(bytes_in, "Bytes from MQTT clients."),
-    BT(bytes_out, "Bytes to MQTT clients."),
-    BT(protocol_errors, "MQTT connections closed for a protocol error."),
-    BT(denied, "MQTT publications and subscriptions not allowed."),
-    B(acks_held, "PUBACKs that wait until their message is durable."),
-#undef B
-#undef BT
+    GAUGE(broker, broker_stats, connections, "MQTT connections now."),
+    COUNTER(broker, broker_stats, connects, "MQTT connections accepted."),
+    COUNTER(broker, broker_stats, refused, "MQTT connections refused."),
+    GAUGE(broker, broker_stats, sessions, "MQTT sessions."),
+    GAUGE(broker, broker_stats, subscriptions, "MQTT subscriptions."),
+    GAUGE(broker, broker_stats, retained, "Retained messages."),
+    COUNTER(broker, broker_stats, messages_in, "Messages from MQTT clients."),
+    COUNTER(broker, broker_stats, messages_out, "Messages to MQTT clients."),
+    COUNTER(broker, broker_stats, messages_own, "Messages published by this node itself."),
+    COUNTER(broker, broker_stats, bytes_in, "Bytes from MQTT clients."),
+    COUNTER(broker, broker_stats, bytes_out, "Bytes to MQTT clients."),
+    COUNTER(broker, broker_stats, protocol_errors, "MQTT connections closed for a protocol error."),
+    COUNTER(broker, broker_stats, denied, "MQTT publications and subscriptions not allowed."),
+    GAUGE(broker, broker_stats, acks_held, "PUBACKs that wait until their message is durable."),
 };
 
-static void collect_broker(void *ctx, struct metrics_writer *w)
+static const struct row journal_rows[] = {
+    COUNTER(journal, journal_log_stats, records, "Records appended to the log of streams."),
+    COUNTER(journal, journal_log_stats, bytes, "Bytes of payload appended."),
+    COUNTER(journal, journal_log_stats, commits, "Group commits (fdatasync)."),
+    GAUGE(journal, journal_log_stats, segments, "Segment files."),
+    GAUGE(journal, journal_log_stats, file_bytes, "Bytes of segment files."),
+    GAUGE(journal, journal_log_stats, cut_bytes, "Bytes of a torn tail cut at the last opening."),
+    COUNTER(journal, journal_log_stats, expired,
+            "Records deleted before a consumer had read them."),
+    COUNTER(journal, journal_log_stats, refused, "Appends refused for want of space."),
+};
+
+static const struct row log_rows[] = {
+    COUNTER(log, stream_log_stats, batches, "Batches of this node's durable streams appended."),
+    COUNTER(log, stream_log_stats, rows, "Rows of these."),
+    COUNTER(log, stream_log_stats, remote_records, "Records of other nodes appended."),
+    COUNTER(log, stream_log_stats, remote_repeats,
+            "Records of other nodes that were there already."),
+    COUNTER(log, stream_log_stats, key_repeats,
+            "Outputs of rules and tracks that were there already."),
+    GAUGE(log, stream_log_stats, waiting, "Streams whose batch waits for space or credit."),
+};
+
+static const struct row historian_rows[] = {
+    COUNTER(historian, historian_stats, records, "Records of the log read by the historian."),
+    COUNTER(historian, historian_stats, points, "Points committed."),
+    COUNTER(historian, historian_stats, commits, "Commits."),
+    COUNTER(historian, historian_stats, failures, "Commits that failed and were tried again."),
+    COUNTER(historian, historian_stats, lost_records,
+            "Records gone before the historian had read them."),
+    COUNTER(historian, historian_stats, queries, "Queries of people."),
+    GAUGE(historian, historian_stats, waiting_points, "Points that wait for their commit."),
+};
+
+static const struct row uplink_rows[] = {
+    GAUGE(uplink, uplink_stats, connected, "Whether the hub is connected."),
+    COUNTER(uplink, uplink_stats, sent, "Records sent to the hub, repeats included."),
+    COUNTER(uplink, uplink_stats, acknowledged, "Records the hub has acknowledged."),
+    COUNTER(uplink, uplink_stats, bytes, "Bytes sent to the hub."),
+    COUNTER(uplink, uplink_stats, lost, "Publications whose answer was lost."),
+    COUNTER(uplink, uplink_stats, refused, "Publications the hub refused."),
+    COUNTER(uplink, uplink_stats, skipped, "Records given up after repeated refusal."),
+    COUNTER(uplink, uplink_stats, expired, "Records gone before they were sent."),
+    GAUGE(uplink, uplink_stats, behind, "Records the hub has not acknowledged yet."),
+};
+
+static const struct row track_rows[] = {
+    COUNTER(track, track_stats, records, "Records read by the tracks."),
+    COUNTER(track, track_stats, presences, "Presences emitted."),
+    COUNTER(track, track_stats, exact, "Presences whose identity was read inside the interval."),
+    COUNTER(track, track_stats, inferred, "Presences whose identity was inferred."),
+    COUNTER(track, track_stats, ambiguous, "Presences with several possible units."),
+    COUNTER(track, track_stats, missing, "Presences whose interval is not wholly known."),
+    COUNTER(track, track_stats, lost_records, "Records gone before the tracks had read them."),
+};
+
+/* ---------------------------------------------------------------------------------------- stages
+ */
+
+union stats {
+    struct journal_log_stats journal;
+    struct stream_log_stats log;
+    struct gateway_stats gateway;
+    struct broker_stats broker;
+    struct historian_stats historian;
+    struct uplink_stats uplink;
+    struct track_stats track;
+};
+
+static void journal_read(const struct node *n, union stats *ret)
 {
-    const struct node *n = ctx;
-    struct broker_stats stats;
-    broker_stats_get(n->broker, &stats);
-    print_rows(w, ROWS(broker_rows), &stats);
+    journal_log_stats(stream_log_journal(n->log), &ret->journal);
+}
+
+static void log_read(const struct node *n, union stats *ret)
+{
+    stream_log_stats(n->log, &ret->log);
+}
+
+static void gateway_read(const struct node *n, union stats *ret)
+{
+    gateway_stats_get(n->gateway, &ret->gateway);
+}
+
+static void broker_read(const struct node *n, union stats *ret)
+{
+    broker_stats_get(n->broker, &ret->broker);
+}
+
+static void historian_read(const struct node *n, union stats *ret)
+{
+    historian_stats_get(n->historian, &ret->historian);
+}
+
+static void uplink_read(const struct node *n, union stats *ret)
+{
+    uplink_stats_get(n->uplink, &ret->uplink);
+}
+
+static void track_read(const struct node *n, union stats *ret)
+{
+    track_stats_get(n->track, &ret->track);
+}
+
+static void broker_print_dropped(struct metrics_writer *w, const union stats *stats)
+{
     metrics_family(w, "lotline_broker_dropped_total", METRIC_COUNTER,
                    "Messages dropped, by reason.");
     for (int i = 0; i < BROKER_DROP_COUNT; i++) {
         struct metric_label label = {"reason", broker_drop_name((enum broker_drop)i)};
-        metrics_u64(w, &label, 1, stats.dropped[i]);
+        metrics_u64(w, &label, 1, stats->broker.dropped[i]);
     }
 }
 
-static const struct row journal_rows[] = {
-#define J(name, type, field, help)                                                                 \
-    {                                                                                              \
-        "lotline_journal_" name, type, help, offsetof(struct journal_log_stats, field)             \
-    }
-    J("records_total", METRIC_COUNTER, records, "Records appended to the log of streams."),
-    J("bytes_total", METRIC_COUNTER, bytes, "Bytes of payload appended."),
-    J("commits_total", METRIC_COUNTER, commits, "Group commits (fdatasync)."),
-    J("segments", METRIC_GAUGE, segments, "Segment files."),
-    J("file_bytes", METRIC_GAUGE, file_bytes, "Bytes of segment files."),
-    J("cut_bytes", METRIC_GAUGE, cut_bytes, "Bytes of a torn tail cut at the last opening."),
-    J("expired_total", METRIC_COUNTER, expired, "Records deleted before a consumer had read them."),
-    J("refused_total", METRIC_COUNTER, refused, "Appends refused for want of space."),
-#undef J
+struct metrics_stage {
+    size_t offset; /* of the stage in struct node */
+    void (*read)(const struct node *n, union stats *ret);
+    const struct row *rows;
+    size_t count;
+    void (*print_more)(struct metrics_writer *w, const union stats *stats); /* may be NULL */
 };
 
-static const struct row log_rows[] = {
-#define L(field, help)                                                                             \
+#define STAGE(member, read, rows, more)                                                            \
     {                                                                                              \
-        "lotline_log_" #field "_total", METRIC_COUNTER, help,                                      \
-            offsetof(struct stream_log_stats, field)                                               \
+        offsetof(struct node, member), read, rows, sizeof rows / sizeof rows[0], more              \
     }
-    L(batches, "Batches of this node's durable streams appended."),
-    L(rows, "Rows of these."),
-    L(remote_records, "Records of other nodes appended."),
-    L(remote_repeats, "Records of other nodes that were there already."),
-    L(key_repeats, "Outputs of rules and tracks that were there already."),
-#undef L
+
+/* In the order of /metrics. */
+static const struct metrics_stage stages[] = {
+    STAGE(log, journal_read, journal_rows, NULL),
+    STAGE(log, log_read, log_rows, NULL),
+    STAGE(gateway, gateway_read, gateway_rows, NULL),
+    STAGE(broker, broker_read, broker_rows, broker_print_dropped),
+    STAGE(historian, historian_read, historian_rows, NULL),
+    STAGE(uplink, uplink_read, uplink_rows, NULL),
+    STAGE(track, track_read, track_rows, NULL),
 };
 
-static void collect_log(void *ctx, struct metrics_writer *w)
+static bool stage_runs(const struct node *n, const struct metrics_stage *s)
 {
-    const struct node *n = ctx;
-    struct journal_log_stats journal;
-    struct stream_log_stats log;
-    journal_log_stats(stream_log_journal(n->log), &journal);
-    stream_log_stats(n->log, &log);
-    print_rows(w, ROWS(journal_rows), &journal);
-    print_rows(w, ROWS(log_rows), &log);
-    metrics_one(w, "lotline_log_waiting", METRIC_GAUGE,
-                "Streams whose batch waits for space or credit.", log.waiting);
+    const void *stage = NULL;
+    memcpy(&stage, (const char *)n + s->offset, sizeof stage);
+    return stage != NULL;
 }
 
-static const struct row historian_rows[] = {
-#define H(field, type, suffix, help)                                                               \
-    {                                                                                              \
-        "lotline_historian_" #field suffix, type, help, offsetof(struct historian_stats, field)    \
-    }
-    H(records, METRIC_COUNTER, "_total", "Records of the log read by the historian."),
-    H(points, METRIC_COUNTER, "_total", "Points committed."),
-    H(commits, METRIC_COUNTER, "_total", "Commits."),
-    H(failures, METRIC_COUNTER, "_total", "Commits that failed and were tried again."),
-    H(lost_records, METRIC_COUNTER, "_total", "Records gone before the historian had read them."),
-    H(queries, METRIC_COUNTER, "_total", "Queries of people."),
-    H(waiting_points, METRIC_GAUGE, "", "Points that wait for their commit."),
-#undef H
-};
-
-static void collect_historian(void *ctx, struct metrics_writer *w)
+static void print_row(struct metrics_writer *w, const struct row *row, const union stats *stats)
 {
-    const struct node *n = ctx;
-    struct historian_stats stats;
-    historian_stats_get(n->historian, &stats);
-    print_rows(w, ROWS(historian_rows), &stats);
+    const char *field = (const char *)stats + row->offset;
+    uint64_t value = 0;
+    bool flag = false;
+    if (row->size == sizeof flag) {
+        memcpy(&flag, field, sizeof flag);
+        value = flag;
+    } else {
+        assert(row->size == sizeof value);
+        memcpy(&value, field, sizeof value);
+    }
+    metrics_one(w, row->name, row->type, row->help, value);
 }
 
-static const struct row uplink_rows[] = {
-#define U(field, type, suffix, help)                                                               \
-    {                                                                                              \
-        "lotline_uplink_" #field suffix, type, help, offsetof(struct uplink_stats, field)          \
-    }
-    U(sent, METRIC_COUNTER, "_total", "Records sent to the hub, repeats included."),
-    U(acknowledged, METRIC_COUNTER, "_total", "Records the hub has acknowledged."),
-    U(bytes, METRIC_COUNTER, "_total", "Bytes sent to the hub."),
-    U(lost, METRIC_COUNTER, "_total", "Publications whose answer was lost."),
-    U(refused, METRIC_COUNTER, "_total", "Publications the hub refused."),
-    U(skipped, METRIC_COUNTER, "_total", "Records given up after repeated refusal."),
-    U(expired, METRIC_COUNTER, "_total", "Records gone before they were sent."),
-    U(behind, METRIC_GAUGE, "", "Records the hub has not acknowledged yet."),
-#undef U
-};
-
-static void collect_uplink(void *ctx, struct metrics_writer *w)
+/* The stages that run, and nothing that does not. */
+static void collect_stages(void *ctx, struct metrics_writer *w)
 {
     const struct node *n = ctx;
-    struct uplink_stats stats;
-    uplink_stats_get(n->uplink, &stats);
-    metrics_one(w, "lotline_uplink_connected", METRIC_GAUGE, "Whether the hub is connected.",
-                stats.connected);
-    print_rows(w, ROWS(uplink_rows), &stats);
-}
-
-static const struct row track_rows[] = {
-#define T(field, help)                                                                             \
-    {                                                                                              \
-        "lotline_track_" #field "_total", METRIC_COUNTER, help,                                    \
-            offsetof(struct track_stats, field)                                                    \
+    for (size_t i = 0; i < sizeof stages / sizeof stages[0]; i++) {
+        const struct metrics_stage *s = &stages[i];
+        union stats stats;
+        if (!stage_runs(n, s))
+            continue;
+        s->read(n, &stats);
+        for (size_t k = 0; k < s->count; k++)
+            print_row(w, &s->rows[k], &stats);
+        if (s->print_more)
+            s->print_more(w, &stats);
     }
-    T(records, "Records read by the tracks."),
-    T(presences, "Presences emitted."),
-    T(exact, "Presences whose identity was read inside the interval."),
-    T(inferred, "Presences whose identity was inferred."),
-    T(ambiguous, "Presences with several possible units."),
-    T(missing, "Presences whose interval is not wholly known."),
-    T(lost_records, "Records gone before the tracks had read them."),
-#undef T
-};
-
-static void collect_track(void *ctx, struct metrics_writer *w)
-{
-    const struct node *n = ctx;
-    struct track_stats stats;
-    track_stats_get(n->track, &stats);
-    print_rows(w, ROWS(track_rows), &stats);
 }
 
 int node_metrics_new(struct node *n)
@@ -229,37 +247,17 @@ int node_metrics_new(struct node *n)
     return err;
 }
 
-/* After the start: the stages that run, and nothing that does not. */
+/* After the start. */
 int node_metrics_start(struct node *n, struct diag *diag)
 {
     (void)diag;
-
-    const struct {
-        const void *stage;
-        metrics_collect_fn collect;
-    } rows[] = {
-        {n->log, collect_log},       {n->gateway, collect_gateway},
-        {n->broker, collect_broker}, {n->historian, collect_historian},
-        {n->uplink, collect_uplink}, {n->track, collect_track},
-    };
-
-    int err = OK;
-    for (size_t i = 0; !err && i < sizeof rows / sizeof rows[0]; i++) {
-        if (rows[i].stage)
-            err = metrics_add(n->metrics, rows[i].collect, n);
-    }
-    return err;
+    return metrics_add(n->metrics, collect_stages, n);
 }
 
 /* Before the stages end. */
 void node_metrics_stop(struct node *n)
 {
-    static const metrics_collect_fn collectors[] = {
-        collect_log,       collect_gateway, collect_broker,
-        collect_historian, collect_uplink,  collect_track,
-    };
-    for (size_t i = 0; i < sizeof collectors / sizeof collectors[0]; i++)
-        metrics_remove(n->metrics, collectors[i], n);
+    metrics_remove(n->metrics, collect_stages, n);
 }
 
 /* --------------------------------------------------------------------------------------- health */
