@@ -23,9 +23,11 @@
 #define STATE_BYTES_DEFAULT   (64u << 20)
 #define STAGE_BYTES_MAX       (2u << 20)   /* gathered before one pwritev */
 #define STAGE_COPY_BYTES_MAX  (256u << 10) /* larger payloads are written from where they lie */
-#define COMMIT_EARLY_BYTES    (1u << 20) /* written and waited for: the sync need not wait for more \
-                                          */
-#define COMMIT_SEGMENTS_MAX 16           /* files one group commit covers */
+#define COMMIT_EARLY_BYTES                                                                         \
+    (1u << 20)                 /* written and waited for: the sync need not wait for more          \
+                                */
+#define CUT_FILES_MAX       16 /* .cut files kept of one log */
+#define COMMIT_SEGMENTS_MAX 16 /* files one group commit covers */
 #define KEEP_MS_DEFAULT     1000
 #define AGE_PERIOD_US       60000000
 #define RETRY_PERIOD_US     1000000 /* a stage that found no space tries again */

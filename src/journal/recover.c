@@ -3,20 +3,24 @@
  * Each segment's head says how far the log was committed when the segment was made. So only what
  * lies behind the newest head's mark can be a write that never ended: it is read record by record,
  * and cut at the first that is bad. Whole segments behind the cut held no committed record either;
- * they are set aside as NAME.cut, not deleted, because an operator may want to look. A bad record
- * before the mark is damage: it stays, and readers report it.
+ * they are set aside as NAME.cut, not deleted, because an operator may want to look, and so are the
+ * bytes that are cut off (NAME.OFFSET.cut): a disk may have damaged what had been committed. A bad
+ * record before the mark is damage for sure: it stays, and readers report it.
  *
  * A kill leaves records in the page cache that no fdatasync covered yet. They are found here and
  * are made durable before anyone may call them committed.
  */
 #include "base/clock.h"
+#include "base/log.h"
 #include "journal/journal_priv.h"
 
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -156,6 +160,44 @@ static int segment_sync(struct journal_log *log, const struct segment *s)
     return err;
 }
 
+/* Copies what is about to be cut off into a file of its own. */
+static int tail_copy(struct journal_log *log, const struct segment *s, int from, uint64_t offset,
+                     uint64_t bytes)
+{
+    uint8_t block[4096];
+    char name[SEGMENT_NAME_BYTES];
+    char aside[SEGMENT_NAME_BYTES + 32];
+    segment_name(s->head.epoch, s->head.first_seq, name);
+    (void)snprintf(aside, sizeof aside, "%s.%" PRIu64 ".cut", name, offset);
+    int to = openat(log->dir_fd, aside, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0640);
+    if (to < 0)
+        return err_from_errno(errno);
+    int err = OK;
+    for (uint64_t at = 0; at < bytes && !err;) {
+        size_t want = bytes - at < sizeof block ? (size_t)(bytes - at) : sizeof block;
+        ssize_t got = pread(from, block, want, (off_t)(offset + at));
+        if (got <= 0 || write(to, block, (size_t)got) != got)
+            err = got < 0 || errno ? err_from_errno(errno) : ERR_IO;
+        else
+            at += (uint64_t)got;
+    }
+    (void)close(to);
+    if (err)
+        (void)unlinkat(log->dir_fd, aside, 0);
+    return err;
+}
+
+/* A copy is worth having, but a full disk must not keep the node from starting. */
+static void tail_set_aside(struct journal_log *log, const struct segment *s, int fd, uint64_t from,
+                           uint64_t bytes)
+{
+    errno = 0;
+    int err = bytes ? tail_copy(log, s, fd, from, bytes) : OK;
+    if (err)
+        log_warn("journal", "log %s: %llu bytes are cut off without keeping a copy: %s", log->name,
+                 (unsigned long long)bytes, err_text(err));
+}
+
 /* Ends s behind its last good record and makes what stays durable. */
 static int segment_cut(struct journal_log *log, struct segment *s, const struct scan *scan)
 {
@@ -164,6 +206,8 @@ static int segment_cut(struct journal_log *log, struct segment *s, const struct 
     if (fd < 0)
         return fd;
     int err = segment_dirty_bytes(fd, scan->end, &dirty);
+    if (!err)
+        tail_set_aside(log, s, fd, scan->end, dirty);
     if (!err && ftruncate(fd, (off_t)scan->end) != 0)
         err = err_from_errno(errno);
     if (!err)
@@ -292,6 +336,36 @@ static int empty_delete(struct journal_log *log)
     return OK;
 }
 
+static bool is_cut(const char *name)
+{
+    size_t len = strlen(name);
+    return len > 4 && strcmp(name + len - 4, ".cut") == 0;
+}
+
+/* Power cuts come again and again: of what was set aside only the newest is kept. Names sort by
+ * epoch and seq, so the oldest is the smallest. */
+static int cuts_trim(struct journal_log *log)
+{
+    int err = OK;
+    for (size_t count = CUT_FILES_MAX + 1; count > CUT_FILES_MAX && !err;) {
+        char oldest[NAME_MAX + 1] = "";
+        DIR *dir = opendir(log->dir);
+        if (!dir)
+            return err_from_errno(errno);
+        count = 0;
+        for (struct dirent *e = readdir(dir); e; e = readdir(dir)) {
+            if (!is_cut(e->d_name))
+                continue;
+            if (count++ == 0 || strcmp(e->d_name, oldest) < 0)
+                (void)snprintf(oldest, sizeof oldest, "%s", e->d_name);
+        }
+        (void)closedir(dir);
+        if (count > CUT_FILES_MAX && unlinkat(log->dir_fd, oldest, 0) != 0)
+            err = err_from_errno(errno);
+    }
+    return err;
+}
+
 /* Where the log goes on. */
 static void recover_ends(struct journal_log *log, uint64_t epoch_max)
 {
@@ -318,7 +392,8 @@ static void recover_say(const struct journal_log *log, struct diag *diag)
         return;
     (void)diag_set(diag, OK, 0, 0,
                    "%s: the log ended in a write that was never finished: %llu bytes cut, %llu "
-                   "files set aside as .cut; after a kill or a power cut nothing of it had been "
+                   "files set aside; .cut files keep a copy; after a kill or a power cut nothing "
+                   "of it had been "
                    "acknowledged, after damage to the disk perhaps",
                    log->dir, (unsigned long long)log->cut_bytes,
                    (unsigned long long)log->cut_segments);
@@ -345,6 +420,8 @@ int log_recover(struct journal_log *log, struct diag *diag)
     if (err)
         return err;
     err = empty_delete(log);
+    if (!err && (log->cut_bytes || log->cut_segments))
+        err = cuts_trim(log);
     if (!err && fsync(log->dir_fd) != 0)
         err = err_from_errno(errno);
     if (err)

@@ -1,5 +1,6 @@
 /* Opening a log after everything that can happen to its files. */
 #include "journal/crc32c.h"
+#include "journal/journal_priv.h"
 #include "journal/segment.h"
 #include "tests/support/journal_fixture.h"
 
@@ -234,6 +235,20 @@ static size_t make_killed(const char *dir, char *paths[], size_t max, uint64_t *
     return list_files(dir, ".seg", paths, max);
 }
 
+/* aside = "SEGMENT.OFFSET.cut" holds those bytes of the segment as it was. */
+static void check_tail_copy(const char *aside, const char *segment, struct bytes whole,
+                            uint64_t bytes)
+{
+    size_t len = strlen(segment);
+    CHECK(strncmp(aside, segment, len) == 0 && aside[len] == '.');
+    uint64_t offset = strtoull(aside + len + 1, NULL, 10);
+    struct bytes copy = read_file(aside);
+    CHECK_EQ(copy.len, bytes);
+    CHECK(offset > 0 && offset + copy.len <= whole.len);
+    CHECK(memcmp(copy.ptr, whole.ptr + offset, copy.len) == 0);
+    free((void *)(uintptr_t)copy.ptr);
+}
+
 TEST(whole_segments_behind_a_torn_one_are_set_aside)
 {
     char *paths[16];
@@ -249,12 +264,33 @@ TEST(whole_segments_behind_a_torn_one_are_set_aside)
     CHECK(left >= 12 && left < count);
     CHECK_EQ(stats.cut_segments, files - 2);
     CHECK(stats.cut_bytes > 0);
-    CHECK_EQ(list_files(check_folder(), ".cut", aside, 16), files - 2);
-    free_files(aside, files - 2);
+    /* And the bytes that were cut off the one before them. */
+    CHECK_EQ(list_files(check_folder(), ".cut", aside, 16), files - 1);
+    check_tail_copy(aside[0], paths[1], torn, stats.cut_bytes);
+    free_files(aside, files - 1);
     CHECK_EQ(reopen(check_folder(), &stats, NULL), left);
     CHECK_EQ(stats.cut_segments, 0);
     free_files(paths, files);
     free((void *)(uintptr_t)torn.ptr);
+}
+
+TEST(of_what_was_set_aside_the_newest_is_kept)
+{
+    char path[PATH_BYTES_MAX];
+    char old[PATH_BYTES_MAX + 64];
+    char *aside[64];
+    struct journal_log_stats stats;
+    struct bytes whole = make_log(check_folder(), 3, 50, path);
+    for (int i = 1; i <= 20; i++) {
+        (void)snprintf(old, sizeof old, "%s/test/%016x-%016x.seg.cut", check_folder(), i, 1);
+        write_file(old, bytes_of("old", 3));
+    }
+    write_file(path, bytes_of(whole.ptr, whole.len - 20));
+    CHECK_EQ(reopen(check_folder(), &stats, NULL), 2);
+    CHECK_EQ(list_files(check_folder(), ".cut", aside, 64), CUT_FILES_MAX);
+    CHECK(strncmp(aside[CUT_FILES_MAX - 1], path, strlen(path)) == 0);
+    free_files(aside, CUT_FILES_MAX);
+    free((void *)(uintptr_t)whole.ptr);
 }
 
 TEST(what_a_kill_left_is_found_whole)
