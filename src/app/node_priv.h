@@ -22,6 +22,15 @@
 
 #define NODE_LOOPS_MAX 64
 
+/* The section `journal`. */
+struct node_journal_options {
+    int64_t flush_us;
+    uint64_t waiting_bytes_max;
+    uint64_t segment_bytes;
+    uint64_t bytes_max;
+    int64_t age_max_us;
+};
+
 struct node {
     struct node_options options;
     const struct config *config;
@@ -31,6 +40,7 @@ struct node {
     uint32_t loop_count;
     char *data;
 
+    struct node_journal_options journal_options;
     struct journal *journal;
     struct stream_log *log;
     struct alarm_stage *alarm;
@@ -54,7 +64,7 @@ struct node {
     bool started;
 };
 
-/* node_store.c: what lies on disk. */
+/* node_store.c: what lies on disk. The options are read first, the journal's into the node. */
 int node_store_options(struct node *n, struct historian_options *ret, struct diag *diag);
 int node_store_open(struct node *n, struct diag *diag);
 void node_store_close(struct node *n);

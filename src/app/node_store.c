@@ -11,24 +11,16 @@
 #define JOURNAL_SEGMENT_BYTES "16M"
 #define JOURNAL_BYTES_MAX     "8G"
 
-struct journal_section {
-    int64_t flush_us;
-    uint64_t waiting_bytes_max;
-    uint64_t segment_bytes;
-    uint64_t bytes_max;
-    int64_t age_max_us;
-};
-
 static const struct option journal_table[] = {
     {.name = "flush",
      .type = OPTION_DURATION,
-     .offset = offsetof(struct journal_section, flush_us),
+     .offset = offsetof(struct node_journal_options, flush_us),
      .default_text = "500ms",
      .min = 1000,
      .doc = "commit after this also when nobody waits for it"},
     {.name = "waiting",
      .type = OPTION_SIZE,
-     .offset = offsetof(struct journal_section, waiting_bytes_max),
+     .offset = offsetof(struct node_journal_options, waiting_bytes_max),
      .default_text = JOURNAL_WAITING_BYTES,
      .min = 4096,
      .doc =
@@ -36,19 +28,19 @@ static const struct option journal_table[] = {
          "are skipped"},
     {.name = "segment",
      .type = OPTION_SIZE,
-     .offset = offsetof(struct journal_section, segment_bytes),
+     .offset = offsetof(struct node_journal_options, segment_bytes),
      .default_text = JOURNAL_SEGMENT_BYTES,
      .min = 64 << 10,
      .doc = "size of one segment file, reserved at a time"},
     {.name = "max",
      .type = OPTION_SIZE,
-     .offset = offsetof(struct journal_section, bytes_max),
+     .offset = offsetof(struct node_journal_options, bytes_max),
      .default_text = JOURNAL_BYTES_MAX,
      .min = 1 << 20,
      .doc = "the log's size beyond which the oldest segments go, read or not"},
     {.name = "age",
      .type = OPTION_DURATION,
-     .offset = offsetof(struct journal_section, age_max_us),
+     .offset = offsetof(struct node_journal_options, age_max_us),
      .default_text = "30d",
      .doc = "age beyond which segments go, read or not"},
     {.name = NULL},
@@ -111,9 +103,8 @@ int node_store_options(struct node *n, struct historian_options *ret, struct dia
         .streams = s.streams.items,
         .stream_count = s.streams.count,
     };
-    struct journal_section journal;
-    return option_bind(journal_table, config_section(n->config, "journal"), &n->arena, &journal,
-                       diag);
+    return option_bind(journal_table, config_section(n->config, "journal"), &n->arena,
+                       &n->journal_options, diag);
 }
 
 char *node_path(struct node *n, const char *name)
@@ -162,15 +153,16 @@ static void log_state(void *ctx, int err, const char *text)
         alarm_clear(n->alarm, "journal", "node");
 }
 
-static int log_open(struct node *n, const struct journal_section *s, struct diag *diag)
+static int log_open(struct node *n, struct diag *diag)
 {
+    const struct node_journal_options *o = &n->journal_options;
     struct stream_log_options options = {
         .journal = n->journal,
         .node = n->catalogue.node,
-        .waiting_bytes_max = s->waiting_bytes_max,
-        .log = {.segment_bytes = s->segment_bytes,
-                .bytes_max = s->bytes_max,
-                .age_max_s = s->age_max_us / 1000000,
+        .waiting_bytes_max = o->waiting_bytes_max,
+        .log = {.segment_bytes = o->segment_bytes,
+                .bytes_max = o->bytes_max,
+                .age_max_s = o->age_max_us / 1000000,
                 .on_state = log_state,
                 .ctx = n},
     };
@@ -186,18 +178,15 @@ static int log_open(struct node *n, const struct journal_section *s, struct diag
 
 int node_store_open(struct node *n, struct diag *diag)
 {
-    struct journal_section s;
-    int err = option_bind(journal_table, config_section(n->config, "journal"), &n->arena, &s, diag);
-    if (!err)
-        err = directory_make(n->data, diag);
+    int err = directory_make(n->data, diag);
     if (err)
         return err;
     struct journal_options options = {
         .dir = node_path(n, "journal"),
-        .flush_ms = s.flush_us / 1000,
+        .flush_ms = n->journal_options.flush_us / 1000,
     };
     err = journal_open(&options, &n->journal, diag);
-    return err ? err : log_open(n, &s, diag);
+    return err ? err : log_open(n, diag);
 }
 
 void node_store_close(struct node *n)
