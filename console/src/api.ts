@@ -1,4 +1,5 @@
 // The REST calls the console makes, with the answers' shapes as the OpenAPI document has them.
+import { parseJson, printJson } from "./json";
 
 export interface Device {
   device: string;
@@ -110,11 +111,11 @@ async function request<T>(method: string, path: string, body?: unknown): Promise
   const init: RequestInit = { method, credentials: "same-origin" };
   if (body !== undefined) {
     init.headers = { "Content-Type": "application/json" };
-    init.body = JSON.stringify(body);
+    init.body = printJson(body);
   }
   const answer = await fetch(`/api/v1${path}`, init);
   const text = await answer.text();
-  const json: unknown = text ? JSON.parse(text) : null;
+  const json: unknown = text ? parseJson(text) : null;
   if (!answer.ok) {
     const problem = json as { title?: string; detail?: string } | null;
     throw new ApiError(answer.status, problem?.detail ?? problem?.title ?? answer.statusText);

@@ -1,8 +1,9 @@
 // Values and times as text. Numbers come exact from the server and are shown as they are.
+import { printJson } from "./json";
 
 export function formatValue(value: unknown): string {
   if (value === null || value === undefined) return "—";
-  if (typeof value === "object") return JSON.stringify(value);
+  if (typeof value === "object") return printJson(value);
   return String(value);
 }
 
@@ -14,14 +15,4 @@ export function formatTime(text: string | null | undefined): string {
   const pad = (n: number, width = 2) => String(n).padStart(width, "0");
   const clock = [date.getHours(), date.getMinutes(), date.getSeconds()].map((n) => pad(n));
   return `${clock.join(":")}.${pad(date.getMilliseconds(), 3)}`;
-}
-
-// What a person typed, as JSON: a number, true/false, else a string.
-export function parseTyped(text: string, type: string): unknown {
-  if (type === "string" || type === "bytes") return text;
-  const trimmed = text.trim();
-  if (trimmed === "true") return true;
-  if (trimmed === "false") return false;
-  const number = Number(trimmed);
-  return trimmed !== "" && Number.isFinite(number) ? number : text;
 }

@@ -1,5 +1,6 @@
 // Live values by server-sent events. One EventSource for the whole page; it reconnects by itself.
 import { useEffect, useState } from "preact/hooks";
+import { parseJson } from "./json";
 
 export interface LiveValue {
   value: unknown;
@@ -37,7 +38,7 @@ class LiveStore {
     this.source.onopen = () => this.setConnected(true);
     this.source.onerror = () => this.setConnected(false);
     this.source.addEventListener("values", (event) => {
-      const data = JSON.parse((event as MessageEvent<string>).data) as ValuesEvent;
+      const data = parseJson((event as MessageEvent<string>).data) as ValuesEvent;
       for (const [tag, value] of Object.entries(data.values))
         this.values.set(`${data.stream}.${tag}`, { value, ts: data.ts });
       this.changed();

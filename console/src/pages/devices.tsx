@@ -1,7 +1,8 @@
 // Devices with their state, and every tag with its live value; a tag can be written.
 import { useState } from "preact/hooks";
 import { api, type Device, type Tag } from "../api";
-import { formatTime, formatValue, parseTyped } from "../format";
+import { formatTime, formatValue } from "../format";
+import { parseTyped } from "../json";
 import { useText, useWord } from "../i18n";
 import { useLive, usePolled } from "../live";
 import { Badge, Table } from "../parts/table";
