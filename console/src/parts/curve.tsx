@@ -18,7 +18,7 @@ export function CurvePlot({ curve, title }: { curve: Curve; title: string }) {
     if (!host.current) return;
     const data: uPlot.AlignedData = [
       curve.points.map(([at]) => seconds(at)),
-      curve.points.map(([, value]) => value),
+      curve.points.map(([, value]) => (value === null ? null : Number(value))),
     ];
     const text = getComputedStyle(host.current).color;
     const axis: uPlot.Axis = { stroke: text, grid: { stroke: "rgba(128,128,128,0.2)" } };
