@@ -32,10 +32,37 @@ static int system_error(struct diag *diag, const char *what, const char *path)
     return diag_set(diag, err, 0, 0, "%s %s: %s", what, path, err_text(err));
 }
 
+/* The length of what stands before a path's last name: "/a/b" and "/a/b/" give 2, "b" gives 0. */
+static size_t parent_len(const char *path)
+{
+    size_t len = strlen(path);
+    while (len > 0 && path[len - 1] == '/')
+        len--;
+    while (len > 0 && path[len - 1] != '/')
+        len--;
+    while (len > 1 && path[len - 1] == '/')
+        len--;
+    return len;
+}
+
+/* Only the last directory is made: a mistyped path should not become a tree of them. */
+static int directory_make(const char *path, struct diag *diag)
+{
+    size_t parent = parent_len(path);
+    if (mkdir(path, 0700) == 0 || errno == EEXIST)
+        return OK;
+    if (errno == ENOENT && parent > 0)
+        return diag_set(diag, ERR_INVALID, 0, 0,
+                        "%s cannot be made: there is no directory %.*s; make that one first", path,
+                        (int)parent, path);
+    return system_error(diag, "cannot make", path);
+}
+
 static int directory_ready(const char *path, struct diag *diag)
 {
-    if (mkdir(path, 0700) != 0 && errno != EEXIST)
-        return system_error(diag, "cannot make", path);
+    int err = directory_make(path, diag);
+    if (err)
+        return err;
     DIR *dir = opendir(path);
     if (!dir)
         return system_error(diag, "cannot open", path);

@@ -140,6 +140,24 @@ def test_restore_refuses_what_it_should(tmp_path, start_node):
     assert [p.name for p in used.iterdir()] == ["file"]
 
 
+def test_backup_and_restore_need_the_parent_directory(tmp_path, start_node):
+    node = start_node("name: line1\nlisten: {mqtt: 127.0.0.1:0, http: 127.0.0.1:0}\n")
+    place, missing = tmp_path / "backup", tmp_path / "no" / "such"
+    node.command("backup", place, check=True)
+    for result in (
+        node.command("backup", missing / "backup"),
+        node.command("backup", f"{missing}/backup//"),
+        subprocess.run(
+            [PROGRAM, "restore", place, "--data", missing / "data"], capture_output=True, text=True
+        ),
+    ):
+        assert result.returncode == 1, result.stderr
+        assert len(result.stderr.strip().splitlines()) == 1, result.stderr
+        assert f"there is no directory {missing};" in result.stderr
+        assert not missing.parent.exists()
+    assert node.request("POST", "/api/v1/backup", {"dir": f"{missing}/backup"}).status == 400
+
+
 @pytest.mark.asan
 def test_signals_end_it_cleanly(start_node, start_press):
     _, port = start_press()
