@@ -10,6 +10,8 @@
 #include "historian/historian_priv.h"
 
 #include <stdio.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #define WRITER_TURN_RECORDS   64  /* then other tasks of the thread have their turn */
 #define WRITER_NAME_BYTES_MAX 600 /* "node:stream" */
@@ -222,9 +224,27 @@ void writer_init(struct historian *h)
     txn_reset(&h->txn);
 }
 
+/* A file that is there and ours to write, and that the database refuses all the same: its own words
+ * name no way out. */
+static void writer_explain(const struct historian *h, struct diag *diag)
+{
+    struct stat info;
+    struct diag reason = *diag;
+    if (stat(h->path, &info) || !S_ISREG(info.st_mode) || access(h->path, R_OK | W_OK))
+        return;
+    (void)diag_set(
+        diag, ERR_DATABASE, 0, 0,
+        "%s cannot be used: restore a backup (lotline restore), or move it away together "
+        "with its .wal, and the next start fills a new one from what the journal still "
+        "holds; %s",
+        h->path, reason.text);
+}
+
 int writer_start(struct historian *h, struct diag *diag)
 {
     int err = store_open(h, diag);
+    if (err == ERR_DATABASE && diag)
+        writer_explain(h, diag);
     if (!err && h->has_feed)
         err = h->feed.seek(h->feed.ctx, h->now.at);
     if (err) {

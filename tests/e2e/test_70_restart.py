@@ -158,6 +158,38 @@ def test_backup_and_restore_need_the_parent_directory(tmp_path, start_node):
     assert node.request("POST", "/api/v1/backup", {"dir": f"{missing}/backup"}).status == 400
 
 
+def test_damaged_historian_says_what_to_do_and_is_filled_again(start_node, start_press):
+    _, port = start_press("--speed", "2")
+    node = start_node(job_config(port))
+    wait_until(lambda: len(node.get("/units")) >= 2, "two units")
+    first = node.sql("SELECT min(ts) AS ts FROM points")
+    points = count_points(node)
+    units = {u["serial"]: u["unit"] for u in node.get("/units")}
+    assert node.kill() != 0
+    database = node.data / "historian.duckdb"
+    with database.open("r+b") as file:
+        file.write(b"\0" * 12288)
+
+    result = subprocess.run(
+        [PROGRAM, "run", "-c", node.config, "--data", node.data], capture_output=True, text=True
+    )
+    assert result.returncode == 1
+    assert len(result.stderr.strip().splitlines()) == 1, result.stderr
+    for words in (str(database), "lotline restore", "move it away", "from what the journal"):
+        assert words in result.stderr
+
+    for name in ("historian.duckdb", "historian.duckdb.wal"):
+        if (node.data / name).exists():
+            (node.data / name).rename(node.folder / name)
+    node.start()
+    wait_until(lambda: count_points(node) >= points, "the points from the journal")
+    assert node.sql("SELECT min(ts) AS ts FROM points") == first
+    wait_until(
+        lambda: units.items() <= {u["serial"]: u["unit"] for u in node.get("/units")}.items(),
+        "the units from the journal",
+    )
+
+
 @pytest.mark.asan
 def test_signals_end_it_cleanly(start_node, start_press):
     _, port = start_press()
