@@ -186,6 +186,14 @@ int uplink_configure(struct uplink *u, const struct config *config, struct catal
 
 /* ---------------------------------------------------------------------------------- start, stop */
 
+/* What to do about it, where the user can do something. */
+static const char *client_advice(int err)
+{
+    if (err == ERR_AUTH || err == ERR_DENIED)
+        return " (uplink.password has to be a token of the hub)";
+    return "";
+}
+
 static void client_state(void *ctx, struct mqtt_client *c, const struct mqtt_client_event *event)
 {
     struct uplink *u = ctx;
@@ -195,8 +203,8 @@ static void client_state(void *ctx, struct mqtt_client *c, const struct mqtt_cli
     if (up && !was_up)
         log_info("uplink", "connected to %s", u->section.to);
     else if (event->state == MQTT_CLIENT_WAITING)
-        log_warn("uplink", "%s: %s; next try in %lld ms", u->section.to, event->text,
-                 (long long)event->retry_ms);
+        log_warn("uplink", "%s: %s%s; next try in %lld ms", u->section.to, event->text,
+                 client_advice(event->err), (long long)event->retry_ms);
     if (up)
         atomic_fetch_add_explicit(&u->link_count, 1, memory_order_relaxed);
     atomic_store_explicit(&u->link_up, up, memory_order_release);

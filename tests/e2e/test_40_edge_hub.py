@@ -161,3 +161,14 @@ def test_torn_tail_is_cut_and_reported(start_node, start_press, how):
     report = [line for line in node.output.splitlines() if "journal/streams" in line]
     cut = [int(n) for line in report for n in re.findall(r"(\d+) bytes cut", line)]
     assert cut and cut[0] > lost / 3, node.output[-2000:]
+
+
+def test_a_refused_edge_says_which_key_to_mend(start_node):
+    listen = "listen: {mqtt: 127.0.0.1:0, http: 127.0.0.1:0}\n"
+    hub = start_node(f"name: hub\n{listen}", name="hub")
+    edge = start_node(
+        f"name: edge\n{listen}uplink: {{to: mqtt://{hub.ports['mqtt']}, password: wrong}}\n",
+        name="edge",
+    )
+    wait_until(lambda: "uplink.password" in edge.output, "the edge to say it")
+    assert "bad user name or password" in edge.output
