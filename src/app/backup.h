@@ -16,9 +16,10 @@ struct backup_source {
     struct historian *historian; /* NULL if the node has none */
 };
 
-/* Copies into dir, which must be empty or not exist yet in a directory that does (else ERR_INVALID):
- * the historian's file, then keyed state, then the log's segments (hard links where the file system allows it). In that order the stored
- * positions never exceed the log. Blocking: on a worker's thread. *ret_bytes: what was written. */
+/* Copies into dir, which must be empty or not exist yet in a directory that does (else
+ * ERR_INVALID): the historian's file, then keyed state, then the log's segments (hard links where
+ * the file system allows it). In that order the stored positions never exceed the log. Blocking: on
+ * a worker's thread. *ret_bytes: what was written. */
 int backup_make(const struct backup_source *source, const char *dir, uint64_t *ret_bytes,
                 struct diag *diag);
 
