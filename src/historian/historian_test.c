@@ -257,19 +257,22 @@ TEST(what_people_see_is_scaled_and_named)
          .offset = -40,
          .flags = FIELD_SCALED},
         {.name = "serial", .type = VALUE_BYTES, .flags = FIELD_TEXT},
+        {.name = "tenths", .type = VALUE_INT64, .scale = 0.1, .flags = FIELD_SCALED},
     };
     struct schema *schema = NULL;
     struct batch_builder *bb = NULL;
     struct batch *b = NULL;
     fixture_open(&f, true, 0);
-    CHECK_OK(schema_new(fields, 2, &schema));
+    CHECK_OK(schema_new(fields, 3, &schema));
     CHECK_OK(batch_builder_new(schema, 4, NULL, &bb));
     CHECK(batch_builder_row(bb, T0) >= 0);
     batch_set_i64(bb, 0, 655);
+    batch_set_i64(bb, 2, 453);
     CHECK_OK(batch_set_bytes(bb, 1, bytes_of_text("序列1")));
     CHECK_OK(batch_set_time_offset(bb, 1, 1500));
     CHECK(batch_builder_row(bb, T0 + 100000) >= 0);
     CHECK_OK(batch_set_quality(bb, 0, QUALITY_TIMEOUT));
+    CHECK_OK(batch_set_quality(bb, 2, QUALITY_TIMEOUT));
     CHECK_OK(batch_builder_finish(bb, &b));
     batch_builder_free(bb);
     schema_unref(schema);
@@ -280,7 +283,9 @@ TEST(what_people_see_is_scaled_and_named)
         "SELECT node, stream, tag, value, text, quality, uom, type FROM history ORDER BY tag, ts",
         "[[\"edge\",\"plc.line\",\"serial\",null,\"序列1\",\"good\",\"\",\"bytes\"],"
         "[\"edge\",\"plc.line\",\"temp\",25.5,null,\"good\",\"°C\",\"int64\"],"
-        "[\"edge\",\"plc.line\",\"temp\",null,null,\"timeout\",\"°C\",\"int64\"]]");
+        "[\"edge\",\"plc.line\",\"temp\",null,null,\"timeout\",\"°C\",\"int64\"],"
+        "[\"edge\",\"plc.line\",\"tenths\",45.3,null,\"good\",\"\",\"int64\"],"
+        "[\"edge\",\"plc.line\",\"tenths\",null,null,\"timeout\",\"\",\"int64\"]]");
     check_sql(&f, "SELECT epoch_us(ts) - epoch_us(cycle) FROM history WHERE tag = 'serial'",
               "[[1500]]");
     fixture_close(&f);

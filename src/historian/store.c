@@ -21,13 +21,18 @@ static const char store_ddl[] =
     "NOT NULL, written TIMESTAMP NOT NULL);"
     "INSERT INTO positions SELECT 'streams', 0, 0, TIMESTAMP '1970-01-01' WHERE NOT EXISTS (SELECT "
     "1 FROM positions);"
-    "CREATE VIEW IF NOT EXISTS history AS SELECT t.node, t.stream, t.tag, p.ts, coalesce(p.d, "
-    "p.i::DOUBLE, p.u::DOUBLE) * t.scale + t.\"offset\" AS value, CASE WHEN p.b IS NOT NULL THEN "
+    /* As field_number (model/schema.h) computes: a scale of one over a whole number divides. */
+    "CREATE OR REPLACE VIEW history AS SELECT t.node, t.stream, t.tag, p.ts, CASE WHEN t.divisor "
+    "IS "
+    "NULL THEN coalesce(p.d, p.i::DOUBLE, p.u::DOUBLE) * t.scale ELSE coalesce(p.d, p.i::DOUBLE, "
+    "p.u::DOUBLE) / t.divisor END + t.\"offset\" AS value, CASE WHEN p.b IS NOT NULL THEN "
     "coalesce(TRY(decode(p.b)), p.b::VARCHAR) END AS text, ['good', 'unread', 'timeout', "
     "'offline', "
     "'refused', 'protocol', 'convert', 'skipped'][p.quality + 1] AS quality, t.uom, t.type, p.i AS "
     "raw_i, p.u AS raw_u, p.d AS raw_d, p.b AS raw_b, p.ts - to_microseconds(p.lag_us) AS cycle "
-    "FROM points p JOIN tags t ON p.tag = t.id;";
+    "FROM points p JOIN (SELECT *, CASE WHEN abs(round(1 / scale)) BETWEEN 2 AND 1e12 AND abs(1 / "
+    "scale - round(1 / scale)) <= 1e-12 * abs(1 / scale) THEN round(1 / scale) END AS divisor FROM "
+    "tags) t ON p.tag = t.id;";
 
 static int store_tables(struct historian *h, struct diag *diag)
 {
