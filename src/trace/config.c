@@ -52,24 +52,6 @@ static const struct option characteristic_table[] = {
     {.name = NULL},
 };
 
-struct action_options {
-    const char *operation;
-    struct option_texts measures;
-};
-
-static const struct option action_table[] = {
-    {.name = "operation",
-     .type = OPTION_TEXT,
-     .flags = OPTION_REQUIRED,
-     .offset = offsetof(struct action_options, operation),
-     .doc = "what is done at the station"},
-    {.name = "measures",
-     .type = OPTION_TEXT_LIST,
-     .offset = offsetof(struct action_options, measures),
-     .doc = "columns that are measures; default: every column of numbers"},
-    {.name = NULL},
-};
-
 /* ------------------------------------------------------------------------------- characteristics
  */
 
@@ -111,82 +93,22 @@ static int config_characteristics(struct trace *t, const struct config *config, 
 /* ----------------------------------------------------------------------------------------- rules
  */
 
-static bool type_is_number(enum value_type type)
-{
-    return type == VALUE_INT64 || type == VALUE_UINT64 || type == VALUE_FLOAT32 ||
-           type == VALUE_DOUBLE || type == VALUE_ANY;
-}
-
-static int measures_all(struct trace *t, const struct schema *schema, struct trace_rule *rule)
-{
-    rule->measures = arena_array(&t->arena, schema->count, sizeof *rule->measures);
-    if (!rule->measures)
-        return ERR_NOMEM;
-    for (uint32_t i = 0; i < schema->count; i++)
-        if (type_is_number(schema->fields[i].type))
-            rule->measures[rule->measure_count++] = schema->fields[i].name;
-    return OK;
-}
-
-static int measures_check(const struct schema *schema, const struct trace_rule *rule,
-                          const struct tree *action, struct diag *diag)
-{
-    for (uint32_t i = 0; i < rule->measure_count; i++) {
-        const char *like = NULL;
-        unsigned best = 4;
-        if (schema_find(schema, bytes_of_text(rule->measures[i])) >= 0)
-            continue;
-        for (uint32_t k = 0; k < schema->count; k++) {
-            unsigned distance = str_distance(schema->fields[k].name, rule->measures[i]);
-            if (distance < best) {
-                best = distance;
-                like = schema->fields[k].name;
-            }
-        }
-        return tree_error(diag, ERR_NOT_FOUND, tree_get(action, "measures"),
-                          "rule %s has no column %s%s%s%s", rule->name, rule->measures[i],
-                          like ? "; did you mean " : "", like ? like : "", like ? "?" : "");
-    }
-    return OK;
-}
-
-static int rule_schema(struct trace *t, struct trace_rule *rule, const struct schema *schema,
-                       const struct tree *action, struct diag *diag)
-{
-    int32_t unit = schema_find(schema, bytes_of_text("unit"));
-    if (unit < 0 || schema->fields[unit].type != VALUE_BYTES) {
-        return tree_error(diag, ERR_NOT_FOUND, action,
-                          "a trace action needs to know the unit: let rule %s SELECT unit_id() AS "
-                          "unit … GROUP BY UNITWINDOW(…)",
-                          rule->name);
-    }
-    return rule->measure_count ? measures_check(schema, rule, action, diag)
-                               : measures_all(t, schema, rule);
-}
-
 static int rule_add(struct trace *t, const struct config_object *object, const struct tree *action,
                     struct catalogue *catalogue, struct diag *diag)
 {
-    struct action_options o = {0};
-    int err = option_bind(action_table, action, &t->arena, &o, diag);
-    if (err)
-        return err;
     struct stream *stream = catalogue_stream_find(catalogue, bytes_of_text(object->name));
     struct trace_rule *rule = arena_alloc(&t->arena, sizeof *rule);
     if (!rule)
         return ERR_NOMEM;
-    *rule = (struct trace_rule){object->name, o.operation, o.measures.items, o.measures.count};
     if (!stream || !stream->schema)
         return tree_error(diag, ERR_NOT_FOUND, action,
                           "the rows of rule %s are not known (is the module stream on?)",
                           object->name);
-    if (rule->measure_count > TRACE_MEASURES_MAX)
-        return tree_error(diag, ERR_LIMIT, action, "a rule has at most %d measures",
-                          TRACE_MEASURES_MAX);
-    err = rule_schema(t, rule, stream->schema, action, diag);
+    int err = trace_action_bind(&t->arena, object->name, stream->schema, action, rule, diag);
     if (err)
         return err;
     stream->durable = true;
+    rule->next = map_find_text(&t->rules, object->name);
     return map_put(&t->rules, bytes_of_text(object->name), rule, NULL);
 }
 

@@ -1,138 +1,66 @@
-/* From records of the log to rows of units, steps and measures. See trace.h.
+/* From records of the log to rows of the trace's tables. See trace.h.
  *
  * Runs on the historian's writer, in the transaction of the record, so that each row is there once.
  * Nothing is remembered and nothing read: which row is the latest is decided when somebody asks.
+ * What each row's keys are is written beside it into the adjacency (index.c), in the same
+ * transaction, so that the index never lags behind.
  */
 #include "trace/trace_priv.h"
 
-#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
-static const struct duck_column unit_columns[] = {
-    {"unit", DUCK_TEXT, false},    {"serial", DUCK_TEXT, false},
-    {"status", DUCK_TEXT, false},  {"node", DUCK_TEXT, false},
-    {"track", DUCK_TEXT, false},   {"valid_from", DUCK_TIME, false},
-    {"valid_to", DUCK_TIME, true}, {"known_at", DUCK_TIME, false},
-    {"revision", DUCK_I64, false}, {"retracted", DUCK_BOOL, false},
-};
-
-static const struct duck_column step_columns[] = {
-    {"unit", DUCK_TEXT, false},      {"node", DUCK_TEXT, false},
-    {"track", DUCK_TEXT, false},     {"station", DUCK_TEXT, false},
-    {"place", DUCK_TEXT, false},     {"t_in", DUCK_TIME, true},
-    {"t_out", DUCK_TIME, true},      {"status", DUCK_TEXT, false},
-    {"probability", DUCK_F64, true}, {"evidence", DUCK_TEXT, false},
-    {"result", DUCK_TEXT, false},    {"known_at", DUCK_TIME, false},
-    {"revision", DUCK_I64, false},   {"retracted", DUCK_BOOL, false},
-};
-
-static const struct duck_column measure_columns[] = {
-    {"unit", DUCK_TEXT, false},      {"node", DUCK_TEXT, false},
-    {"rule", DUCK_TEXT, false},      {"station", DUCK_TEXT, false},
-    {"operation", DUCK_TEXT, false}, {"characteristic", DUCK_TEXT, false},
-    {"value", DUCK_F64, true},       {"lower", DUCK_F64, true},
-    {"upper", DUCK_F64, true},       {"target", DUCK_F64, true},
-    {"uom", DUCK_TEXT, false},       {"measured_at", DUCK_TIME, false},
-    {"known_at", DUCK_TIME, false},  {"revision", DUCK_I64, false},
-    {"retracted", DUCK_BOOL, false},
-};
-
-enum {
-    TABLE_UNITS,
-    TABLE_STEPS,
-    TABLE_MEASURES,
-};
-
-#define COLUMNS(list) list, sizeof(list) / sizeof((list)[0])
-
-const struct historian_table trace_tables[TRACE_TABLE_COUNT] = {
-    [TABLE_UNITS] =
-        {"units",
-         "CREATE TABLE IF NOT EXISTS units(unit VARCHAR NOT NULL, serial VARCHAR NOT NULL, status "
-         "VARCHAR NOT NULL, node VARCHAR NOT NULL, track VARCHAR NOT NULL, valid_from TIMESTAMP "
-         "NOT "
-         "NULL, valid_to TIMESTAMP, known_at TIMESTAMP NOT NULL, revision BIGINT NOT NULL, "
-         "retracted BOOLEAN NOT NULL)",
-         COLUMNS(unit_columns)},
-    [TABLE_STEPS] =
-        {"steps",
-         "CREATE TABLE IF NOT EXISTS steps(unit VARCHAR NOT NULL, node VARCHAR NOT NULL, track "
-         "VARCHAR NOT NULL, station VARCHAR NOT NULL, place VARCHAR NOT NULL, t_in TIMESTAMP, "
-         "t_out "
-         "TIMESTAMP, status VARCHAR NOT NULL, probability DOUBLE, evidence VARCHAR NOT NULL, "
-         "result "
-         "VARCHAR NOT NULL, known_at TIMESTAMP NOT NULL, revision BIGINT NOT NULL, retracted "
-         "BOOLEAN NOT NULL)",
-         COLUMNS(step_columns)},
-    [TABLE_MEASURES] =
-        {"measures",
-         "CREATE TABLE IF NOT EXISTS measures(unit VARCHAR NOT NULL, node VARCHAR NOT NULL, rule "
-         "VARCHAR NOT NULL, station VARCHAR NOT NULL, operation VARCHAR NOT NULL, characteristic "
-         "VARCHAR NOT NULL, value DOUBLE, lower DOUBLE, upper DOUBLE, target DOUBLE, uom VARCHAR "
-         "NOT NULL, measured_at TIMESTAMP NOT NULL, known_at TIMESTAMP NOT NULL, revision BIGINT "
-         "NOT NULL, retracted BOOLEAN NOT NULL)",
-         COLUMNS(measure_columns)},
-};
-
-/* ---------------------------------------------------------------------------------------- values
+/* ----------------------------------------------------------------------------------------- index
  */
 
-static struct value text_value(struct bytes v)
+/* One row of the adjacency beside its key. */
+struct adjacency {
+    enum trace_role role;
+    struct bytes other;
+    const char *kind;
+    struct bytes position;
+    int64_t t_from;
+    struct value t_to;
+};
+
+static int index_insert(struct historian_txn *txn, struct bytes key, const struct adjacency *a)
 {
-    return (struct value){.type = VALUE_STRING, .bytes = v};
+    const struct value cells[] = {
+        {.type = VALUE_UINT64, .u64 = trace_hash(key)},
+        {.type = VALUE_UINT64, .u64 = a->role},
+        cell_from_text(a->other),
+        cell_from_text(bytes_of_text(a->kind ? a->kind : "")),
+        cell_from_text(a->position),
+        cell_from_time(a->t_from),
+        a->t_to,
+        cell_from_time(historian_known_at(txn)),
+    };
+    return historian_insert(txn, &trace_tables[TRACE_ADJACENCY], cells);
 }
 
-static struct value time_value(int64_t us)
+/* Two keys that find each other. */
+static int index_pair(struct historian_txn *txn, const struct bytes keys[2],
+                      const enum trace_role roles[2], const struct adjacency *like)
 {
-    return (struct value){.type = VALUE_TIMESTAMP, .i64 = us};
+    struct adjacency a = *like;
+    int err = OK;
+    for (int i = 0; !err && i < 2; i++) {
+        a.role = roles[i];
+        a.other = keys[1 - i];
+        err = index_insert(txn, keys[i], &a);
+    }
+    return err;
 }
 
-static struct value number_value(bool present, double v)
+static int index_alias(struct historian_txn *txn, struct bytes unit, struct bytes serial,
+                       const struct adjacency *like)
 {
-    if (!present || isnan(v))
-        return (struct value){.type = VALUE_NULL};
-    return (struct value){.type = VALUE_DOUBLE, .f64 = v};
-}
-
-static struct value count_value(int64_t v)
-{
-    return (struct value){.type = VALUE_INT64, .i64 = v};
-}
-
-static struct value no_value(void)
-{
-    return (struct value){.type = VALUE_BOOL, .boolean = false};
-}
-
-/* The cell of a column by its name; VALUE_NULL if it is absent or of another type. */
-static struct value cell_value(const struct batch *b, const char *name, uint32_t row,
-                               enum value_type type)
-{
-    struct value none = {.type = VALUE_NULL};
-    int32_t col = schema_find(b->schema, bytes_of_text(name));
-    if (col < 0 || b->schema->fields[col].type != type)
-        return none;
-    struct column c = batch_column(b, (uint32_t)col);
-    return column_value(&c, row);
-}
-
-/* As cell_value for text; "" if it is absent. */
-static struct value cell_text(const struct batch *b, const char *name, uint32_t row)
-{
-    struct value v = cell_value(b, name, row, VALUE_STRING);
-    return v.type == VALUE_STRING ? v : text_value(bytes_of_text(""));
-}
-
-/* The unit of a row as text; false if it has none. */
-static bool unit_text(const struct batch *b, uint32_t row, char out[static TRACE_UNIT_TEXT + 1])
-{
-    struct value unit = cell_value(b, "unit", row, VALUE_BYTES);
-    if (unit.type != VALUE_BYTES || unit.bytes.len != TRACE_UNIT_BYTES)
-        return false;
-    for (int i = 0; i < TRACE_UNIT_BYTES; i++)
-        (void)snprintf(out + (size_t)2 * (size_t)i, 3, "%02x", unit.bytes.ptr[i]);
-    return true;
+    const enum trace_role roles[] = {TRACE_IS_SERIAL, TRACE_IS_UNIT};
+    struct adjacency a = *like;
+    a.role = TRACE_IS_SERIAL;
+    if (serial.len == 0)
+        return index_insert(txn, unit, &a);
+    return index_pair(txn, (const struct bytes[]){unit, serial}, roles, like);
 }
 
 /* -------------------------------------------------------------------------------------- presence
@@ -151,32 +79,33 @@ static int presence_row(const struct feed_record *r, const struct batch *b, uint
 {
     char unit[TRACE_UNIT_TEXT + 1];
     size_t prefix = sizeof presence_prefix - 1;
-    struct value track = text_value(bytes_of(r->stream.ptr + prefix, r->stream.len - prefix));
+    struct value track = cell_from_text(bytes_of(r->stream.ptr + prefix, r->stream.len - prefix));
     struct value t_in = cell_value(b, "t_in", row, VALUE_TIMESTAMP);
     struct value t_out = cell_value(b, "t_out", row, VALUE_TIMESTAMP);
     struct value revision = cell_value(b, "revision", row, VALUE_INT64);
-    struct value known = time_value(historian_known_at(txn));
+    struct value known = cell_from_time(historian_known_at(txn));
     struct value status = cell_text(b, "status", row);
-    if (!unit_text(b, row, unit))
+    if (!cell_unit(b, "unit", row, unit))
         return ERR_MALFORMED;
     if (revision.type == VALUE_NULL)
-        revision = count_value(1);
-    struct value from = t_in.type == VALUE_NULL ? time_value(batch_times(b)[row]) : t_in;
+        revision = cell_from_count(1);
+    struct value from = t_in.type == VALUE_NULL ? cell_from_time(batch_times(b)[row]) : t_in;
     const struct value units[] = {
-        text_value(bytes_of_text(unit)),
+        cell_from_text(bytes_of_text(unit)),
         cell_text(b, "serial", row),
         status,
-        text_value(r->node),
+        cell_from_text(r->node),
         track,
         from,
         {.type = VALUE_NULL},
         known,
         revision,
-        no_value(),
+        cell_no(),
+        cell_text(b, "station", row),
     };
     const struct value steps[] = {
-        text_value(bytes_of_text(unit)),
-        text_value(r->node),
+        cell_from_text(bytes_of_text(unit)),
+        cell_from_text(r->node),
         track,
         cell_text(b, "station", row),
         cell_text(b, "place", row),
@@ -188,13 +117,16 @@ static int presence_row(const struct feed_record *r, const struct batch *b, uint
         cell_text(b, "result", row),
         known,
         revision,
-        no_value(),
+        cell_no(),
     };
-    int err = historian_insert(txn, &trace_tables[TABLE_UNITS], units);
-    return err ? err : historian_insert(txn, &trace_tables[TABLE_STEPS], steps);
+    int err = historian_insert(txn, &trace_tables[TRACE_UNITS], units);
+    if (!err)
+        err = historian_insert(txn, &trace_tables[TRACE_STEPS], steps);
+    struct adjacency a = {.t_from = from.i64, .t_to = t_out};
+    return err ? err : index_alias(txn, bytes_of_text(unit), units[1].bytes, &a);
 }
 
-/* -------------------------------------------------------------------------------------- measures
+/* ------------------------------------------------------------------------------------------ rows
  */
 
 const struct characteristic *trace_characteristic(const struct trace *t, const char *name)
@@ -205,57 +137,241 @@ const struct characteristic *trace_characteristic(const struct trace *t, const c
     return NULL;
 }
 
-/* As people see it; a value of another kind than a number is none. */
-static struct value measure_value(const struct batch *b, const char *name, uint32_t row,
-                                  const char **ret_uom)
+/* One row of a rule, on its way into the tables. */
+struct row {
+    const struct trace *trace;
+    const struct trace_rule *rule;
+    const struct feed_record *record;
+    const struct batch *batch;
+    uint32_t row;
+    struct historian_txn *txn;
+    char unit_text[TRACE_UNIT_TEXT + 1];
+    char serial_text[TRACE_CELL_BYTES_MAX];
+    struct bytes unit;   /* empty if the row names a serial … */
+    struct bytes serial; /* … and the other way round */
+    struct bytes position;
+};
+
+static struct bytes row_key(const struct row *r)
 {
-    struct value none = {.type = VALUE_NULL};
-    double number = 0;
-    int32_t col = schema_find(b->schema, bytes_of_text(name));
-    if (col < 0)
-        return none;
-    struct column c = batch_column(b, (uint32_t)col);
-    struct value v = column_shown(&c, row);
-    *ret_uom = c.field->uom ? c.field->uom : "";
-    bool present = value_to_double(&v, &number);
-    return number_value(present, number);
+    return r->serial.len ? r->serial : r->unit;
 }
 
-static int measure_row(const struct trace *t, const struct trace_rule *rule,
-                       const struct feed_record *r, const struct batch *b, uint32_t row,
-                       struct historian_txn *txn)
+static struct value row_time(const struct row *r)
 {
-    char unit[TRACE_UNIT_TEXT + 1];
+    return cell_from_time(batch_times(r->batch)[r->row]);
+}
+
+/* What every table's row ends with: node, rule, known_at, revision, retracted. */
+static void row_end(const struct row *r, struct value *cells)
+{
+    cells[0] = cell_from_text(r->record->node);
+    cells[1] = cell_from_text(bytes_of_text(r->rule->name));
+    cells[2] = cell_from_time(historian_known_at(r->txn));
+    cells[3] = cell_from_count((int64_t)r->record->at.seq);
+    cells[4] = cell_no();
+}
+
+/* And what most begin with: unit, serial, operation, station. */
+static void row_begin(const struct row *r, struct value *cells)
+{
+    cells[0] = cell_from_text(r->unit);
+    cells[1] = cell_from_text(r->serial);
+    cells[2] = cell_from_text(bytes_of_text(r->rule->operation));
+    cells[3] = cell_from_text(bytes_of_text(r->rule->station));
+}
+
+/* A cell as text; empty: there is none. */
+static struct bytes row_text(const struct row *r, const char *column,
+                             char out[static TRACE_CELL_BYTES_MAX])
+{
+    struct value v = cell_shown(r->batch, column, r->row, NULL);
+    return cell_print(&v, out);
+}
+
+static int row_measure(const struct row *r, const char *name)
+{
+    static const struct characteristic none = {.station = "", .uom = ""};
+    const char *uom = "";
+    double number = 0;
+    struct value v = cell_shown(r->batch, name, r->row, &uom);
+    bool present = value_to_double(&v, &number);
+    const struct characteristic *c = trace_characteristic(r->trace, name);
+    /* A unit that was there and has no value was not measured, which is not the same as good; a
+     * line of a file that names no value says nothing. */
+    if (!present && (r->rule->unit_is_serial || v.type != VALUE_NULL))
+        return OK;
+    if (!c)
+        c = &none;
+    const char *station = r->rule->station[0] ? r->rule->station : c->station;
+    const struct value cells[] = {
+        cell_from_text(r->unit),
+        cell_from_text(r->record->node),
+        cell_from_text(bytes_of_text(r->rule->name)),
+        cell_from_text(bytes_of_text(station)),
+        cell_from_text(bytes_of_text(r->rule->operation)),
+        cell_from_text(bytes_of_text(name)),
+        cell_from_number(present, number),
+        cell_from_number(c->has_lower, c->lower),
+        cell_from_number(c->has_upper, c->upper),
+        cell_from_number(c->has_target, c->target),
+        cell_from_text(bytes_of_text(c->uom[0] ? c->uom : uom)),
+        row_time(r),
+        cell_from_time(historian_known_at(r->txn)),
+        cell_from_count((int64_t)r->record->at.seq),
+        cell_no(),
+        cell_from_text(r->serial),
+    };
+    return historian_insert(r->txn, &trace_tables[TRACE_MEASURES], cells);
+}
+
+static int row_factor(const struct row *r, const char *kind, const char *name)
+{
+    char out[TRACE_CELL_BYTES_MAX];
+    double number = 0;
+    struct value v = cell_shown(r->batch, name, r->row, NULL);
+    bool present = v.type != VALUE_BOOL && value_to_double(&v, &number);
+    struct bytes text = cell_print(&v, out);
+    struct value cells[14];
+    if (text.len == 0)
+        return OK;
+    row_begin(r, cells);
+    cells[4] = cell_from_text(bytes_of_text(kind));
+    cells[5] = cell_from_text(bytes_of_text(name));
+    cells[6] = cell_from_text(text);
+    cells[7] = cell_from_number(present, number);
+    cells[8] = row_time(r);
+    row_end(r, &cells[9]);
+    return historian_insert(r->txn, &trace_tables[TRACE_FACTORS], cells);
+}
+
+static int row_defect(const struct row *r, const char *name)
+{
+    char out[TRACE_CELL_BYTES_MAX];
+    struct bytes text = row_text(r, name, out);
+    struct value cells[12];
+    if (text.len == 0)
+        return OK;
+    row_begin(r, cells);
+    cells[4] = cell_from_text(text);
+    cells[5] = cell_from_text(r->position);
+    cells[6] = row_time(r);
+    row_end(r, &cells[7]);
+    return historian_insert(r->txn, &trace_tables[TRACE_DEFECTS], cells);
+}
+
+static int row_verdict(const struct row *r, const char *name)
+{
+    char out[TRACE_CELL_BYTES_MAX];
+    struct bytes text = row_text(r, name, out);
+    struct value cells[11];
+    if (text.len == 0)
+        return OK;
+    row_begin(r, cells);
+    cells[4] = cell_from_text(text);
+    cells[5] = row_time(r);
+    row_end(r, &cells[6]);
+    return historian_insert(r->txn, &trace_tables[TRACE_VERDICTS], cells);
+}
+
+/* ----------------------------------------------------------------------------------------- links
+ */
+
+static int row_link(const struct row *r, const struct bytes keys[2], const char *kind,
+                    struct bytes position)
+{
+    const enum trace_role roles[] = {TRACE_HAS_CHILD, TRACE_HAS_PARENT};
+    struct value cells[14] = {
+        cell_from_text(keys[0]),
+        cell_from_text(keys[1]),
+        cell_from_text(bytes_of_text(kind)),
+        {.type = VALUE_NULL},
+        cell_from_text(position),
+        cell_from_text(bytes_of_text(r->rule->operation)),
+        cell_from_text(bytes_of_text(r->rule->station)),
+        row_time(r),
+        {.type = VALUE_NULL},
+    };
+    const struct adjacency a = {.kind = kind, .position = position, .t_from = cells[7].i64};
+    row_end(r, &cells[9]);
+    int err = historian_insert(r->txn, &trace_tables[TRACE_LINKS], cells);
+    return err ? err : index_pair(r->txn, keys, roles, &a);
+}
+
+/* Without a column that says so, the position of a child is its number in the list. */
+static int row_children(const struct row *r)
+{
     int err = OK;
-    if (!unit_text(b, row, unit))
-        return OK; /* a row of readings that belong to nobody */
-    for (uint32_t i = 0; !err && i < rule->measure_count; i++) {
-        static const struct characteristic none = {.station = "", .uom = ""};
-        const char *uom = "";
-        struct value value = measure_value(b, rule->measures[i], row, &uom);
-        const struct characteristic *c = trace_characteristic(t, rule->measures[i]);
-        if (!c)
-            c = &none;
-        const struct value cells[] = {
-            text_value(bytes_of_text(unit)),
-            text_value(r->node),
-            text_value(bytes_of_text(rule->name)),
-            text_value(bytes_of_text(c->station)),
-            text_value(bytes_of_text(rule->operation)),
-            text_value(bytes_of_text(rule->measures[i])),
-            value,
-            number_value(c->has_lower, c->lower),
-            number_value(c->has_upper, c->upper),
-            number_value(c->has_target, c->target),
-            text_value(bytes_of_text(c->uom[0] ? c->uom : uom)),
-            time_value(batch_times(b)[row]),
-            time_value(historian_known_at(txn)),
-            count_value((int64_t)r->at.seq),
-            no_value(),
-        };
-        err = historian_insert(txn, &trace_tables[TABLE_MEASURES], cells);
+    for (uint32_t i = 0; !err && i < r->rule->children.count; i++) {
+        char out[TRACE_CELL_BYTES_MAX];
+        char number[16];
+        struct bytes child = row_text(r, r->rule->children.items[i], out);
+        (void)snprintf(number, sizeof number, "%u", i + 1);
+        struct bytes position = r->rule->position ? r->position : bytes_of_text(number);
+        if (child.len && !bytes_equal(child, row_key(r)))
+            err = row_link(r, (const struct bytes[]){row_key(r), child}, r->rule->child_kind,
+                           position);
     }
     return err;
+}
+
+static int row_parents(const struct row *r, const struct trace_columns *columns, const char *kind)
+{
+    int err = OK;
+    for (uint32_t i = 0; !err && i < columns->count; i++) {
+        char out[TRACE_CELL_BYTES_MAX];
+        struct bytes parent = row_text(r, columns->items[i], out);
+        if (parent.len && !bytes_equal(parent, row_key(r)))
+            err = row_link(r, (const struct bytes[]){parent, row_key(r)}, kind, r->position);
+    }
+    return err;
+}
+
+/* -------------------------------------------------------------------------------------- the rule
+ */
+
+static bool row_unit(struct row *r)
+{
+    if (r->rule->unit_is_serial) {
+        r->serial = row_text(r, r->rule->unit, r->serial_text);
+        return r->serial.len > 0;
+    }
+    r->unit = bytes_of(r->unit_text, TRACE_UNIT_TEXT);
+    return cell_unit(r->batch, r->rule->unit, r->row, r->unit_text);
+}
+
+static int row_values(const struct row *r)
+{
+    const struct trace_rule *rule = r->rule;
+    int err = OK;
+    for (uint32_t i = 0; !err && i < rule->measures.count; i++)
+        err = row_measure(r, rule->measures.items[i]);
+    for (int kind = 0; kind < TRACE_KINDS; kind++)
+        for (uint32_t i = 0; !err && i < rule->factors[kind].count; i++)
+            err = row_factor(r, trace_kinds[kind], rule->factors[kind].items[i]);
+    for (uint32_t i = 0; !err && i < rule->defects.count; i++)
+        err = row_defect(r, rule->defects.items[i]);
+    if (!err && rule->verdict)
+        err = row_verdict(r, rule->verdict);
+    return err;
+}
+
+static int row_record(struct row *r)
+{
+    char out[TRACE_CELL_BYTES_MAX];
+    if (!row_unit(r))
+        return OK; /* a row of readings that belong to nobody */
+    r->position = r->rule->position ? row_text(r, r->rule->position, out) : bytes_of("", 0);
+    int err = row_values(r);
+    if (!err)
+        err = row_children(r);
+    if (!err)
+        err = row_parents(r, &r->rule->parents, r->rule->parent_kind);
+    if (!err)
+        err = row_parents(r, &r->rule->consumes, "consumption");
+    const struct adjacency a = {
+        .role = TRACE_HAS_ROWS, .t_from = row_time(r).i64, .t_to = row_time(r)};
+    return err ? err : index_insert(r->txn, row_key(r), &a);
 }
 
 /* --------------------------------------------------------------------------------------- records
@@ -280,10 +396,12 @@ int trace_record(void *ctx, const struct feed_record *record, const struct batch
     const struct trace_rule *rule = record_rule(t, record);
     int err = OK;
     for (uint32_t row = 0; !err && row < batch->rows; row++) {
-        if (rule)
-            err = measure_row(t, rule, record, batch, row, txn);
-        else
+        if (!rule)
             err = presence_row(record, batch, row, txn);
+        for (const struct trace_rule *action = rule; action && !err; action = action->next) {
+            struct row r = {t, action, record, batch, row, txn, .position = {0}};
+            err = row_record(&r);
+        }
     }
     *ret_points = rule != NULL;
     return err;

@@ -7,10 +7,10 @@
 #include "base/map.h"
 #include "trace/trace.h"
 
-#define TRACE_MEASURES_MAX 1024 /* of one rule */
-#define TRACE_SIGNALS_MAX  256  /* of one track */
-#define TRACE_UNIT_BYTES   16
-#define TRACE_UNIT_TEXT    (2 * TRACE_UNIT_BYTES)
+#define TRACE_COLUMNS_MAX 1024 /* of one list of an action */
+#define TRACE_SIGNALS_MAX 256  /* of one track */
+#define TRACE_UNIT_BYTES  16
+#define TRACE_UNIT_TEXT   (2 * TRACE_UNIT_BYTES)
 
 /* A characteristic as configured. */
 struct characteristic {
@@ -25,12 +25,34 @@ struct characteristic {
     bool has_target;
 };
 
-/* A rule with a trace action. */
+/* Factors by 5M1E. */
+#define TRACE_KINDS 6
+extern const char *const trace_kinds[TRACE_KINDS + 1]; /* ends with NULL */
+
+/* Names of columns. */
+struct trace_columns {
+    const char **items;
+    uint32_t count;
+};
+
+/* A trace action of a rule. */
 struct trace_rule {
+    struct trace_rule *next; /* another action of the same rule */
     const char *name;
     const char *operation;
-    const char **measures; /* column names */
-    uint32_t measure_count;
+    const char *station; /* "" = where the unit was then */
+    const char *unit;    /* the column that names the unit … */
+    bool unit_is_serial; /* … by its serial and not by its id */
+    struct trace_columns measures;
+    struct trace_columns factors[TRACE_KINDS];
+    struct trace_columns defects;
+    struct trace_columns children;
+    struct trace_columns parents;
+    struct trace_columns consumes;
+    const char *position; /* a column, or NULL */
+    const char *verdict;  /* a column, or NULL */
+    const char *child_kind;
+    const char *parent_kind;
 };
 
 /* What of a track's signals is drawn. */
@@ -51,10 +73,66 @@ struct trace {
     struct map tracks; /* name → struct trace_track */
 };
 
-/* ------------------------------------------------------------------------------------ record.c */
+/* ------------------------------------------------------------------------------------ tables.c */
 
-extern const struct historian_table trace_tables[];
-#define TRACE_TABLE_COUNT 3
+enum {
+    TRACE_UNITS,
+    TRACE_STEPS,
+    TRACE_MEASURES,
+    TRACE_LINKS,
+    TRACE_DEFECTS,
+    TRACE_FACTORS,
+    TRACE_VERDICTS,
+    TRACE_ADJACENCY,
+    TRACE_TABLE_COUNT,
+};
+
+extern const struct historian_table trace_tables[TRACE_TABLE_COUNT];
+
+/* -------------------------------------------------------------------------------------- cell.c */
+
+#define TRACE_CELL_BYTES_MAX 64 /* of what is no text: numbers, times */
+
+struct value cell_from_text(struct bytes v);
+struct value cell_from_time(int64_t us);
+struct value cell_from_number(bool present, double v); /* NaN is none */
+struct value cell_from_count(int64_t v);
+struct value cell_no(void); /* retracted: no */
+
+/* The cell of a column by its name; VALUE_NULL if it is absent or of another type. */
+struct value cell_value(const struct batch *b, const char *name, uint32_t row,
+                        enum value_type type);
+
+/* As cell_value for text; "" if it is absent. */
+struct value cell_text(const struct batch *b, const char *name, uint32_t row);
+
+/* As people see it; *ret_uom (may be NULL) stays if there is no such column. */
+struct value cell_shown(const struct batch *b, const char *name, uint32_t row,
+                        const char **ret_uom);
+
+/* A value as text, without the blanks and zeros that devices pad with: a view into v or out. Empty:
+ * null, no text, or longer than TRACE_SERIAL_BYTES_MAX. */
+struct bytes cell_print(const struct value *v, char out[static TRACE_CELL_BYTES_MAX]);
+
+/* The id of a row's unit as text; false if it has none. */
+bool cell_unit(const struct batch *b, const char *name, uint32_t row,
+               char out[static TRACE_UNIT_TEXT + 1]);
+
+/* ------------------------------------------------------------------------------------- index.c */
+
+/* What a row of the table adjacency says about the key it is found by. */
+enum trace_role {
+    TRACE_IS_SERIAL = 1, /* the key is a unit's id: other = its serial ("" = unread), while there */
+    TRACE_IS_UNIT = 2,   /* the key is a serial: other = a unit's id, while there */
+    TRACE_HAS_CHILD = 3, /* a link to other */
+    TRACE_HAS_PARENT = 4, /* a link from other */
+    TRACE_HAS_ROWS = 5,   /* measures, factors, defects, verdicts at that time */
+};
+
+/* Where a key is found. Written to disk: never changes. */
+uint64_t trace_hash(struct bytes key);
+
+/* ------------------------------------------------------------------------------------ record.c */
 
 bool trace_wants(void *ctx, const struct feed_record *record);
 int trace_record(void *ctx, const struct feed_record *record, const struct batch *batch,
@@ -62,6 +140,12 @@ int trace_record(void *ctx, const struct feed_record *record, const struct batch
 
 /* The limits of a characteristic; NULL if none are configured. */
 const struct characteristic *trace_characteristic(const struct trace *t, const char *name);
+
+/* ------------------------------------------------------------------------------------ action.c */
+
+/* Reads one trace action of the rule whose rows have this schema. The names are the arena's. */
+int trace_action_bind(struct arena *arena, const char *rule, const struct schema *schema,
+                      const struct tree *action, struct trace_rule *ret, struct diag *diag);
 
 /* ------------------------------------------------------------------------------------ config.c */
 
