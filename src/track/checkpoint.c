@@ -1,7 +1,8 @@
-/* A station's state as bytes, so that a start reads only what came after. See track_priv.h.
+/* A track's state as bytes, so that a start reads only what came after. See track_priv.h.
  *
- *   u8 version, u64 hash of the configuration, then the members of `struct station` in the order in
- *   which they are declared; numbers little-endian, texts as varint length and bytes.
+ *   u8 version, u64 hash of the configuration, the state in `struct track` in the order in which it
+ *   is declared, then what the kind of track adds; numbers little-endian, texts as varint length
+ *   and bytes.
  *
  * It lies in keyed state, which is ours; it is read with the same care as anything from outside.
  */
@@ -9,46 +10,59 @@
 
 #include <string.h>
 
-#define CHECKPOINT_VERSION 1
+#define CHECKPOINT_VERSION 2
 
-void station_reset(struct station *s)
+void track_reset(struct track *t)
 {
-    s->at = (struct position){0, 0};
-    s->done_us = INT64_MIN;
-    s->begin = (struct track_level){0};
-    s->end = (struct track_level){0};
-    s->last_serial[0] = 0;
-    s->fresh = true;
-    s->open = (struct track_visit){0};
-    s->closing = (struct track_visit){0};
-    s->event_count = 0;
-    s->event_order = 0;
-    for (uint32_t i = 0; i < s->source_count; i++)
-        s->sources[i].seen_us = INT64_MIN;
+    t->at = (struct position){0, 0};
+    t->done_us = INT64_MIN;
+    t->event_count = 0;
+    t->event_order = 0;
+    for (uint32_t i = 0; i < t->source_count; i++)
+        t->sources[i].seen_us = INT64_MIN;
+    t->kind->reset(t);
 }
 
 /* ---------------------------------------------------------------------------------------- encode
  */
 
-static void put_i64(struct buf *b, int64_t v)
+void put_i64(struct buf *b, int64_t v)
 {
     (void)buf_append_le64(b, (uint64_t)v);
 }
 
-static void put_text(struct buf *b, const char *text)
+void put_text(struct buf *b, const char *text)
 {
     (void)buf_append_varint(b, strlen(text));
     (void)buf_append_text(b, text);
 }
 
-static void put_level(struct buf *b, const struct track_level *l)
+void put_level(struct buf *b, const struct track_level *l)
 {
     (void)buf_append_u8(b, l->known);
     (void)buf_append_u8(b, l->level);
     put_i64(b, l->seen_us);
 }
 
-static void put_visit(struct buf *b, const struct track_visit *v)
+void put_scanner(struct buf *b, const struct track_scanner *s)
+{
+    put_text(b, s->last);
+    (void)buf_append_u8(b, s->fresh);
+}
+
+void put_scan(struct buf *b, const struct track_scan *s)
+{
+    (void)buf_append_u8(b, s->stale);
+    put_text(b, s->before);
+    (void)buf_append_le64(b, s->unread);
+    (void)buf_append_varint(b, s->serial_count);
+    for (uint32_t i = 0; i < s->serial_count; i++) {
+        put_text(b, s->serials[i].text);
+        (void)buf_append_le64(b, s->serials[i].reads);
+    }
+}
+
+void put_visit(struct buf *b, const struct track_visit *v)
 {
     (void)buf_append_u8(b, v->active);
     if (!v->active)
@@ -59,14 +73,7 @@ static void put_visit(struct buf *b, const struct track_visit *v)
     (void)buf_append_u8(b, (uint8_t)v->begin);
     (void)buf_append_u8(b, (uint8_t)v->end);
     put_i64(b, v->gap_us);
-    (void)buf_append_u8(b, v->stale);
-    put_text(b, v->before);
-    (void)buf_append_le64(b, v->unread);
-    (void)buf_append_varint(b, v->serial_count);
-    for (uint32_t i = 0; i < v->serial_count; i++) {
-        put_text(b, v->serials[i].text);
-        (void)buf_append_le64(b, v->serials[i].reads);
-    }
+    put_scan(b, &v->scan);
 }
 
 static void put_event(struct buf *b, const struct track_event *e)
@@ -81,38 +88,33 @@ static void put_event(struct buf *b, const struct track_event *e)
     put_text(b, e->text);
 }
 
-int checkpoint_encode(const struct station *s, struct buf *out)
+int checkpoint_encode(const struct track *t, struct buf *out)
 {
     (void)buf_append_u8(out, CHECKPOINT_VERSION);
-    (void)buf_append_le64(out, s->config_hash);
-    (void)buf_append_le64(out, s->at.epoch);
-    (void)buf_append_le64(out, s->at.seq);
-    put_i64(out, s->done_us);
-    put_level(out, &s->begin);
-    put_level(out, &s->end);
-    put_text(out, s->last_serial);
-    (void)buf_append_u8(out, s->fresh);
-    put_visit(out, &s->open);
-    put_visit(out, &s->closing);
-    (void)buf_append_varint(out, s->source_count);
-    for (uint32_t i = 0; i < s->source_count; i++)
-        put_i64(out, s->sources[i].seen_us);
-    (void)buf_append_le32(out, s->event_order);
-    (void)buf_append_varint(out, s->event_count);
-    for (uint32_t i = 0; i < s->event_count; i++)
-        put_event(out, &s->events[i]);
-    return buf_error(out);
+    (void)buf_append_le64(out, t->config_hash);
+    (void)buf_append_le64(out, t->at.epoch);
+    (void)buf_append_le64(out, t->at.seq);
+    put_i64(out, t->done_us);
+    (void)buf_append_varint(out, t->source_count);
+    for (uint32_t i = 0; i < t->source_count; i++)
+        put_i64(out, t->sources[i].seen_us);
+    (void)buf_append_le32(out, t->event_order);
+    (void)buf_append_varint(out, t->event_count);
+    for (uint32_t i = 0; i < t->event_count; i++)
+        put_event(out, &t->events[i]);
+    int err = t->kind->encode(t, out);
+    return err ? err : buf_error(out);
 }
 
 /* ---------------------------------------------------------------------------------------- decode
  */
 
-static int64_t get_i64(struct reader *r)
+int64_t get_i64(struct reader *r)
 {
     return (int64_t)reader_le64(r);
 }
 
-static void get_text(struct reader *r, char out[static TRACK_SERIAL_BYTES_MAX + 1])
+void get_text(struct reader *r, char out[static TRACK_SERIAL_BYTES_MAX + 1])
 {
     uint64_t len = reader_varint(r);
     if (len > TRACK_SERIAL_BYTES_MAX)
@@ -127,7 +129,7 @@ static void get_text(struct reader *r, char out[static TRACK_SERIAL_BYTES_MAX + 
     out[v.len] = 0;
 }
 
-static uint32_t get_count(struct reader *r, uint32_t max)
+uint32_t get_count(struct reader *r, uint32_t max)
 {
     uint64_t n = reader_varint(r);
     if (n > max)
@@ -135,7 +137,7 @@ static uint32_t get_count(struct reader *r, uint32_t max)
     return r->failed ? 0 : (uint32_t)n;
 }
 
-static struct track_level get_level(struct reader *r)
+struct track_level get_level(struct reader *r)
 {
     struct track_level l;
     l.known = reader_u8(r) != 0;
@@ -144,7 +146,7 @@ static struct track_level get_level(struct reader *r)
     return l;
 }
 
-static enum track_edge get_edge(struct reader *r)
+enum track_edge get_edge(struct reader *r)
 {
     uint8_t edge = reader_u8(r);
     if (edge > EDGE_UNSEEN)
@@ -152,7 +154,26 @@ static enum track_edge get_edge(struct reader *r)
     return r->failed ? EDGE_UNSEEN : (enum track_edge)edge;
 }
 
-static void get_visit(struct reader *r, struct track_visit *v)
+void get_scanner(struct reader *r, struct track_scanner *s)
+{
+    get_text(r, s->last);
+    s->fresh = reader_u8(r) != 0;
+}
+
+void get_scan(struct reader *r, struct track_scan *s)
+{
+    *s = (struct track_scan){0};
+    s->stale = reader_u8(r) != 0;
+    get_text(r, s->before);
+    s->unread = reader_le64(r);
+    s->serial_count = get_count(r, TRACK_CANDIDATES_MAX);
+    for (uint32_t i = 0; i < s->serial_count; i++) {
+        get_text(r, s->serials[i].text);
+        s->serials[i].reads = reader_le64(r);
+    }
+}
+
+void get_visit(struct reader *r, struct track_visit *v)
 {
     *v = (struct track_visit){0};
     v->active = reader_u8(r) != 0;
@@ -166,14 +187,7 @@ static void get_visit(struct reader *r, struct track_visit *v)
     v->begin = get_edge(r);
     v->end = get_edge(r);
     v->gap_us = get_i64(r);
-    v->stale = reader_u8(r) != 0;
-    get_text(r, v->before);
-    v->unread = reader_le64(r);
-    v->serial_count = get_count(r, TRACK_CANDIDATES_MAX);
-    for (uint32_t i = 0; i < v->serial_count; i++) {
-        get_text(r, v->serials[i].text);
-        v->serials[i].reads = reader_le64(r);
-    }
+    get_scan(r, &v->scan);
 }
 
 static void get_event(struct reader *r, struct track_event *e)
@@ -191,7 +205,7 @@ static void get_event(struct reader *r, struct track_event *e)
     get_text(r, e->text);
 }
 
-static int get_events(struct reader *r, struct station *s)
+static int get_events(struct reader *r, struct track *t)
 {
     uint32_t order = reader_le32(r);
     uint32_t count = get_count(r, TRACK_EVENTS_MAX);
@@ -201,44 +215,40 @@ static int get_events(struct reader *r, struct station *s)
         get_event(r, &e);
         if (r->failed)
             return ERR_MALFORMED;
-        s->event_order = e.order;
-        err = events_push(s, &e);
+        t->event_order = e.order;
+        err = events_push(t, &e);
     }
-    s->event_order = order;
+    t->event_order = order;
     return err;
 }
 
-static int get_state(struct reader *r, struct station *s)
+static int get_state(struct reader *r, struct track *t)
 {
-    s->at.epoch = reader_le64(r);
-    s->at.seq = reader_le64(r);
-    s->done_us = get_i64(r);
-    s->begin = get_level(r);
-    s->end = get_level(r);
-    get_text(r, s->last_serial);
-    s->fresh = reader_u8(r) != 0;
-    get_visit(r, &s->open);
-    get_visit(r, &s->closing);
-    if (get_count(r, SIGNAL_COUNT) != s->source_count)
+    t->at.epoch = reader_le64(r);
+    t->at.seq = reader_le64(r);
+    t->done_us = get_i64(r);
+    if (get_count(r, SIGNAL_COUNT) != t->source_count)
         return ERR_MALFORMED;
-    for (uint32_t i = 0; i < s->source_count; i++)
-        s->sources[i].seen_us = get_i64(r);
-    int err = get_events(r, s);
+    for (uint32_t i = 0; i < t->source_count; i++)
+        t->sources[i].seen_us = get_i64(r);
+    int err = get_events(r, t);
+    if (!err)
+        err = t->kind->decode(t, r);
     return err ? err : r->failed || reader_left(r) ? ERR_MALFORMED : OK;
 }
 
-int checkpoint_decode(struct station *s, struct bytes blob)
+int checkpoint_decode(struct track *t, struct bytes blob)
 {
     struct reader r = reader_of(blob);
-    station_reset(s);
+    track_reset(t);
     uint8_t version = reader_u8(&r);
     uint64_t hash = reader_le64(&r);
     if (r.failed)
         return ERR_MALFORMED;
-    if (version != CHECKPOINT_VERSION || hash != s->config_hash)
+    if (version != CHECKPOINT_VERSION || hash != t->config_hash)
         return ERR_VERSION;
-    int err = get_state(&r, s);
+    int err = get_state(&r, t);
     if (err)
-        station_reset(s);
+        track_reset(t);
     return err;
 }

@@ -19,46 +19,46 @@ static void event_swap(struct track_event *a, struct track_event *b)
     *b = t;
 }
 
-int events_push(struct station *s, const struct track_event *e)
+int events_push(struct track *t, const struct track_event *e)
 {
-    if (s->event_count == TRACK_EVENTS_MAX)
+    if (t->event_count == TRACK_EVENTS_MAX)
         return ERR_LIMIT;
-    if (s->event_count == s->event_cap) {
-        uint32_t cap = s->event_cap ? s->event_cap * 2 : 16;
-        struct track_event *list = realloc(s->events, cap * sizeof *list);
+    if (t->event_count == t->event_cap) {
+        uint32_t cap = t->event_cap ? t->event_cap * 2 : 16;
+        struct track_event *list = realloc(t->events, cap * sizeof *list);
         if (!list)
             return ERR_NOMEM;
-        s->events = list;
-        s->event_cap = cap;
+        t->events = list;
+        t->event_cap = cap;
     }
-    uint32_t i = s->event_count++;
-    s->events[i] = *e;
-    s->events[i].order = s->event_order++;
-    while (i && event_before(&s->events[i], &s->events[(i - 1) / 2])) {
-        event_swap(&s->events[i], &s->events[(i - 1) / 2]);
+    uint32_t i = t->event_count++;
+    t->events[i] = *e;
+    t->events[i].order = t->event_order++;
+    while (i && event_before(&t->events[i], &t->events[(i - 1) / 2])) {
+        event_swap(&t->events[i], &t->events[(i - 1) / 2]);
         i = (i - 1) / 2;
     }
     return OK;
 }
 
-const struct track_event *events_first(const struct station *s)
+const struct track_event *events_first(const struct track *t)
 {
-    return s->event_count ? &s->events[0] : NULL;
+    return t->event_count ? &t->events[0] : NULL;
 }
 
-void events_pop(struct station *s)
+void events_pop(struct track *t)
 {
-    s->events[0] = s->events[--s->event_count];
-    if (s->event_count == 0)
-        s->event_order = 0;
+    t->events[0] = t->events[--t->event_count];
+    if (t->event_count == 0)
+        t->event_order = 0;
     for (uint32_t i = 0;;) {
         uint32_t least = i;
-        for (uint32_t child = 2 * i + 1; child <= 2 * i + 2 && child < s->event_count; child++)
-            if (event_before(&s->events[child], &s->events[least]))
+        for (uint32_t child = 2 * i + 1; child <= 2 * i + 2 && child < t->event_count; child++)
+            if (event_before(&t->events[child], &t->events[least]))
                 least = child;
         if (least == i)
             return;
-        event_swap(&s->events[i], &s->events[least]);
+        event_swap(&t->events[i], &t->events[least]);
         i = least;
     }
 }

@@ -8,7 +8,7 @@
 
 #include <xxhash.h>
 
-static const struct field presence_fields[TRACK_COLUMN_COUNT] = {
+static const struct field presence_fields[TRACK_BELT_COLUMN_COUNT] = {
     [TRACK_UNIT] = {.name = "unit", .type = VALUE_BYTES},
     [TRACK_SERIAL] = {.name = "serial", .type = VALUE_STRING},
     [TRACK_STATION] = {.name = "station", .type = VALUE_STRING},
@@ -20,11 +20,14 @@ static const struct field presence_fields[TRACK_COLUMN_COUNT] = {
     [TRACK_EVIDENCE] = {.name = "evidence", .type = VALUE_STRING},
     [TRACK_REVISION] = {.name = "revision", .type = VALUE_INT64},
     [TRACK_RESULT] = {.name = "result", .type = VALUE_STRING},
+    [TRACK_FROM_MM] = {.name = "from_mm", .type = VALUE_DOUBLE, .uom = "mm"},
+    [TRACK_TO_MM] = {.name = "to_mm", .type = VALUE_DOUBLE, .uom = "mm"},
+    [TRACK_PATH] = {.name = "path", .type = VALUE_BYTES},
 };
 
-int presence_schema(struct schema **ret)
+int presence_schema(bool belt, struct schema **ret)
 {
-    return schema_new(presence_fields, TRACK_COLUMN_COUNT, ret);
+    return schema_new(presence_fields, belt ? TRACK_BELT_COLUMN_COUNT : TRACK_COLUMN_COUNT, ret);
 }
 
 void track_unit_id(const char *node, const char *track, struct position at, uint32_t row,
@@ -66,77 +69,6 @@ static bool result_is_pass(const struct station *s, const char *text)
     return false;
 }
 
-/* ---------------------------------------------------------------------------------------- serial
- */
-
-struct decision {
-    char serial[TRACK_SERIAL_BYTES_MAX + 1];
-    const char *status;
-    double probability;
-};
-
-const struct track_serial *visit_best(const struct track_visit *v, uint64_t *ret_reads,
-                                      uint32_t *ret_count)
-{
-    const struct track_serial *best = NULL;
-    *ret_reads = 0;
-    *ret_count = 0;
-    for (uint32_t i = 0; i < v->serial_count; i++) {
-        const struct track_serial *c = &v->serials[i];
-        bool old = i == 0 && v->stale && strcmp(c->text, v->before) == 0;
-        if (old && v->serial_count > 1)
-            continue;
-        *ret_reads += c->reads;
-        (*ret_count)++;
-        if (!best || c->reads >= best->reads)
-            best = c;
-    }
-    return best;
-}
-
-static void serial_provisional(const struct track_visit *v, struct decision *d)
-{
-    int at = snprintf(d->serial, 2, "?");
-    for (int i = 0; i < TRACK_UNIT_BYTES; i++)
-        at += snprintf(d->serial + at, 3, "%02x", v->unit[i]);
-}
-
-static void evidence_serials(const struct track_visit *v, struct buf *evidence)
-{
-    for (uint32_t i = 0; i < v->serial_count; i++)
-        (void)buf_printf(evidence, "%s%s:%" PRIu64, i ? "|" : "", v->serials[i].text,
-                         v->serials[i].reads);
-}
-
-static void decide_serial(const struct track_visit *v, struct decision *d, struct buf *evidence)
-{
-    uint64_t reads = 0;
-    uint32_t count = 0;
-    const struct track_serial *best = visit_best(v, &reads, &count);
-    d->status = "exact";
-    d->probability = 1;
-    if (!best) {
-        serial_provisional(v, d);
-        d->status = "inferred";
-        d->probability = 0;
-        (void)buf_append_text(evidence, " serial=unread");
-        return;
-    }
-    (void)snprintf(d->serial, sizeof d->serial, "%s", best->text);
-    if (count > 1) {
-        d->status = "ambiguous";
-        d->probability = (double)best->reads / (double)reads;
-        (void)buf_append_text(evidence, " serial=several:");
-        evidence_serials(v, evidence);
-    } else if (v->stale && strcmp(best->text, v->before) == 0) {
-        d->status = "inferred";
-        d->probability = 0.5;
-        (void)buf_printf(evidence, " serial=same-as-before:%" PRIu64, best->reads);
-    } else {
-        (void)buf_printf(evidence, " serial=read:%" PRIu64, best->reads);
-    }
-}
-
 /* -------------------------------------------------------------------------------------- presence
  */
 
@@ -144,32 +76,6 @@ static void decide_serial(const struct track_visit *v, struct decision *d, struc
 static bool visit_is_missing(const struct track_visit *v)
 {
     return v->begin != EDGE_SEEN || v->end != EDGE_SEEN || v->gap_us * 2 > v->t_out - v->t_in;
-}
-
-static int presence_row(struct station *s, const struct track_visit *v, const struct decision *d,
-                        const char *evidence, const char *result)
-{
-    struct batch_builder *bb = s->builder;
-
-    const struct {
-        uint32_t col;
-        const char *text;
-    } texts[] = {
-        {TRACK_SERIAL, d->serial}, {TRACK_STATION, s->options.station}, {TRACK_PLACE, s->place},
-        {TRACK_STATUS, d->status}, {TRACK_EVIDENCE, evidence},          {TRACK_RESULT, result},
-    };
-
-    int err = batch_builder_row(bb, v->t_out);
-    if (err < 0)
-        return err;
-    err = batch_set_bytes(bb, TRACK_UNIT, bytes_of(v->unit, TRACK_UNIT_BYTES));
-    for (size_t i = 0; !err && i < sizeof texts / sizeof texts[0]; i++)
-        err = batch_set_bytes(bb, texts[i].col, bytes_of_text(texts[i].text));
-    batch_set_i64(bb, TRACK_T_IN, v->t_in);
-    batch_set_i64(bb, TRACK_T_OUT, v->t_out);
-    batch_set_f64(bb, TRACK_PROBABILITY, d->probability);
-    batch_set_i64(bb, TRACK_REVISION, 1);
-    return err;
 }
 
 static void presence_count(struct track_stats *stats, const char *status)
@@ -185,27 +91,66 @@ static void presence_count(struct track_stats *stats, const char *status)
         stats->missing++;
 }
 
+int presence_row_put(struct track *t, const struct presence_row *row)
+{
+    struct batch_builder *bb = t->builder;
+
+    const struct {
+        uint32_t col;
+        const char *text;
+    } texts[] = {
+        {TRACK_SERIAL, row->identity->serial},
+        {TRACK_STATION, row->station},
+        {TRACK_PLACE, row->place},
+        {TRACK_STATUS, row->identity->status},
+        {TRACK_EVIDENCE, row->evidence},
+        {TRACK_RESULT, row->result},
+    };
+
+    int err = batch_builder_row(bb, row->t_out);
+    if (err < 0)
+        return err;
+    err = batch_set_bytes(bb, TRACK_UNIT, bytes_of(row->unit, TRACK_UNIT_BYTES));
+    for (size_t i = 0; !err && i < sizeof texts / sizeof texts[0]; i++)
+        err = batch_set_bytes(bb, texts[i].col, bytes_of_text(texts[i].text));
+    batch_set_i64(bb, TRACK_T_IN, row->t_in);
+    batch_set_i64(bb, TRACK_T_OUT, row->t_out);
+    batch_set_f64(bb, TRACK_PROBABILITY, row->identity->probability);
+    batch_set_i64(bb, TRACK_REVISION, row->revision);
+    if (!err)
+        presence_count(t->stats, row->identity->status);
+    return err;
+}
+
 int presence_put(struct station *s, const struct track_visit *v, const char *result)
 {
     static const char *const edges[] = {
         [EDGE_SEEN] = "edge", [EDGE_GAP] = "gap", [EDGE_UNSEEN] = "unseen"};
-    struct decision d;
+    struct track_identity who;
     struct buf evidence = {0};
     const char *verdict = result[0] ? (result_is_pass(s, result) ? "pass" : "fail") : "";
     (void)buf_printf(&evidence, "begin=%s end=%s", edges[v->begin], edges[v->end]);
-    decide_serial(v, &d, &evidence);
+    scan_identity(&v->scan, v->unit, &who, &evidence);
     if (v->gap_us)
         (void)buf_printf(&evidence, " gap=%" PRId64 "ms", v->gap_us / 1000);
-    if (s->inputs[SIGNAL_RESULT].stream)
+    if (s->track.inputs[SIGNAL_RESULT].stream)
         (void)buf_printf(&evidence, " result=%s", result[0] ? result : "unread");
     if (visit_is_missing(v))
-        d.status = "missing";
-    const char *text = buf_text(&evidence);
+        who.status = "missing";
+    struct presence_row row = {
+        .unit = v->unit,
+        .station = s->options.station,
+        .place = s->track.place,
+        .t_in = v->t_in,
+        .t_out = v->t_out,
+        .identity = &who,
+        .evidence = buf_text(&evidence),
+        .result = verdict,
+        .revision = 1,
+    };
     int err = buf_error(&evidence);
     if (!err)
-        err = presence_row(s, v, &d, text, verdict);
+        err = presence_row_put(&s->track, &row);
     buf_fini(&evidence);
-    if (!err)
-        presence_count(s->stats, d.status);
     return err;
 }

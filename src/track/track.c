@@ -1,4 +1,4 @@
-/* The stage of tracks: follows the log, feeds the stations, puts presences out, keeps checkpoints.
+/* The stage of tracks: follows the log, feeds the tracks, puts presences out, keeps checkpoints.
  * See track.h.
  *
  * A presence goes out with the position of the record that completed it as its key, so what a
@@ -25,10 +25,10 @@ struct track_stage {
     bool has_feed;
     struct journal *journal;
     struct arena arena; /* options */
-    struct station *stations;
-    uint32_t station_count;
+    struct track **tracks;
+    uint32_t track_count;
     char *node;
-    struct map streams; /* names that some station reads */
+    struct map streams; /* names that some track reads */
     struct exec *exec;
     struct exec_task task;
     struct exec_timer timer;
@@ -80,8 +80,8 @@ static void track_done_run(struct flow_done *done, struct position at, int err)
     free(d);
 }
 
-/* Pushes what the station holds. ERR_AGAIN: no credit, later. */
-static int station_push(struct track_stage *t, struct station *s)
+/* Pushes what the track holds. ERR_AGAIN: no credit, later. */
+static int output_push(struct track_stage *t, struct track *s)
 {
     if (!outlet_ready(&s->producer, s->held))
         return ERR_AGAIN;
@@ -103,7 +103,7 @@ static int station_push(struct track_stage *t, struct station *s)
 }
 
 /* Presences made by the record at `at` become one batch. */
-static int station_hold(struct station *s, struct position at)
+static int output_hold(struct track *s, struct position at)
 {
     if (batch_builder_rows(s->builder) == 0)
         return OK;
@@ -116,22 +116,22 @@ static int station_hold(struct station *s, struct position at)
 static int track_flush(struct track_stage *t)
 {
     int err = OK;
-    for (uint32_t i = 0; i < t->station_count && !err; i++)
-        if (t->stations[i].held)
-            err = station_push(t, &t->stations[i]);
+    for (uint32_t i = 0; i < t->track_count && !err; i++)
+        if (t->tracks[i]->held)
+            err = output_push(t, t->tracks[i]);
     return err;
 }
 
 static void track_credit(struct outlet *o)
 {
-    struct station *s = CONTAINER_OF(o, struct station, producer);
+    struct track *s = CONTAINER_OF(o, struct track, producer);
     (void)exec_post(o->exec, &s->stage->task);
 }
 
 static bool track_holds(const struct track_stage *t)
 {
-    for (uint32_t i = 0; i < t->station_count; i++)
-        if (t->stations[i].held)
+    for (uint32_t i = 0; i < t->track_count; i++)
+        if (t->tracks[i]->held)
             return true;
     return false;
 }
@@ -139,20 +139,20 @@ static bool track_holds(const struct track_stage *t)
 /* ------------------------------------------------------------------------------------ checkpoint
  */
 
-static struct bytes checkpoint_key(const struct station *s, struct buf *b)
+static struct bytes checkpoint_key(const struct track *s, struct buf *b)
 {
-    (void)buf_printf(b, "track/%s/checkpoint", s->options.name);
+    (void)buf_printf(b, "track/%s/checkpoint", s->name);
     return buf_bytes(b);
 }
 
 static int checkpoint_store(struct track_stage *t)
 {
     int err = OK;
-    for (uint32_t i = 0; i < t->station_count && !err; i++) {
+    for (uint32_t i = 0; i < t->track_count && !err; i++) {
         struct buf key = {0};
         struct buf blob = {0};
-        struct station *s = &t->stations[i];
-        /* A station that the record did not concern has nothing new but the position. */
+        struct track *s = t->tracks[i];
+        /* A track that the record did not concern has nothing new but the position. */
         if (position_compare(t->at, s->at) > 0)
             s->at = t->at;
         err = checkpoint_encode(s, &blob);
@@ -182,17 +182,18 @@ static void track_checkpoint(struct track_stage *t, bool now)
     t->stored_us = 0;
 }
 
-static void checkpoint_load(struct track_stage *t, struct station *s)
+static void checkpoint_load(struct track_stage *t, struct track *s)
 {
     struct buf key = {0};
     struct buf blob = {0};
-    station_reset(s);
+    track_reset(s);
     int err = t->journal ? state_get(t->journal, checkpoint_key(s, &key), &blob) : ERR_NOT_FOUND;
     if (!err)
         err = checkpoint_decode(s, buf_bytes(&blob));
     if (err && err != ERR_NOT_FOUND)
-        log_warn("track", "%s starts without its earlier state: %s", s->options.name,
-                 err == ERR_VERSION ? "its configuration was changed" : err_text(err));
+        log_warn("track", "%s starts without its earlier state: %s", s->name,
+                 err == ERR_VERSION ? "its configuration or the program was changed"
+                                    : err_text(err));
     buf_fini(&key);
     buf_fini(&blob);
 }
@@ -210,11 +211,11 @@ static int track_take(void *ctx, const struct feed_record *r, struct batch *batc
 {
     struct track_stage *t = ctx;
     int err = OK;
-    for (uint32_t i = 0; i < t->station_count && !err; i++) {
-        struct station *s = &t->stations[i];
-        err = station_record(s, r->at, r->stream, batch);
+    for (uint32_t i = 0; i < t->track_count && !err; i++) {
+        struct track *s = t->tracks[i];
+        err = track_record(s, r->at, r->stream, batch);
         if (!err)
-            err = station_hold(s, r->at);
+            err = output_hold(s, r->at);
     }
     batch_unref(batch);
     return err;
@@ -237,12 +238,12 @@ static int track_read(struct track_stage *t)
     return err;
 }
 
-/* From the stations' own state: what they have seen already they pass over. */
+/* From the tracks' own state: what they have seen already they pass over. */
 static int track_seek(struct track_stage *t)
 {
     struct position first = {0, 0};
-    for (uint32_t i = 0; i < t->station_count; i++) {
-        struct position at = t->stations[i].at;
+    for (uint32_t i = 0; i < t->track_count; i++) {
+        struct position at = t->tracks[i]->at;
         if (i == 0 || position_compare(at, first) < 0)
             first = at;
     }
@@ -250,12 +251,12 @@ static int track_seek(struct track_stage *t)
     return t->feed.seek(t->feed.ctx, first);
 }
 
-/* A record was taken in part: what the stations know is thrown away. Presences that are made a
+/* A record was taken in part: what the tracks know is thrown away. Presences that are made a
  * second time have the keys of the first and are dropped. */
 static int track_recover(struct track_stage *t)
 {
-    for (uint32_t i = 0; i < t->station_count; i++) {
-        struct station *s = &t->stations[i];
+    for (uint32_t i = 0; i < t->track_count; i++) {
+        struct track *s = t->tracks[i];
         batch_unref(s->held);
         s->held = NULL;
         batch_builder_reset(s->builder);
@@ -334,15 +335,17 @@ struct exec *track_exec(const struct track_stage *t)
     return t->exec;
 }
 
-static int track_station(struct track_stage *t, const struct config_object *object,
-                         struct catalogue *catalogue, struct diag *diag)
+static int track_add(struct track_stage *t, const struct config_object *object,
+                     struct catalogue *catalogue, struct diag *diag)
 {
-    struct station *s = &t->stations[t->station_count++];
-    s->stage = t;
-    s->stats = &t->now;
-    int err = station_configure(s, object, &t->arena, catalogue, diag);
+    struct track *s = NULL;
+    int err = track_make(object, &t->arena, catalogue, diag, &s);
+    if (s)
+        t->tracks[t->track_count++] = s;
     if (err)
         return err;
+    s->stage = t;
+    s->stats = &t->now;
     outlet_init(&s->producer, t->exec, s->stream, track_credit);
     s->stream->outlet = &s->producer;
     for (uint32_t i = 0; i < s->source_count && !err; i++)
@@ -357,25 +360,25 @@ int track_configure(struct track_stage *t, const struct config *config, struct c
     if (count > TRACK_TRACKS_MAX)
         return diag_set(diag, ERR_LIMIT, 0, 0, "a node has at most %d tracks", TRACK_TRACKS_MAX);
     t->node = strdup(catalogue->node);
-    t->stations = calloc(count ? count : 1, sizeof *t->stations);
-    int err = t->node && t->stations ? OK : ERR_NOMEM;
+    t->tracks = calloc(count ? count : 1, sizeof *t->tracks);
+    int err = t->node && t->tracks ? OK : ERR_NOMEM;
     for (size_t i = 0; !err && i < count; i++)
-        err = track_station(t, config_object_at(config, CONFIG_TRACK, i), catalogue, diag);
+        err = track_add(t, config_object_at(config, CONFIG_TRACK, i), catalogue, diag);
     return err;
 }
 
 struct stream *track_output(const struct track_stage *t, uint32_t i, struct outlet **ret_producer)
 {
-    if (i >= t->station_count)
+    if (i >= t->track_count)
         return NULL;
-    *ret_producer = &t->stations[i].producer;
-    return t->stations[i].stream;
+    *ret_producer = &t->tracks[i]->producer;
+    return t->tracks[i]->stream;
 }
 
 static int track_start_run(void *ctx)
 {
     struct track_stage *t = ctx;
-    if (!t->has_feed || t->station_count == 0)
+    if (!t->has_feed || t->track_count == 0)
         return OK;
     int err = track_recover(t);
     if (err)
@@ -414,9 +417,9 @@ void track_stop(struct track_stage *t)
 static int track_close_run(void *ctx)
 {
     struct track_stage *t = ctx;
-    for (uint32_t i = 0; i < t->station_count; i++)
-        if (t->stations[i].stream)
-            outlet_fini(&t->stations[i].producer);
+    for (uint32_t i = 0; i < t->track_count; i++)
+        if (t->tracks[i]->stream)
+            outlet_fini(&t->tracks[i]->producer);
     return OK;
 }
 
@@ -429,9 +432,9 @@ void track_free(struct track_stage *t)
         (void)exec_call(t->exec, track_close_run, t);
         exec_thread_free(t->exec);
     }
-    for (uint32_t i = 0; i < t->station_count; i++)
-        station_fini(&t->stations[i]);
-    free(t->stations);
+    for (uint32_t i = 0; i < t->track_count; i++)
+        track_drop(t->tracks[i]);
+    free(t->tracks);
     map_fini(&t->streams);
     arena_fini(&t->arena);
     free(t->node);

@@ -38,6 +38,12 @@ enum track_column {
     TRACK_REVISION,    /* int64, from 1 */
     TRACK_RESULT,      /* string: pass, fail, or "" (no result signal, or not read) */
     TRACK_COLUMN_COUNT,
+
+    /* Of a belt's presences besides. */
+    TRACK_FROM_MM = TRACK_COLUMN_COUNT, /* double: the place on the belt, [from_mm, to_mm) */
+    TRACK_TO_MM,                        /* double */
+    TRACK_PATH, /* bytes: where the unit was when, over its whole pass (model/path.h) */
+    TRACK_BELT_COLUMN_COUNT,
 };
 
 struct track_options {

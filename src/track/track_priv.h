@@ -1,5 +1,6 @@
-/* What the track's files share. A station is the state machine of one track, fed with readings and
- * giving presences; the stage around it follows the log. All of it lives on the track's thread. */
+/* What the track's files share. A track is the state machine of one station or one belt, fed with
+ * readings and giving presences; the stage around it follows the log. All of it lives on the
+ * track's thread. */
 #ifndef LOTLINE_TRACK_TRACK_PRIV_H
 #define LOTLINE_TRACK_TRACK_PRIV_H
 
@@ -13,14 +14,17 @@
 #define TRACK_EVENTS_MAX         65536 /* readings that wait for a slower stream */
 #define TRACK_CHECKPOINT_MS      1000
 #define TRACK_EVIDENCE_BYTES_MAX 1023
+#define TRACK_ROWS_MAX           8192 /* presences that one record completes */
 
 /* In the order in which readings of the same moment are taken: a unit that leaves goes before the
  * one that enters, and a serial read at the moment of entering belongs to it. */
 enum track_signal {
-    SIGNAL_END,
+    SIGNAL_END, /* of a belt: the exit */
     SIGNAL_RESULT,
-    SIGNAL_BEGIN,
+    SIGNAL_BEGIN, /* of a belt: the entry */
     SIGNAL_UNIT,
+    SIGNAL_EXIT_UNIT, /* belt: the scanner at the exit */
+    SIGNAL_SPEED,     /* belt; its readings do not wait among the events */
     SIGNAL_COUNT,
 };
 
@@ -29,7 +33,7 @@ struct track_input {
     char *stream; /* NULL: the track has no such signal */
     char *column;
     bool rising;     /* begin and end: the edge that counts */
-    uint32_t source; /* index into station.sources */
+    uint32_t source; /* index into track.sources */
     uint64_t schema; /* hash that col belongs to; 0 = none */
     int32_t col;
 };
@@ -48,12 +52,27 @@ struct track_event {
     uint32_t order; /* of arrival, among the same time and signal */
     enum track_signal signal;
     bool level;                            /* begin, end */
-    char text[TRACK_SERIAL_BYTES_MAX + 1]; /* unit, result; "" = not read */
+    char text[TRACK_SERIAL_BYTES_MAX + 1]; /* units, result; "" = not read */
 };
 
 struct track_serial {
     char text[TRACK_SERIAL_BYTES_MAX + 1];
     uint64_t reads;
+};
+
+/* What a scanner read of one unit. */
+struct track_scan {
+    bool stale; /* nothing but `before` was read since the unit before left */
+    char before[TRACK_SERIAL_BYTES_MAX + 1]; /* serial of the unit before */
+    uint64_t unread;
+    uint32_t serial_count;
+    struct track_serial serials[TRACK_CANDIDATES_MAX];
+};
+
+/* What a scanner read last, of whatever unit. */
+struct track_scanner {
+    char last[TRACK_SERIAL_BYTES_MAX + 1]; /* of the unit before */
+    bool fresh;                            /* another serial, or none, was read since it left */
 };
 
 /* How an end of the interval is known. */
@@ -72,11 +91,7 @@ struct track_visit {
     enum track_edge begin;
     enum track_edge end;
     int64_t gap_us; /* time of it without readings of the signals */
-    bool stale;     /* nothing but `before` was read since the unit before left */
-    char before[TRACK_SERIAL_BYTES_MAX + 1]; /* serial of the unit before */
-    uint64_t unread;
-    uint32_t serial_count;
-    struct track_serial serials[TRACK_CANDIDATES_MAX];
+    struct track_scan scan;
 };
 
 /* What a level signal showed last. */
@@ -85,6 +100,55 @@ struct track_level {
     bool level;
     int64_t seen_us;
 };
+
+struct track;
+
+/* What a station and a belt do differently. */
+struct track_kind {
+    size_t bytes; /* of the struct that begins with struct track */
+    int (*configure)(struct track *t, const struct config_object *object, struct arena *arena,
+                     struct catalogue *catalogue, struct diag *diag);
+    /* Readings of a number, in the order of their arrival. */
+    int (*number)(struct track *t, int64_t time_us, double value);
+    /* Takes what is due: everything up to safe_us has been read. */
+    int (*advance)(struct track *t, int64_t safe_us);
+    void (*reset)(struct track *t);
+    int (*encode)(const struct track *t, struct buf *out);
+    int (*decode)(struct track *t, struct reader *in);
+    void (*fini)(struct track *t);
+};
+
+struct track {
+    const struct track_kind *kind;
+    const char *name;
+    char *place;
+    char *node;
+    int64_t gap_max_us;
+    int64_t grace_us;
+    uint64_t config_hash; /* a checkpoint of another configuration is not taken */
+    struct track_input inputs[SIGNAL_COUNT];
+    struct track_source sources[SIGNAL_COUNT];
+    uint32_t source_count;
+
+    /* State: goes into the checkpoint. */
+    struct position at;         /* all records up to here are in it */
+    int64_t done_us;            /* readings up to this moment were taken */
+    struct track_event *events; /* a heap by (time, signal, order) */
+    uint32_t event_count;
+    uint32_t event_cap;
+    uint32_t event_order;
+
+    /* The output. */
+    struct stream *stream;
+    struct outlet producer;
+    struct batch_builder *builder;
+    struct batch *held; /* the log had no credit */
+    struct position held_at;
+    struct track_stage *stage;
+    struct track_stats *stats; /* the stage's, on its thread */
+};
+
+/* ----------------------------------------------------------------------------------- station.c */
 
 struct station_options {
     const char *name;
@@ -101,79 +165,149 @@ struct station_options {
 };
 
 struct station {
+    struct track track;
     struct station_options options;
-    char *place;
-    char *node;
-    uint64_t config_hash; /* a checkpoint of another configuration is not taken */
-    struct track_input inputs[SIGNAL_COUNT];
-    struct track_source sources[SIGNAL_COUNT];
-    uint32_t source_count;
 
-    /* State: goes into the checkpoint. */
-    struct position at; /* all records up to here are in it */
-    int64_t done_us;    /* readings up to this moment were taken */
+    /* State. */
     struct track_level begin;
     struct track_level end;
-    char last_serial[TRACK_SERIAL_BYTES_MAX + 1]; /* of the unit before */
-    bool fresh; /* another serial, or none, was read since that unit left */
+    struct track_scanner scanner;
     struct track_visit open;
     struct track_visit closing; /* waits for its result */
-    struct track_event *events; /* a heap by (time, signal, order) */
-    uint32_t event_count;
-    uint32_t event_cap;
-    uint32_t event_order;
-
-    /* The output. */
-    struct stream *stream;
-    struct outlet producer;
-    struct batch_builder *builder;
-    struct batch *held; /* the log had no credit */
-    struct position held_at;
-    struct track_stage *stage;
-    struct track_stats *stats; /* the stage's, on its thread */
 };
 
-/* ---------------------------------------------------------------------------------- station.c */
+int station_advance(struct track *t, int64_t safe_us);
 
-/* Readings of a record, and what follows from them: presences go to presence_put. */
-int station_record(struct station *s, struct position at, struct bytes stream,
-                   const struct batch *batch);
+extern const struct track_kind station_kind;
+
+/* ------------------------------------------------------------------------------------ inputs.c */
+
+/* Readings of a record, and what follows from them: presences go to the builder. */
+int track_record(struct track *t, struct position at, struct bytes stream,
+                 const struct batch *batch);
+
+/* Notes a reading of a level signal; true if it is the edge that counts. *ret_gap_us: how long
+ * nobody had looked, 0 if no longer than gap_max. */
+bool level_edge(struct track_level *l, const struct track_event *e, bool rising, int64_t gap_max_us,
+                enum track_edge *ret, int64_t *ret_gap_us);
+
+/* -------------------------------------------------------------------------------------- scan.c */
+
+void scan_open(struct track_scan *s, const struct track_scanner *scanner);
+void scan_read(struct track_scan *s, const char *text);
+
+/* The serial that was read most (of equals the last), NULL if none was; without the one of the unit
+ * before where that was only not yet overwritten. */
+const struct track_serial *scan_best(const struct track_scan *s, uint64_t *ret_reads,
+                                     uint32_t *ret_count);
+
+/* Whether the serial may just be the one of the unit before. */
+bool scan_is_stale(const struct track_scan *s, const struct track_serial *best);
+
+/* The scanner's reading, also when no unit is there; a unit left, which had that scan. */
+void scanner_read(struct track_scanner *scanner, const char *text);
+void scanner_left(struct track_scanner *scanner, const struct track_scan *s);
+
+/* What is said about whose the visit was. */
+struct track_identity {
+    char serial[TRACK_SERIAL_BYTES_MAX + 1];
+    const char *status;
+    double probability;
+};
+
+/* By one scanner. Adds " serial=…" to the evidence. */
+void scan_identity(const struct track_scan *s, const uint8_t unit[static TRACK_UNIT_BYTES],
+                   struct track_identity *ret, struct buf *evidence);
+
+/* "?" and the unit's id. */
+void identity_provisional(const uint8_t unit[static TRACK_UNIT_BYTES], struct track_identity *ret);
 
 /* ---------------------------------------------------------------------------------- presence.c */
 
-int presence_schema(struct schema **ret);
-
-/* The serial that was read most in the visit (of equals the last), NULL if none was; without the
- * one of the unit before where that was only not yet overwritten. */
-const struct track_serial *visit_best(const struct track_visit *v, uint64_t *ret_reads,
-                                      uint32_t *ret_count);
+/* Of a station, and of a belt: with TRACK_FROM_MM and what follows. */
+int presence_schema(bool belt, struct schema **ret);
 
 /* Decides serial, status, probability and evidence, and adds the row. result is what was read. */
 int presence_put(struct station *s, const struct track_visit *v, const char *result);
 
+/* The columns that every presence has, as a new row of the builder. */
+struct presence_row {
+    const uint8_t *unit;
+    const char *station;
+    const char *place;
+    int64_t t_in;
+    int64_t t_out;
+    const struct track_identity *identity;
+    const char *evidence;
+    const char *result;
+    int64_t revision;
+};
+
+int presence_row_put(struct track *t, const struct presence_row *row);
+
 void track_unit_id(const char *node, const char *track, struct position at, uint32_t row,
                    uint8_t ret[static TRACK_UNIT_BYTES]);
 
-/* ---------------------------------------------------------------------------------- events.c */
+/* ------------------------------------------------------------------------------------ events.c */
 
-int events_push(struct station *s, const struct track_event *e);
-const struct track_event *events_first(const struct station *s); /* NULL if there is none */
-void events_pop(struct station *s);
+int events_push(struct track *t, const struct track_event *e);
+const struct track_event *events_first(const struct track *t); /* NULL if there is none */
+void events_pop(struct track *t);
 
 /* -------------------------------------------------------------------------------- checkpoint.c */
 
-int checkpoint_encode(const struct station *s, struct buf *out);
+int checkpoint_encode(const struct track *t, struct buf *out);
 
-/* ERR_VERSION (another version or configuration), ERR_MALFORMED; the station is then reset. */
-int checkpoint_decode(struct station *s, struct bytes blob);
+/* ERR_VERSION (another version or configuration), ERR_MALFORMED; the track is then reset. */
+int checkpoint_decode(struct track *t, struct bytes blob);
 
-void station_reset(struct station *s);
+void track_reset(struct track *t);
+
+void put_i64(struct buf *b, int64_t v);
+void put_text(struct buf *b, const char *text);
+void put_level(struct buf *b, const struct track_level *l);
+void put_scan(struct buf *b, const struct track_scan *s);
+void put_scanner(struct buf *b, const struct track_scanner *s);
+void put_visit(struct buf *b, const struct track_visit *v);
+
+int64_t get_i64(struct reader *r);
+void get_text(struct reader *r, char out[static TRACK_SERIAL_BYTES_MAX + 1]);
+uint32_t get_count(struct reader *r, uint32_t max); /* more than max fails */
+enum track_edge get_edge(struct reader *r);
+struct track_level get_level(struct reader *r);
+void get_scan(struct reader *r, struct track_scan *s);
+void get_scanner(struct reader *r, struct track_scanner *s);
+void get_visit(struct reader *r, struct track_visit *v);
 
 /* ------------------------------------------------------------------------------------ config.c */
 
-int station_configure(struct station *s, const struct config_object *object, struct arena *arena,
-                      struct catalogue *catalogue, struct diag *diag);
-void station_fini(struct station *s);
+/* One track of the configuration, reset; freed with track_drop, also after a failure (*ret NULL:
+ * there is nothing to free). */
+int track_make(const struct config_object *object, struct arena *arena, struct catalogue *catalogue,
+               struct diag *diag, struct track **ret);
+void track_drop(struct track *t); /* NULL is allowed */
+
+/* What begin, end, entry and exit hold first. */
+struct edge_options {
+    const char *signal;
+    int edge; /* 0 rising, 1 falling */
+};
+
+extern const char *const track_edges[];
+
+/* Finds the tag `text` ("device.group.tag"), written at `tree`, as the track's signal; its stream
+ * becomes durable. ret_stream may be NULL. */
+int track_signal_find(struct track *t, enum track_signal signal, const struct tree *tree,
+                      const char *text, struct catalogue *catalogue, struct stream **ret_stream,
+                      struct diag *diag);
+
+/* That a tag exists. */
+int track_tag_check(const struct tree *tree, const char *text, const struct catalogue *catalogue,
+                    struct diag *diag);
+
+/* The presence stream and its builder; hashes what all tracks have into config_hash. */
+int track_stream_make(struct track *t, const struct schema *schema, struct catalogue *catalogue,
+                      struct diag *diag);
 
 extern const struct option track_option_table[];
 

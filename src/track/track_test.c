@@ -424,30 +424,29 @@ TEST(a_checkpoint_at_any_record_leads_to_the_same_presences)
     for (uint64_t cut = 1; cut < whole->log.count; cut++) {
         struct fixture *f = fixture_new(config_one);
         struct track_stats stats = {0};
-        struct station *from = calloc(1, sizeof *from);
-        struct station *to = calloc(1, sizeof *to);
-        CHECK(from && to);
-        from->stats = &stats;
-        to->stats = &stats;
+        struct track *from = NULL;
+        struct track *to = NULL;
         struct arena arena = {0};
         struct catalogue again;
         struct buf blob = {0};
         const struct config_object *object = config_object_at(f->config, CONFIG_TRACK, 0);
-        CHECK_OK(station_configure(from, object, &arena, &f->catalogue, NULL));
+        CHECK_OK(track_make(object, &arena, &f->catalogue, NULL, &from));
+        from->stats = &stats;
         for (uint64_t i = 0; i < cut; i++)
-            CHECK_OK(station_record(from, (struct position){1, i + 1}, bytes_of_text("plc.press"),
-                                    whole->log.records[i].batch));
+            CHECK_OK(track_record(from, (struct position){1, i + 1}, bytes_of_text("plc.press"),
+                                  whole->log.records[i].batch));
         uint32_t before = batch_builder_rows(from->builder);
         CHECK_OK(checkpoint_encode(from, &blob));
         CHECK_OK(catalogue_init(&again, "n"));
         struct stream *s = NULL;
         CHECK_OK(
             catalogue_stream_add(&again, "plc.press", STREAM_GROUP, "plant/press", f->press, &s));
-        CHECK_OK(station_configure(to, object, &arena, &again, NULL));
+        CHECK_OK(track_make(object, &arena, &again, NULL, &to));
+        to->stats = &stats;
         CHECK_OK(checkpoint_decode(to, buf_bytes(&blob)));
         for (uint64_t i = 0; i < whole->log.count; i++) /* what it has seen is passed over */
-            CHECK_OK(station_record(to, (struct position){1, i + 1}, bytes_of_text("plc.press"),
-                                    whole->log.records[i].batch));
+            CHECK_OK(track_record(to, (struct position){1, i + 1}, bytes_of_text("plc.press"),
+                                  whole->log.records[i].batch));
         CHECK_EQ(before + batch_builder_rows(to->builder), 3);
         if (batch_builder_rows(to->builder)) {
             struct batch *b = NULL;
@@ -463,10 +462,8 @@ TEST(a_checkpoint_at_any_record_leads_to_the_same_presences)
         for (size_t len = 0; len < blob.len; len++)
             CHECK(checkpoint_decode(to, bytes_of(blob.ptr, len)) != OK);
         buf_fini(&blob);
-        station_fini(from);
-        station_fini(to);
-        free(from);
-        free(to);
+        track_drop(from);
+        track_drop(to);
         catalogue_fini(&again);
         arena_fini(&arena);
         exec_thread_free(f->sink);
