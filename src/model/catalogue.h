@@ -22,6 +22,14 @@ enum stream_kind {
     STREAM_REMOTE,   /* of another node, at the hub: node:name */
 };
 
+/* Where along a track a signal is: it is bound to a unit only while the unit is in [from, to). */
+struct signal_place {
+    const char *stream; /* "plc2.oven" */
+    const char *column; /* "zone5" */
+    double from_mm;
+    double to_mm;
+};
+
 /* A named, typed flow of batches. */
 struct stream {
     char *name;   /* "plc1.press"; at the hub "edge1:plc1.press" */
@@ -31,6 +39,9 @@ struct stream {
     enum stream_kind kind;
     struct schema *schema; /* NULL: schemaless (columns by the reader's wish, type any) */
     bool durable;          /* set while wiring: some durable consumer is behind it */
+    /* STREAM_PRESENCE: the signals that have places of their own; borrowed from the track. */
+    const struct signal_place *signals;
+    uint32_t signal_count;
     /* Where its batches come out: set by its producer's stage before the node starts. Batches of a
      * durable stream come out after their append, with their position. */
     struct outlet *outlet;

@@ -8,8 +8,6 @@
 
 #include <xxhash.h>
 
-const char *const track_edges[] = {"rising", "falling", NULL};
-
 /* ---------------------------------------------------------------------------------------- signals
  */
 

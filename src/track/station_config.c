@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+static const char *const edge_choices[] = {"rising", "falling", NULL};
+
 static const struct option edge_table[] = {
     {.name = "signal",
      .type = OPTION_TEXT,
@@ -14,7 +16,7 @@ static const struct option edge_table[] = {
     {.name = "edge",
      .type = OPTION_ENUM,
      .default_text = "rising",
-     .choices = track_edges,
+     .choices = edge_choices,
      .offset = offsetof(struct edge_options, edge),
      .doc = "which change of it counts"},
     {.name = NULL},

@@ -293,8 +293,6 @@ struct edge_options {
     int edge; /* 0 rising, 1 falling */
 };
 
-extern const char *const track_edges[];
-
 /* Finds the tag `text` ("device.group.tag"), written at `tree`, as the track's signal; its stream
  * becomes durable. ret_stream may be NULL. */
 int track_signal_find(struct track *t, enum track_signal signal, const struct tree *tree,
