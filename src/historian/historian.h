@@ -104,6 +104,11 @@ struct historian_tap {
      * commit, so it must not remember. *ret_points false = no points of this record. */
     int (*on_record)(void *ctx, const struct feed_record *record, const struct batch *batch,
                      struct historian_txn *txn, bool *ret_points);
+
+    /* NULL, or called on the writer's thread each time the file was opened and the tables are
+     * there, before anything is written: brings an older database up to date. Outside of a
+     * transaction. An error keeps the historian closed, as any error of opening. */
+    int (*on_open)(void *ctx, struct duck_conn *conn, struct diag *diag);
 };
 
 /* Before start. The tap's memory must live as long as h. ERR_LIMIT. */

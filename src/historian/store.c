@@ -44,6 +44,8 @@ static int store_tables(struct historian *h, struct diag *diag)
             err = duck_exec(h->conn, tap->tables[k].ddl, diag);
             h->tables[h->table_count++] = (struct txn_table){&tap->tables[k], NULL};
         }
+        if (!err && tap->on_open)
+            err = tap->on_open(tap->ctx, h->conn, diag);
     }
     return err;
 }

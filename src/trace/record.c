@@ -9,59 +9,7 @@
 
 #include <stdio.h>
 #include <string.h>
-
-/* ----------------------------------------------------------------------------------------- index
- */
-
-/* One row of the adjacency beside its key. */
-struct adjacency {
-    enum trace_role role;
-    struct bytes other;
-    const char *kind;
-    struct bytes position;
-    int64_t t_from;
-    struct value t_to;
-};
-
-static int index_insert(struct historian_txn *txn, struct bytes key, const struct adjacency *a)
-{
-    const struct value cells[] = {
-        {.type = VALUE_UINT64, .u64 = trace_hash(key)},
-        {.type = VALUE_UINT64, .u64 = a->role},
-        cell_from_text(a->other),
-        cell_from_text(bytes_of_text(a->kind ? a->kind : "")),
-        cell_from_text(a->position),
-        cell_from_time(a->t_from),
-        a->t_to,
-        cell_from_time(historian_known_at(txn)),
-    };
-    return historian_insert(txn, &trace_tables[TRACE_ADJACENCY], cells);
-}
-
-/* Two keys that find each other. */
-static int index_pair(struct historian_txn *txn, const struct bytes keys[2],
-                      const enum trace_role roles[2], const struct adjacency *like)
-{
-    struct adjacency a = *like;
-    int err = OK;
-    for (int i = 0; !err && i < 2; i++) {
-        a.role = roles[i];
-        a.other = keys[1 - i];
-        err = index_insert(txn, keys[i], &a);
-    }
-    return err;
-}
-
-static int index_alias(struct historian_txn *txn, struct bytes unit, struct bytes serial,
-                       const struct adjacency *like)
-{
-    const enum trace_role roles[] = {TRACE_IS_SERIAL, TRACE_IS_UNIT};
-    struct adjacency a = *like;
-    a.role = TRACE_IS_SERIAL;
-    if (serial.len == 0)
-        return index_insert(txn, unit, &a);
-    return index_pair(txn, (const struct bytes[]){unit, serial}, roles, like);
-}
+#include <strings.h>
 
 /* -------------------------------------------------------------------------------------- presence
  */
@@ -72,6 +20,17 @@ static bool is_presence(struct bytes stream)
 {
     size_t len = sizeof presence_prefix - 1;
     return stream.len > len && memcmp(stream.ptr, presence_prefix, len) == 0;
+}
+
+/* The unit and its serial find each other. `units` is the row as in that table. */
+static int presence_index(const struct value *units, struct value t_out, struct historian_txn *txn)
+{
+    char visit[TRACE_VISIT_BYTES_MAX];
+    struct trace_adjacency a = {
+        .t_from = units[5].i64, .t_to = t_out, .known_at = units[7].i64, .revision = units[8].i64};
+    trace_visit_name(units[4].bytes, units[10].bytes, visit);
+    a.kind = visit;
+    return trace_index_alias(trace_index_txn, txn, units[0].bytes, units[1].bytes, &a);
 }
 
 static int presence_row(const struct feed_record *r, const struct batch *b, uint32_t row,
@@ -122,8 +81,7 @@ static int presence_row(const struct feed_record *r, const struct batch *b, uint
     int err = historian_insert(txn, &trace_tables[TRACE_UNITS], units);
     if (!err)
         err = historian_insert(txn, &trace_tables[TRACE_STEPS], steps);
-    struct adjacency a = {.t_from = from.i64, .t_to = t_out};
-    return err ? err : index_alias(txn, bytes_of_text(unit), units[1].bytes, &a);
+    return err ? err : presence_index(units, t_out, txn);
 }
 
 /* ------------------------------------------------------------------------------------------ rows
@@ -260,15 +218,30 @@ static int row_defect(const struct row *r, const char *name)
     return historian_insert(r->txn, &trace_tables[TRACE_DEFECTS], cells);
 }
 
+/* The words of devices and inspections; NULL: none is said. */
+static const char *verdict_of(struct bytes text)
+{
+    static const char *const words[][2] = {
+        {"1", "pass"},      {"true", "pass"}, {"ok", "pass"},       {"pass", "pass"},
+        {"passed", "pass"}, {"good", "pass"}, {"io", "pass"},       {"0", NULL},
+        {"none", NULL},     {"", NULL},       {"rework", "rework"}, {"scrap", "scrap"},
+    };
+    for (size_t i = 0; i < sizeof words / sizeof words[0]; i++)
+        if (strlen(words[i][0]) == text.len &&
+            strncasecmp(words[i][0], (const char *)text.ptr, text.len) == 0)
+            return words[i][1];
+    return "fail";
+}
+
 static int row_verdict(const struct row *r, const char *name)
 {
     char out[TRACE_CELL_BYTES_MAX];
-    struct bytes text = row_text(r, name, out);
+    const char *verdict = verdict_of(row_text(r, name, out));
     struct value cells[11];
-    if (text.len == 0)
+    if (!verdict)
         return OK;
     row_begin(r, cells);
-    cells[4] = cell_from_text(text);
+    cells[4] = cell_from_text(bytes_of_text(verdict));
     cells[5] = row_time(r);
     row_end(r, &cells[6]);
     return historian_insert(r->txn, &trace_tables[TRACE_VERDICTS], cells);
@@ -280,7 +253,6 @@ static int row_verdict(const struct row *r, const char *name)
 static int row_link(const struct row *r, const struct bytes keys[2], const char *kind,
                     struct bytes position)
 {
-    const enum trace_role roles[] = {TRACE_HAS_CHILD, TRACE_HAS_PARENT};
     struct value cells[14] = {
         cell_from_text(keys[0]),
         cell_from_text(keys[1]),
@@ -292,10 +264,14 @@ static int row_link(const struct row *r, const struct bytes keys[2], const char 
         row_time(r),
         {.type = VALUE_NULL},
     };
-    const struct adjacency a = {.kind = kind, .position = position, .t_from = cells[7].i64};
+    const struct trace_adjacency a = {.kind = kind,
+                                      .position = position,
+                                      .t_from = cells[7].i64,
+                                      .known_at = historian_known_at(r->txn),
+                                      .revision = (int64_t)r->record->at.seq};
     row_end(r, &cells[9]);
     int err = historian_insert(r->txn, &trace_tables[TRACE_LINKS], cells);
-    return err ? err : index_pair(r->txn, keys, roles, &a);
+    return err ? err : trace_index_link(trace_index_txn, r->txn, keys, &a);
 }
 
 /* Without a column that says so, the position of a child is its number in the list. */
@@ -369,9 +345,12 @@ static int row_record(struct row *r)
         err = row_parents(r, &r->rule->parents, r->rule->parent_kind);
     if (!err)
         err = row_parents(r, &r->rule->consumes, "consumption");
-    const struct adjacency a = {
-        .role = TRACE_HAS_ROWS, .t_from = row_time(r).i64, .t_to = row_time(r)};
-    return err ? err : index_insert(r->txn, row_key(r), &a);
+    const struct trace_adjacency a = {.role = TRACE_HAS_ROWS,
+                                      .t_from = row_time(r).i64,
+                                      .t_to = row_time(r),
+                                      .known_at = historian_known_at(r->txn),
+                                      .revision = (int64_t)r->record->at.seq};
+    return err ? err : trace_index_insert(trace_index_txn, r->txn, row_key(r), &a);
 }
 
 /* --------------------------------------------------------------------------------------- records

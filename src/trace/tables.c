@@ -91,7 +91,7 @@ static const struct duck_column verdict_columns[] = {
 static const struct duck_column adjacency_columns[] = {
     {"hash", DUCK_U64, false},  {"role", DUCK_U8, false},       {"other", DUCK_TEXT, false},
     {"kind", DUCK_TEXT, false}, {"position", DUCK_TEXT, false}, {"t_from", DUCK_TIME, false},
-    {"t_to", DUCK_TIME, true},  {"known_at", DUCK_TIME, false},
+    {"t_to", DUCK_TIME, true},  {"known_at", DUCK_TIME, false}, {"revision", DUCK_I64, false},
 };
 
 #define COLUMNS(list) list, sizeof(list) / sizeof((list)[0])
@@ -147,6 +147,7 @@ const struct historian_table trace_tables[TRACE_TABLE_COUNT] = {
         {"adjacency",
          "CREATE TABLE IF NOT EXISTS adjacency(hash UBIGINT NOT NULL, role UTINYINT NOT NULL, "
          "other VARCHAR NOT NULL, kind VARCHAR NOT NULL, position VARCHAR NOT NULL, t_from "
-         "TIMESTAMP NOT NULL, t_to TIMESTAMP, known_at TIMESTAMP NOT NULL)",
+         "TIMESTAMP NOT NULL, t_to TIMESTAMP, known_at TIMESTAMP NOT NULL, revision BIGINT NOT "
+         "NULL)",
          COLUMNS(adjacency_columns)},
 };

@@ -36,7 +36,8 @@ int trace_configure(struct trace *t, const struct config *config, struct catalog
                                       .tables = trace_tables,
                                       .table_count = TRACE_TABLE_COUNT,
                                       .wants = trace_wants,
-                                      .on_record = trace_record};
+                                      .on_record = trace_record,
+                                      .on_open = trace_index_ensure};
     t->catalogue = catalogue;
     int err = trace_config(t, config, catalogue, diag);
     if (!err)

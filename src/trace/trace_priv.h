@@ -9,8 +9,11 @@
 
 #define TRACE_COLUMNS_MAX 1024 /* of one list of an action */
 #define TRACE_SIGNALS_MAX 256  /* of one track */
-#define TRACE_UNIT_BYTES  16
-#define TRACE_UNIT_TEXT   (2 * TRACE_UNIT_BYTES)
+/* 9999-12-31: after everything. */
+#define TRACE_NO_END_US ((int64_t)253402214400000000)
+
+#define TRACE_UNIT_BYTES 16
+#define TRACE_UNIT_TEXT  (2 * TRACE_UNIT_BYTES)
 
 /* A characteristic as configured. */
 struct characteristic {
@@ -132,6 +135,64 @@ enum trace_role {
 /* Where a key is found. Written to disk: never changes. */
 uint64_t trace_hash(struct bytes key);
 
+/* One row of the adjacency beside its key. Texts are borrowed. */
+struct trace_adjacency {
+    enum trace_role role;
+    struct bytes other;
+    const char *kind; /* of the link; of an alias: which visit says so (trace_visit_name) */
+    struct bytes position;
+    int64_t t_from;
+    struct value t_to;
+    int64_t known_at;
+    int64_t revision;
+};
+
+/* Track and station of a visit as one text. */
+#define TRACE_VISIT_BYTES_MAX 600
+void trace_visit_name(struct bytes track, struct bytes station, char *out);
+
+/* Takes one row's cells: into a transaction (trace_index_txn), or into an appender (rebuilding). */
+typedef int (*trace_index_sink)(void *ctx, const struct value *cells);
+int trace_index_txn(void *txn, const struct value *cells);
+
+int trace_index_insert(trace_index_sink sink, void *ctx, struct bytes key,
+                       const struct trace_adjacency *a);
+int trace_index_alias(trace_index_sink sink, void *ctx, struct bytes unit, struct bytes serial,
+                      const struct trace_adjacency *like);
+int trace_index_link(trace_index_sink sink, void *ctx, const struct bytes keys[2],
+                     const struct trace_adjacency *like);
+
+/* Fills the adjacency from the other tables if it is empty and they are not: a database from before
+ * there was one. On the historian's writer, when the file was opened. */
+int trace_index_ensure(void *ctx, struct duck_conn *conn, struct diag *diag);
+
+/* What the index has for one of the keys asked for. */
+struct trace_entry {
+    uint32_t key; /* number in the list asked for */
+    enum trace_role role;
+    const char *other;
+    const char *kind;
+    const char *position;
+    int64_t t_from;
+    int64_t t_to; /* = t_from if it has no end */
+    int64_t known_at;
+    int64_t revision;
+};
+
+struct trace_entries {
+    struct trace_entry *items;
+    uint32_t count;
+    uint32_t cap;
+    bool truncated;
+};
+
+/* Everything known at as_of_us with these roles (bits 1 << role) under the keys, at most
+ * entries_max. Texts and list are the arena's. Keys are zero-terminated. */
+#define TRACE_ENTRIES_MAX 50000
+int trace_index_find(struct duck_conn *conn, struct arena *arena, const char *const *keys,
+                     uint32_t count, unsigned roles, int64_t as_of_us, struct trace_entries *ret,
+                     struct diag *diag);
+
 /* ------------------------------------------------------------------------------------ record.c */
 
 bool trace_wants(void *ctx, const struct feed_record *record);
@@ -158,6 +219,11 @@ extern const struct call_spec trace_unit_spec;
 extern const struct call_spec trace_units_spec;
 void trace_unit_serve(void *owner, struct call *c);
 void trace_units_serve(void *owner, struct call *c);
+
+/* Arguments that several calls have; diag says what is wrong. */
+int trace_read_as_of(const struct call *c, int64_t *ret_us, struct diag *diag);
+int trace_read_key(const struct call *c, const char *name, struct value *ret, struct diag *diag);
+int trace_read_depth(const struct call *c, uint32_t otherwise, uint32_t *ret, struct diag *diag);
 
 /* curve.c: the curves of the unit's visits as a JSON list, appended to out. */
 struct trace_visit {

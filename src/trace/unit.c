@@ -1,236 +1,192 @@
-/* The call trace.unit: everything about one unit. See trace.h.
- *
- * The rows are insert-only, so each statement first picks what was known at the moment asked for,
- * then the latest revision of each key. A serial may be carried by several visits, each with a unit
- * id of its own: they are one unit to whoever asks by the serial.
- */
+/* The call trace.unit: everything about one unit. See trace.h; how it is found is in story.h. */
 #include "base/clock.h"
 #include "base/str.h"
-#include "trace/trace_priv.h"
+#include "trace/story.h"
 
-#include <stdlib.h>
 #include <string.h>
 
-/* 9999-12-31: after everything. */
-#define TRACE_NO_END_US  ((int64_t)253402214400000000)
-#define TRACE_ROWS_MAX   10000
-#define TRACE_BYTES_MAX  (16u << 20)
-#define TRACE_VISITS_MAX 1000
+#define UNIT_DEPTH      3
+#define UNIT_VISITS_MAX 100 /* whose curves are drawn */
 
 static const struct call_field unit_request[] = {
-    {"serial", VALUE_STRING, 0, true, "serial number, or the unit's id"},
+    {"serial", VALUE_STRING, 0, true, "serial number, the unit's id, or a lot"},
     {"as_of", VALUE_STRING, 0, false, "as known at this time (RFC 3339); default: now"},
+    {"depth", VALUE_INT64, 0, false, "steps through the genealogy, 0 to 32; default 3"},
+    {"curves", VALUE_BOOL, 0, false, "with the curves; default true"},
     {0},
 };
 
 static const struct call_field unit_answer[] = {
     {"unit", VALUE_STRING, 0, true, "id of the unit, as of its latest visit"},
     {"serial", VALUE_STRING, 0, true, "its serial number"},
-    {"verdict", VALUE_STRING, 0, true, "pass, fail or unknown"},
+    {"verdict", VALUE_STRING, 0, true, "pass, fail, rework, scrap or unknown"},
     {"serials", VALUE_STRING, FIELD_JSON, true, "serials and ids it is known by, since when"},
     {"steps", VALUE_STRING, FIELD_JSON, true, "its visits in the order of time"},
     {"measures", VALUE_STRING, FIELD_JSON, true, "what was measured, with limits"},
     {"curves", VALUE_STRING, FIELD_JSON, true,
      "the signals during its visits, [time in µs, value]"},
+    {"factors", VALUE_STRING, FIELD_JSON, true, "what it was made with, by 5M1E"},
+    {"defects", VALUE_STRING, FIELD_JSON, true, "what was found wrong, and where on the unit"},
+    {"parents", VALUE_STRING, FIELD_JSON, true, "links to what it was made from"},
+    {"children", VALUE_STRING, FIELD_JSON, true, "links to what was made from it"},
+    {"truncated", VALUE_BOOL, 0, true, "a limit cut something off"},
     {0},
+};
+
+enum {
+    ANSWER_UNIT,
+    ANSWER_SERIAL,
+    ANSWER_VERDICT,
+    ANSWER_SERIALS,
+    ANSWER_STEPS,
+    ANSWER_MEASURES,
+    ANSWER_CURVES,
+    ANSWER_FACTORS,
+    ANSWER_DEFECTS,
+    ANSWER_PARENTS,
+    ANSWER_CHILDREN,
+    ANSWER_TRUNCATED,
 };
 
 const struct call_spec trace_unit_spec = {
     .name = "trace.unit",
-    .doc = "Tells where a unit was and when, its measures, verdict and curves.",
+    .doc = "Tells where a unit was and when, its measures, factors, defects, relatives, verdict "
+           "and curves.",
     .role = CALL_VIEWER,
     .flags = CALL_ONE,
     .request = unit_request,
     .answer = unit_answer,
 };
 
-/* $1 = serial or id, $2 = as of. */
-#define UNIT_IDS                                                                                   \
-    "WITH ids AS (SELECT * FROM (SELECT * FROM units WHERE (serial = $1 OR unit = $1) AND "        \
-    "known_at <= $2 QUALIFY row_number() OVER (PARTITION BY unit, serial ORDER BY known_at DESC, " \
-    "revision DESC) = 1) WHERE NOT retracted), "                                                   \
-    "m AS (SELECT *, " TRACE_SQL_OK " AS ok FROM (SELECT * FROM measures WHERE unit IN (SELECT "   \
-    "unit FROM ids) AND known_at <= $2 QUALIFY row_number() OVER (PARTITION BY unit, operation, "  \
-    "characteristic ORDER BY known_at DESC, revision DESC) = 1) WHERE NOT retracted), "            \
-    "v AS (SELECT unit, any_value(operation) AS operation, bool_and(ok) AS ok FROM m GROUP BY "    \
-    "unit), "                                                                                      \
-    "s AS (SELECT * FROM (SELECT * FROM steps WHERE unit IN (SELECT unit FROM ids) AND known_at "  \
-    "<= $2 QUALIFY row_number() OVER (PARTITION BY node, track, unit ORDER BY known_at DESC, "     \
-    "revision DESC) = 1) WHERE NOT retracted), "                                                   \
-    "w AS (SELECT s.*, coalesce(v.operation, s.station) AS operation, " TRACE_SQL_VERDICT          \
-    " AS verdict FROM s LEFT JOIN v ON s.unit = v.unit) "
-
-/* The latest visit to a station counts: a unit that was reworked and passed is good. */
-static const char sql_head[] =
-    UNIT_IDS ", last AS (SELECT * FROM w QUALIFY row_number() OVER (PARTITION BY node, station "
-             "ORDER BY t_in DESC) = 1) SELECT (SELECT arg_max(unit, valid_from) FROM ids), (SELECT "
-             "arg_max(serial, valid_from) FROM ids), (SELECT CASE WHEN bool_or(verdict = 'fail') "
-             "THEN 'fail' WHEN bool_or(verdict = 'pass') THEN 'pass' ELSE 'unknown' END FROM last)";
-
-static const char sql_serials[] =
-    UNIT_IDS "SELECT serial, unit, status, valid_from, valid_to FROM ids ORDER BY valid_from";
-
-static const char sql_steps[] =
-    UNIT_IDS "SELECT station, operation, t_in, t_out, status, nullif(result, '') AS result, "
-             "verdict, probability, evidence, place, node, track, unit FROM w ORDER BY t_in";
-
-static const char sql_measures[] =
-    UNIT_IDS "SELECT characteristic, operation, station, value, lower, upper, target, uom, ok, "
-             "measured_at, unit FROM m ORDER BY measured_at, characteristic";
-
-static const char sql_visits[] =
-    UNIT_IDS "SELECT node, track, station, t_in, t_out FROM w WHERE t_in IS NOT NULL AND t_out IS "
-             "NOT NULL ORDER BY t_in";
-
-/* What was asked, and the answer as it grows. */
+/* What was asked. */
 struct asking {
     const struct trace *trace;
-    struct duck_conn *conn;
-    struct diag *diag;
     struct value serial;
-    int64_t as_of_us;
-    struct arena arena; /* texts of the head and the visits */
-    const char *unit;
-    const char *name;
-    const char *verdict;
-    struct trace_visit *visits;
-    uint32_t visit_count;
+    bool curves;
 };
 
-static int asking_prepare(struct asking *a, const char *sql, struct duck_stmt **ret)
+int trace_read_as_of(const struct call *c, int64_t *ret_us, struct diag *diag)
 {
-    int err = duck_prepare(a->conn, sql, ret, a->diag);
-    if (!err)
-        err = duck_bind(*ret, 1, &a->serial);
-    if (!err)
-        err = duck_bind_time(*ret, 2, a->as_of_us);
-    return err;
+    struct value as_of = call_arg(c, "as_of");
+    *ret_us = TRACE_NO_END_US;
+    if (as_of.type == VALUE_STRING && clock_parse(as_of.bytes, ret_us))
+        return diag_set(diag, ERR_INVALID, 0, 0, "as_of is a time such as 2026-11-22T08:30:00Z");
+    return OK;
 }
 
-static int asking_rows(struct asking *a, const char *sql, duck_row_fn fn)
+int trace_read_key(const struct call *c, const char *name, struct value *ret, struct diag *diag)
 {
-    struct duck_stmt *s = NULL;
-    int err = asking_prepare(a, sql, &s);
-    if (!err)
-        err = duck_run(s, fn, a, a->diag);
-    duck_stmt_free(s);
-    return err;
+    struct value key = call_arg(c, name);
+    if (key.type != VALUE_STRING || key.bytes.len == 0 || key.bytes.len > TRACE_SERIAL_BYTES_MAX ||
+        memchr(key.bytes.ptr, 0, key.bytes.len) || !str_is_utf8(key.bytes))
+        return diag_set(diag, ERR_INVALID, 0, 0, "%s is missing or longer than %d bytes", name,
+                        TRACE_SERIAL_BYTES_MAX);
+    *ret = key;
+    return OK;
 }
 
-/* The rows of sql as a JSON list into a column of the answer. */
-static int asking_json(struct asking *a, const char *sql, struct batch_builder *bb, uint32_t col)
+int trace_read_depth(const struct call *c, uint32_t otherwise, uint32_t *ret, struct diag *diag)
 {
-    const struct duck_limits limits = {TRACE_ROWS_MAX, TRACE_BYTES_MAX, INT64_MAX};
-    struct duck_stmt *s = NULL;
-    struct duck_answer answer = {0};
-    int err = asking_prepare(a, sql, &s);
-    if (!err)
-        err = duck_print(s, DUCK_JSON, &limits, &answer, a->diag);
-    if (!err)
-        err = batch_set_bytes(bb, col, buf_bytes(&answer.text));
-    duck_answer_fini(&answer);
-    duck_stmt_free(s);
-    return err;
-}
-
-static const char *asking_text(struct asking *a, const struct value *v)
-{
-    return arena_copy(&a->arena, v->type == VALUE_STRING ? v->bytes : bytes_of_text(""));
-}
-
-static int head_row(void *ctx, const struct value *cells, uint32_t count)
-{
-    struct asking *a = ctx;
-    if (count != 3)
-        return ERR_INTERNAL;
-    if (cells[0].type == VALUE_NULL)
-        return ERR_NOT_FOUND;
-    a->unit = asking_text(a, &cells[0]);
-    a->name = asking_text(a, &cells[1]);
-    a->verdict = asking_text(a, &cells[2]);
-    return a->unit && a->name && a->verdict ? OK : ERR_NOMEM;
-}
-
-static int visit_row(void *ctx, const struct value *cells, uint32_t count)
-{
-    struct asking *a = ctx;
-    if (count != 5 || a->visit_count == TRACE_VISITS_MAX)
+    struct value depth = call_arg(c, "depth");
+    *ret = otherwise;
+    if (depth.type == VALUE_NULL)
         return OK;
-    struct trace_visit *v = &a->visits[a->visit_count++];
-    *v = (struct trace_visit){.node = asking_text(a, &cells[0]),
-                              .track = asking_text(a, &cells[1]),
-                              .station = asking_text(a, &cells[2]),
-                              .t_in = cells[3].i64,
-                              .t_out = cells[4].i64};
-    return v->node && v->track && v->station ? OK : ERR_NOMEM;
+    if (depth.i64 < 0 || depth.i64 > STORY_DEPTH_MAX)
+        return diag_set(diag, ERR_RANGE, 0, 0, "depth is 0 to %d", STORY_DEPTH_MAX);
+    *ret = (uint32_t)depth.i64;
+    return OK;
 }
 
-static int asking_curves(struct asking *a, struct batch_builder *bb, uint32_t col)
+static int asking_read(struct asking *a, struct story *s, const struct call *c)
 {
-    struct buf out = {0};
-    a->visits = arena_array(&a->arena, TRACE_VISITS_MAX, sizeof *a->visits);
-    int err = a->visits ? asking_rows(a, sql_visits, visit_row) : ERR_NOMEM;
+    struct value curves = call_arg(c, "curves");
+    a->curves = curves.type != VALUE_BOOL || curves.boolean;
+    int err = trace_read_key(c, "serial", &a->serial, s->diag);
     if (!err)
-        err = trace_curves(a->trace, a->conn, a->visits, a->visit_count, &out, a->diag);
+        err = trace_read_as_of(c, &s->as_of_us, s->diag);
+    return err ? err : trace_read_depth(c, UNIT_DEPTH, &s->depth_max, s->diag);
+}
+
+/* ---------------------------------------------------------------------------------------- answer
+ */
+
+/* Its own visits first: a panel's curves are of interest too, but not more than the board's. */
+static int answer_curves(const struct asking *a, struct story *s, struct buf *out)
+{
+    struct trace_visit *visits = arena_array(&s->arena, UNIT_VISITS_MAX, sizeof *visits);
+    uint32_t count = 0;
+    if (!visits)
+        return ERR_NOMEM;
+    for (uint32_t i = 0; i < s->visit_count && a->curves && count < UNIT_VISITS_MAX; i++) {
+        const struct story_visit *v = &s->visits[i];
+        if (!v->recorded && v->t_in != INT64_MIN && v->t_out != INT64_MIN)
+            visits[count++] =
+                (struct trace_visit){v->node, v->track, v->station, v->t_in, v->t_out};
+    }
+    return trace_curves(a->trace, s->conn, visits, count, out, s->diag);
+}
+
+static int answer_list(const struct asking *a, struct story *s, struct batch_builder *bb,
+                       uint32_t col)
+{
+    static const enum story_list lists[] = {
+        [ANSWER_SERIALS] = STORY_SERIALS,   [ANSWER_STEPS] = STORY_STEPS,
+        [ANSWER_MEASURES] = STORY_MEASURES, [ANSWER_FACTORS] = STORY_FACTORS,
+        [ANSWER_DEFECTS] = STORY_DEFECTS,   [ANSWER_PARENTS] = STORY_PARENTS,
+        [ANSWER_CHILDREN] = STORY_CHILDREN,
+    };
+    struct buf out = {0};
+    int err = col == ANSWER_CURVES ? answer_curves(a, s, &out) : story_print(s, lists[col], &out);
     if (!err)
         err = batch_set_bytes(bb, col, buf_bytes(&out));
     buf_fini(&out);
     return err;
 }
 
-static int asking_fill(struct asking *a, struct batch_builder *bb)
+static int answer_fill(const struct asking *a, struct story *s, struct batch_builder *bb)
 {
     int err = batch_builder_row(bb, clock_wall_us()) < 0 ? ERR_NOMEM : OK;
     if (!err)
-        err = asking_rows(a, sql_head, head_row);
-    if (err == ERR_NOT_FOUND)
-        return diag_set(a->diag, err, 0, 0, "no unit has the serial or id %.*s",
-                        (int)a->serial.bytes.len, (const char *)a->serial.bytes.ptr);
+        err = batch_set_bytes(bb, ANSWER_UNIT, bytes_of_text(story_unit(s)));
     if (!err)
-        err = batch_set_bytes(bb, 0, bytes_of_text(a->unit));
+        err = batch_set_bytes(bb, ANSWER_SERIAL, bytes_of_text(story_name(s, 0)));
     if (!err)
-        err = batch_set_bytes(bb, 1, bytes_of_text(a->name));
+        err = batch_set_bytes(bb, ANSWER_VERDICT, bytes_of_text(s->verdict));
+    for (uint32_t col = ANSWER_SERIALS; !err && col < ANSWER_TRUNCATED; col++)
+        err = answer_list(a, s, bb, col);
     if (!err)
-        err = batch_set_bytes(bb, 2, bytes_of_text(a->verdict));
-    if (!err)
-        err = asking_json(a, sql_serials, bb, 3);
-    if (!err)
-        err = asking_json(a, sql_steps, bb, 4);
-    if (!err)
-        err = asking_json(a, sql_measures, bb, 5);
-    return err ? err : asking_curves(a, bb, 6);
+        batch_set_bool(bb, ANSWER_TRUNCATED, s->truncated);
+    return err;
 }
 
-static int asking_read(struct asking *a, const struct call *c)
+static int story_ask(const struct asking *a, struct story *s)
 {
-    a->serial = call_arg(c, "serial");
-    struct value as_of = call_arg(c, "as_of");
-    a->as_of_us = TRACE_NO_END_US;
-    if (a->serial.type != VALUE_STRING || a->serial.bytes.len == 0 ||
-        a->serial.bytes.len > TRACE_SERIAL_BYTES_MAX || !str_is_utf8(a->serial.bytes))
-        return diag_set(a->diag, ERR_INVALID, 0, 0, "serial is missing or longer than %d bytes",
-                        TRACE_SERIAL_BYTES_MAX);
-    if (as_of.type == VALUE_STRING && clock_parse(as_of.bytes, &a->as_of_us))
-        return diag_set(a->diag, ERR_INVALID, 0, 0, "as_of is a time such as 2026-11-22T08:30:00Z");
-    return OK;
+    char *key = arena_copy(&s->arena, a->serial.bytes);
+    int err = key ? story_read(s, key) : ERR_NOMEM;
+    if (err == ERR_NOT_FOUND)
+        return diag_set(s->diag, err, 0, 0, "no unit has the serial or id %s", key);
+    return err;
 }
 
 void trace_unit_serve(void *owner, struct call *c)
 {
-    const struct trace *t = owner;
+    struct trace *t = owner;
     struct diag diag = {0};
-    struct asking a = {.trace = t, .diag = &diag};
+    struct asking a = {.trace = t};
+    struct story s = {.diag = &diag};
     struct batch_builder *bb = NULL;
-    int err = asking_read(&a, c);
+    int err = asking_read(&a, &s, c);
     if (!err)
-        err = historian_reader_open(t->historian, &a.conn);
+        err = historian_reader_open(t->historian, &s.conn);
     if (!err)
         err = call_answer_builder(c, 1, &bb);
     if (!err)
-        err = asking_fill(&a, bb);
-    if (a.conn)
-        historian_reader_close(t->historian, a.conn);
-    arena_fini(&a.arena);
+        err = story_ask(&a, &s);
+    if (!err)
+        err = answer_fill(&a, &s, bb);
+    if (s.conn)
+        historian_reader_close(t->historian, s.conn);
+    story_fini(&s);
     if (!err) {
         call_answer_rows(c, bb);
         return;

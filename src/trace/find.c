@@ -1,0 +1,331 @@
+/* From the key that was asked for to all names of the unit and its relatives. See story.h.
+ *
+ * The walk goes step by step through the genealogy, up to the parents and down to the children, and
+ * within a step from names to names: a serial leads to the ids of the unit's visits, these to the
+ * serials that were read there. One question to the index serves all names of a round. Names that
+ * were seen are not asked again, so cycles end; every list has a limit, and what it cuts is said.
+ *
+ * An id belongs to the serial that its latest revision names: a serial that was corrected later
+ * does not tie two units together.
+ */
+#include "trace/story.h"
+
+#include <string.h>
+
+#define ROLE(role) (1u << (role))
+#define ROLES_NAME (ROLE(TRACE_IS_SERIAL) | ROLE(TRACE_IS_UNIT))
+
+bool story_grow(struct arena *arena, void **items, uint32_t count, uint32_t *cap, size_t size)
+{
+    if (count < *cap)
+        return true;
+    uint32_t more = *cap ? *cap * 2 : 16;
+    void *list = arena_array(arena, more, size);
+    if (!list)
+        return false;
+    if (count)
+        memcpy(list, *items, count * size);
+    *items = list;
+    *cap = more;
+    return true;
+}
+
+/* ------------------------------------------------------------------------------- names, subjects
+ */
+
+static struct story_key *key_find(const struct story *s, const char *text)
+{
+    return map_find_text(&s->names, text);
+}
+
+/* The key, new or known; NULL: a limit (truncated) or no memory. */
+static struct story_key *key_add(struct story *s, const char *text, uint32_t subject)
+{
+    struct story_key *key = key_find(s, text);
+    if (key)
+        return key;
+    s->truncated = s->truncated || s->key_count == STORY_KEYS_MAX;
+    if (s->key_count == STORY_KEYS_MAX)
+        return NULL;
+    key = arena_alloc(&s->arena, sizeof *key);
+    if (!key || map_put(&s->names, bytes_of_text(text), key, NULL))
+        return NULL;
+    *key = (struct story_key){.text = text, .subject = subject};
+    s->keys[s->key_count++] = key;
+    return key;
+}
+
+static struct story_subject *subject_add(struct story *s, const char *name)
+{
+    s->truncated = s->truncated || s->subject_count == STORY_SUBJECTS_MAX;
+    if (s->subject_count == STORY_SUBJECTS_MAX)
+        return NULL;
+    struct story_subject *subject = &s->subjects[s->subject_count];
+    *subject = (struct story_subject){.name = name, .position = "", .until_us = STORY_NO_END_US};
+    if (!key_add(s, name, s->subject_count))
+        return NULL;
+    s->subject_count++;
+    return subject;
+}
+
+/* --------------------------------------------------------------------------------------- one key
+ */
+
+/* The entries of one key of a round. */
+struct found {
+    const struct trace_entry *items;
+    uint32_t count;
+    uint32_t key;
+};
+
+static bool found_is(const struct found *f, uint32_t i, enum trace_role role)
+{
+    return f->items[i].key == f->key && f->items[i].role == role;
+}
+
+/* Whether a later revision of the same visit says otherwise. */
+static bool alias_is_replaced(const struct found *f, uint32_t i)
+{
+    const struct trace_entry *own = &f->items[i];
+    for (uint32_t k = 0; k < f->count; k++) {
+        const struct trace_entry *e = &f->items[k];
+        if (k == i || !found_is(f, k, TRACE_IS_SERIAL) || strcmp(e->kind, own->kind) != 0)
+            continue;
+        bool later = e->revision != own->revision ? e->revision > own->revision
+                                                  : e->known_at > own->known_at;
+        if (later || (e->revision == own->revision && e->known_at == own->known_at && k > i))
+            return true;
+    }
+    return false;
+}
+
+static bool claim_holds(const struct story_key *key, const struct found *f)
+{
+    if (!key->claim)
+        return true;
+    for (uint32_t i = 0; i < f->count; i++)
+        if (found_is(f, i, TRACE_IS_SERIAL) && !alias_is_replaced(f, i) &&
+            strcmp(f->items[i].other, key->claim) == 0)
+            return true;
+    return false;
+}
+
+static int span_add(struct story *s, const struct story_key *key, const struct trace_entry *e)
+{
+    void *items = s->spans;
+    if (!s->subjects[key->subject].carries)
+        return OK;
+    if (!story_grow(&s->arena, &items, s->span_count, &s->span_cap, sizeof *s->spans))
+        return ERR_NOMEM;
+    s->spans = items;
+    s->spans[s->span_count++] = (struct story_span){e->t_from, e->t_to};
+    return OK;
+}
+
+static int alias_add(struct story *s, struct story_key *key, const struct trace_entry *e)
+{
+    void *items = s->aliases;
+    key->is_unit = true;
+    if (!story_grow(&s->arena, &items, s->alias_count, &s->alias_cap, sizeof *s->aliases))
+        return ERR_NOMEM;
+    s->aliases = items;
+    s->aliases[s->alias_count++] =
+        (struct story_alias){key->text, e->other, key->subject, e->t_from, e->t_to};
+    /* '?' is written before the id of a unit whose serial was not read. */
+    if (e->other[0] && e->other[0] != '?')
+        (void)key_add(s, e->other, key->subject);
+    return span_add(s, key, e);
+}
+
+/* Another id or a serial of the same unit. */
+static void unit_add(struct story *s, const struct story_key *key, const struct trace_entry *e)
+{
+    if (key_find(s, e->other))
+        return;
+    struct story_key *unit = key_add(s, e->other, key->subject);
+    if (unit)
+        unit->claim = key->text;
+}
+
+static int link_add(struct story *s, const struct story_key *key, const struct trace_entry *e)
+{
+    bool up = e->role == TRACE_HAS_PARENT;
+    const struct story_subject *subject = &s->subjects[key->subject];
+    if (up ? !subject->up : !subject->down)
+        return OK;
+    s->truncated = s->truncated || s->link_count == STORY_LINKS_MAX;
+    if (s->link_count == STORY_LINKS_MAX || e->t_from > subject->until_us + STORY_LATE_US)
+        return OK;
+    s->links[s->link_count++] = (struct story_link){.parent = up ? e->other : key->text,
+                                                    .child = up ? key->text : e->other,
+                                                    .kind = e->kind,
+                                                    .position = e->position,
+                                                    .at = e->t_from,
+                                                    .depth = subject->depth + 1,
+                                                    .up = up};
+    return OK;
+}
+
+static int key_take(struct story *s, struct story_key *key, const struct found *f)
+{
+    int err = OK;
+    if (!claim_holds(key, f)) {
+        key->refused = true;
+        return OK;
+    }
+    for (uint32_t i = 0; !err && i < f->count; i++) {
+        const struct trace_entry *e = &f->items[i];
+        if (e->key != f->key)
+            continue;
+        if (e->role == TRACE_IS_SERIAL && !alias_is_replaced(f, i))
+            err = alias_add(s, key, e);
+        else if (e->role == TRACE_IS_UNIT)
+            unit_add(s, key, e);
+        else if (e->role == TRACE_HAS_ROWS)
+            err = span_add(s, key, e);
+        else if (e->role == TRACE_HAS_CHILD || e->role == TRACE_HAS_PARENT)
+            err = link_add(s, key, e);
+    }
+    return err;
+}
+
+/* ----------------------------------------------------------------------------------------- rounds
+ */
+
+/* The entries in the order of their keys, so that each key's lie together. */
+static void entries_sort(struct arena *arena, struct trace_entries *e, uint32_t keys)
+{
+    uint32_t *starts = arena_array(arena, (size_t)keys + 1, sizeof *starts);
+    struct trace_entry *sorted = arena_array(arena, (size_t)e->count + 1, sizeof *sorted);
+    if (!starts || !sorted)
+        return; /* as it was: only slower */
+    for (uint32_t i = 0; i < e->count; i++)
+        starts[e->items[i].key + 1]++;
+    for (uint32_t k = 0; k < keys; k++)
+        starts[k + 1] += starts[k];
+    for (uint32_t i = 0; i < e->count; i++)
+        sorted[starts[e->items[i].key]++] = e->items[i];
+    e->items = sorted;
+}
+
+static int round_take(struct story *s, struct story_key **asked, uint32_t count,
+                      struct trace_entries *entries)
+{
+    uint32_t at = 0;
+    int err = OK;
+    entries_sort(&s->arena, entries, count);
+    for (uint32_t k = 0; !err && k < count; k++) {
+        struct found f = {.items = entries->items + at, .key = k};
+        while (at < entries->count && entries->items[at].key == k) {
+            at++;
+            f.count++;
+        }
+        err = key_take(s, asked[k], &f);
+    }
+    return err;
+}
+
+/* Asks for all names that were not asked yet; *ret_more: there were any. The unit itself is asked
+ * for everything; what lies above it not for its other children: a lot may have 100,000. */
+static int round_ask(struct story *s, unsigned roles, bool *ret_more)
+{
+    struct trace_entries entries = {0};
+    struct story_key **asked = arena_array(&s->arena, s->key_count + 1, sizeof *asked);
+    const char **texts = arena_array(&s->arena, s->key_count + 1, sizeof *texts);
+    uint32_t count = 0;
+    if (!asked || !texts)
+        return ERR_NOMEM;
+    for (uint32_t i = 0; i < s->key_count; i++) {
+        if (s->keys[i]->asked)
+            continue;
+        s->keys[i]->asked = true;
+        asked[count] = s->keys[i];
+        texts[count++] = s->keys[i]->text;
+    }
+    *ret_more = count > 0;
+    int err =
+        trace_index_find(s->conn, &s->arena, texts, count, roles, s->as_of_us, &entries, s->diag);
+    s->truncated = s->truncated || entries.truncated;
+    return err ? err : round_take(s, asked, count, &entries);
+}
+
+static int rounds(struct story *s, unsigned roles)
+{
+    bool more = true;
+    int err = OK;
+    for (int i = 0; !err && more && i < STORY_ROUNDS_MAX; i++)
+        err = round_ask(s, roles, &more);
+    s->truncated = s->truncated || more;
+    return err;
+}
+
+/* -------------------------------------------------------------------------------------- genealogy
+ */
+
+/* Links that hand a thing on, so that what was done to the parent was done to the child. */
+static bool link_carries(const char *kind)
+{
+    return strcmp(kind, "split") == 0 || strcmp(kind, "merge") == 0 ||
+           strcmp(kind, "transform") == 0 || strcmp(kind, "rework") == 0;
+}
+
+static void relative_add(struct story *s, const struct story_link *l)
+{
+    const struct story_key *from = key_find(s, l->up ? l->child : l->parent);
+    const char *name = l->up ? l->parent : l->child;
+    if (!from || key_find(s, name))
+        return;
+    struct story_subject near = s->subjects[from->subject];
+    struct story_subject *far = subject_add(s, name);
+    if (!far)
+        return;
+    far->depth = l->depth;
+    far->up = l->up;
+    far->down = !l->up;
+    far->carries = l->up && near.carries && link_carries(l->kind);
+    if (l->up)
+        far->until_us = l->at < near.until_us ? l->at : near.until_us;
+    far->position = near.position[0] ? near.position : l->position;
+}
+
+/* One step away from the unit in one direction, until there is nothing more or depth_max. */
+static int walk(struct story *s, bool up)
+{
+    unsigned roles =
+        ROLES_NAME | ROLE(TRACE_HAS_ROWS) | ROLE(up ? TRACE_HAS_PARENT : TRACE_HAS_CHILD);
+    int err = OK;
+    for (uint32_t depth = 1; !err && depth <= s->depth_max; depth++) {
+        uint32_t before = s->subject_count;
+        for (uint32_t i = 0, n = s->link_count; i < n; i++)
+            if (s->links[i].up == up && s->links[i].depth == depth)
+                relative_add(s, &s->links[i]);
+        if (s->subject_count == before)
+            break;
+        /* What is one step beyond the last is not asked for. */
+        unsigned wanted = depth == s->depth_max ? ROLES_NAME | ROLE(TRACE_HAS_ROWS) : roles;
+        err = rounds(s, wanted);
+    }
+    return err;
+}
+
+int story_find(struct story *s, const char *key)
+{
+    s->keys = arena_array(&s->arena, STORY_KEYS_MAX, sizeof(struct story_key *));
+    s->subjects = arena_array(&s->arena, STORY_SUBJECTS_MAX, sizeof *s->subjects);
+    s->links = arena_array(&s->arena, STORY_LINKS_MAX, sizeof *s->links);
+    if (!s->keys || !s->subjects || !s->links)
+        return ERR_NOMEM;
+    struct story_subject *own = subject_add(s, key);
+    if (!own)
+        return ERR_NOMEM;
+    own->up = true;
+    own->down = true;
+    own->carries = true;
+    unsigned links = s->depth_max ? ROLE(TRACE_HAS_CHILD) | ROLE(TRACE_HAS_PARENT) : 0;
+    int err = rounds(s, ROLES_NAME | ROLE(TRACE_HAS_ROWS) | links);
+    if (!err && s->alias_count == 0 && s->link_count == 0 && s->span_count == 0)
+        return ERR_NOT_FOUND;
+    if (!err)
+        err = walk(s, true);
+    return err ? err : walk(s, false);
+}

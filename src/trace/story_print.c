@@ -1,0 +1,228 @@
+/* A unit's story as the lists of the answer of trace.unit: JSON. See story.h. */
+#include "base/clock.h"
+#include "base/str.h"
+#include "trace/story.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <string.h>
+
+/* ------------------------------------------------------------------------------------------ JSON
+ */
+
+static void json_name(struct buf *out, const char *name)
+{
+    bool first = out->len && out->ptr[out->len - 1] == '{';
+    (void)buf_printf(out, "%s\"%s\":", first ? "" : ",", name);
+}
+
+static void json_text(struct buf *out, const char *name, const char *text)
+{
+    json_name(out, name);
+    trace_json_string(bytes_of_text(text), out);
+}
+
+/* null if it is empty. */
+static void json_maybe(struct buf *out, const char *name, const char *text)
+{
+    if (text[0]) {
+        json_text(out, name, text);
+        return;
+    }
+    json_name(out, name);
+    (void)buf_append_text(out, "null");
+}
+
+static void json_time(struct buf *out, const char *name, int64_t us)
+{
+    char text[CLOCK_TEXT_BYTES_MAX] = "";
+    if (us != INT64_MIN)
+        (void)clock_format(us, text);
+    json_maybe(out, name, text);
+}
+
+static void json_number(struct buf *out, const char *name, double v)
+{
+    char text[STR_NUMBER_BYTES_MAX] = "null";
+    if (isfinite(v))
+        (void)str_from_double(v, text);
+    json_name(out, name);
+    (void)buf_append_text(out, text);
+}
+
+static void json_count(struct buf *out, const char *name, uint32_t v)
+{
+    json_name(out, name);
+    (void)buf_printf(out, "%u", v);
+}
+
+static void json_begin(struct buf *out)
+{
+    (void)buf_append_text(out, out->len > 1 ? ",{" : "{");
+}
+
+/* ----------------------------------------------------------------------------------------- lists
+ */
+
+/* One row a name and visit, in the order of time. */
+static void print_serials(const struct story *s, struct buf *out)
+{
+    for (uint32_t i = 0; i < s->alias_count; i++) {
+        const struct story_alias *a = &s->aliases[i];
+        if (a->subject != 0)
+            continue;
+        json_begin(out);
+        json_text(out, "serial", a->serial);
+        json_text(out, "unit", a->unit);
+        json_time(out, "valid_from", a->t_from);
+        json_time(out, "valid_to", a->t_to == a->t_from ? INT64_MIN : a->t_to);
+        (void)buf_append_u8(out, '}');
+    }
+}
+
+static uint32_t visit_number(const struct story *s, uint32_t i)
+{
+    uint32_t n = 1;
+    for (uint32_t k = 0; k < i; k++)
+        n += strcmp(s->visits[k].operation, s->visits[i].operation) == 0;
+    return n;
+}
+
+static void print_steps(const struct story *s, struct buf *out)
+{
+    for (uint32_t i = 0; i < s->visit_count; i++) {
+        const struct story_visit *v = &s->visits[i];
+        json_begin(out);
+        json_text(out, "station", v->station);
+        json_text(out, "operation", v->operation);
+        json_time(out, "t_in", v->t_in);
+        json_time(out, "t_out", v->t_out);
+        json_text(out, "status", v->status);
+        json_maybe(out, "result", v->result);
+        json_text(out, "verdict", v->verdict);
+        json_number(out, "probability", v->probability);
+        json_text(out, "evidence", v->evidence);
+        json_text(out, "place", v->place);
+        json_text(out, "node", v->node);
+        json_text(out, "track", v->track);
+        json_text(out, "unit", v->unit);
+        json_text(out, "of", story_name(s, v->subject));
+        json_count(out, "visit", visit_number(s, i));
+        (void)buf_append_u8(out, '}');
+    }
+}
+
+/* What every row of a visit ends with; `at` is the name of its time. */
+static void print_end(const struct story *s, const struct story_fact *f, const char *at,
+                      struct buf *out)
+{
+    const struct story_visit *v = &s->visits[f->visit];
+    json_text(out, "operation", f->operation);
+    json_text(out, "station", v->station);
+    json_time(out, at, f->at);
+    json_text(out, "unit", v->unit);
+    json_text(out, "of", story_name(s, f->subject));
+    json_count(out, "step", f->visit);
+    (void)buf_append_u8(out, '}');
+}
+
+static void print_measure(const struct story *s, const struct story_fact *f, struct buf *out)
+{
+    bool limited = !isnan(f->lower) || !isnan(f->upper);
+    bool within = !isnan(f->value) && (isnan(f->lower) || f->value >= f->lower) &&
+                  (isnan(f->upper) || f->value <= f->upper);
+    json_begin(out);
+    json_text(out, "characteristic", f->name);
+    json_number(out, "value", f->value);
+    json_number(out, "lower", f->lower);
+    json_number(out, "upper", f->upper);
+    json_number(out, "target", f->target);
+    json_text(out, "uom", f->more);
+    json_name(out, "ok");
+    (void)buf_append_text(out, !limited ? "null" : within ? "true" : "false");
+    print_end(s, f, "measured_at", out);
+}
+
+static void print_factor(const struct story *s, const struct story_fact *f, struct buf *out)
+{
+    json_begin(out);
+    json_text(out, "kind", f->more);
+    json_text(out, "name", f->name);
+    json_text(out, "value", f->text);
+    json_number(out, "number", f->value);
+    print_end(s, f, "at", out);
+}
+
+static void print_defect(const struct story *s, const struct story_fact *f, struct buf *out)
+{
+    json_begin(out);
+    json_text(out, "defect", f->name);
+    json_maybe(out, "position", f->text);
+    print_end(s, f, "detected_at", out);
+}
+
+static void print_facts(const struct story *s, enum story_kind kind, struct buf *out)
+{
+    for (uint32_t i = 0; i < s->fact_count; i++) {
+        const struct story_fact *f = &s->facts[i];
+        if (f->dropped || f->kind != kind)
+            continue;
+        if (kind == STORY_MEASURE)
+            print_measure(s, f, out);
+        else if (kind == STORY_FACTOR)
+            print_factor(s, f, out);
+        else
+            print_defect(s, f, out);
+    }
+}
+
+/* A link that two records tell of is one. */
+static bool link_is_known(const struct story *s, uint32_t i)
+{
+    const struct story_link *l = &s->links[i];
+    for (uint32_t k = 0; k < i; k++) {
+        const struct story_link *o = &s->links[k];
+        if (o->up == l->up && strcmp(o->kind, l->kind) == 0 &&
+            strcmp(o->position, l->position) == 0 &&
+            strcmp(story_key_name(s, o->parent), story_key_name(s, l->parent)) == 0 &&
+            strcmp(story_key_name(s, o->child), story_key_name(s, l->child)) == 0)
+            return true;
+    }
+    return false;
+}
+
+static void print_links(const struct story *s, bool up, struct buf *out)
+{
+    for (uint32_t i = 0; i < s->link_count; i++) {
+        const struct story_link *l = &s->links[i];
+        if (l->up != up || link_is_known(s, i))
+            continue;
+        json_begin(out);
+        json_text(out, "parent", story_key_name(s, l->parent));
+        json_text(out, "child", story_key_name(s, l->child));
+        json_text(out, "kind", l->kind);
+        json_maybe(out, "position", l->position);
+        json_time(out, "at", l->at);
+        json_count(out, "depth", l->depth);
+        (void)buf_append_u8(out, '}');
+    }
+}
+
+int story_print(const struct story *s, enum story_list list, struct buf *out)
+{
+    (void)buf_append_u8(out, '[');
+    if (list == STORY_SERIALS)
+        print_serials(s, out);
+    else if (list == STORY_STEPS)
+        print_steps(s, out);
+    else if (list == STORY_MEASURES)
+        print_facts(s, STORY_MEASURE, out);
+    else if (list == STORY_FACTORS)
+        print_facts(s, STORY_FACTOR, out);
+    else if (list == STORY_DEFECTS)
+        print_facts(s, STORY_DEFECT, out);
+    else
+        print_links(s, list == STORY_PARENTS, out);
+    (void)buf_append_u8(out, ']');
+    return buf_error(out);
+}
