@@ -1,14 +1,20 @@
 /* What a value costs on its way: bytes and nanoseconds of a batch, 10,000 × 1, 10,000 × 10 and
- * 100 × 100 (columns × rows), through the codec both ways. The journal and the uplink add a head a
- * record (printed), not a byte a value. Half the columns are doubles, a quarter uint64, an eighth
- * float32, an eighth bool: raw = the bytes the values themselves have.
+ * 100 × 100 (columns × rows), through the codec both ways, through the journal both ways
+ * (columnar_journal.c) and over the uplink (columnar_uplink.c). Half the columns are doubles, a
+ * quarter uint64, an eighth float32, an eighth bool: raw = the bytes the values themselves have.
+ *
+ *   bench_columnar [DIR]       default: the current directory
  */
 #include "codec/columnar.h"
 
+#include "base/log.h"
 #include "bench/bench.h"
+#include "bench/columnar.h"
+#include "bench/node.h"
 #include "stream/record.h"
 
 #include <string.h>
+#include <sys/stat.h>
 
 #define SECONDS     0.5
 #define NAME_FORMAT "column%05u"
@@ -66,68 +72,114 @@ static double raw_bytes(uint32_t columns, uint32_t rows)
     return bytes * rows;
 }
 
-static void measure(uint32_t columns, uint32_t rows)
+uint32_t columnar_round_batches(const struct columnar_shape *s)
 {
-    struct schema *schema = make_schema(columns);
+    return (uint32_t)(COLUMNAR_ROUND_BYTES / raw_bytes(s->columns, s->rows)) + 1;
+}
+
+void columnar_print(const struct columnar_shape *s, const char *what, double value,
+                    const char *unit)
+{
+    char text[96];
+    (void)snprintf(text, sizeof text, "%u x %u %s", s->columns, s->rows, what);
+    bench_value("columnar", text, value, unit, 0);
+}
+
+static void codec_print(const struct columnar_shape *s, double bytes, double values,
+                        const double seconds[3])
+{
+    char what[96];
+    (void)snprintf(what, sizeof what, "%u x %u bytes vs raw values", s->columns, s->rows);
+    bench_value("columnar", what, bytes / raw_bytes(s->columns, s->rows), "ratio", 1.1);
+    columnar_print(s, "wire", bytes / ((double)s->columns * s->rows), "B/value");
+    columnar_print(s, "build", seconds[0] / values * 1e9, "ns/value");
+    columnar_print(s, "encode", seconds[1] / values * 1e9, "ns/value");
+    columnar_print(s, "decode", seconds[2] / values * 1e9, "ns/value");
+}
+
+static void codec_measure(const struct columnar_shape *s)
+{
     struct batch_pool *pool = batch_pool_new(8);
     struct batch_builder *bb = NULL;
     struct buf wire = {0};
-    double build_s = 0;
-    double encode_s = 0;
-    double decode_s = 0;
+    double seconds[3] = {0}; /* build, encode, decode */
     double values = 0;
-    bench_must(batch_builder_new(schema, rows, pool, &bb), "builder", NULL);
+    bench_must(batch_builder_new(s->schema, s->rows, pool, &bb), "builder", NULL);
     double end = bench_now_s() + SECONDS * 3;
     for (uint64_t i = 0; bench_now_s() < end; i++) {
         struct batch *made = NULL;
         struct batch *back = NULL;
         double t0 = bench_now_s();
-        fill(bb, columns, rows, i);
+        fill(bb, s->columns, s->rows, i);
         bench_must(batch_builder_finish(bb, &made), "finish", NULL);
         double t1 = bench_now_s();
         buf_reset(&wire);
         bench_must(columnar_encode(made, NULL, &wire), "encode", NULL);
         double t2 = bench_now_s();
-        bench_must(columnar_decode(buf_bytes(&wire), schema, pool, &back), "decode", NULL);
-        double t3 = bench_now_s();
-        build_s += t1 - t0;
-        encode_s += t2 - t1;
-        decode_s += t3 - t2;
-        values += (double)columns * rows;
+        bench_must(columnar_decode(buf_bytes(&wire), s->schema, pool, &back), "decode", NULL);
+        seconds[0] += t1 - t0;
+        seconds[1] += t2 - t1;
+        seconds[2] += bench_now_s() - t2;
+        values += (double)s->columns * s->rows;
         batch_unref(made);
         batch_unref(back);
     }
-    char what[96];
-    (void)snprintf(what, sizeof what, "%u x %u bytes vs raw values", columns, rows);
-    double raw = raw_bytes(columns, rows);
-    bench_value("columnar", what, (double)wire.len / raw, "ratio", 1.1);
-    (void)snprintf(what, sizeof what, "%u x %u wire", columns, rows);
-    bench_value("columnar", what, (double)wire.len / ((double)columns * rows), "B/value", 0);
-    (void)snprintf(what, sizeof what, "%u x %u build", columns, rows);
-    bench_value("columnar", what, build_s / values * 1e9, "ns/value", 0);
-    (void)snprintf(what, sizeof what, "%u x %u encode", columns, rows);
-    bench_value("columnar", what, encode_s / values * 1e9, "ns/value", 0);
-    (void)snprintf(what, sizeof what, "%u x %u decode", columns, rows);
-    bench_value("columnar", what, decode_s / values * 1e9, "ns/value", 0);
+    codec_print(s, (double)wire.len, values, seconds);
     buf_fini(&wire);
     batch_builder_free(bb);
     batch_pool_free(pool);
-    schema_unref(schema);
 }
 
-int main(void)
+static void shape_init(struct columnar_shape *s, uint32_t columns, uint32_t rows)
 {
+    struct batch_builder *bb = NULL;
+    *s = (struct columnar_shape){.columns = columns, .rows = rows, .schema = make_schema(columns)};
+    bench_must(batch_builder_new(s->schema, rows, NULL, &bb), "builder", NULL);
+    for (uint64_t i = 0; i < COLUMNAR_BATCHES; i++) {
+        fill(bb, columns, rows, i);
+        bench_must(batch_builder_finish(bb, &s->batches[i]), "finish", NULL);
+    }
+    batch_builder_free(bb);
+}
+
+static void shape_fini(struct columnar_shape *s)
+{
+    for (uint32_t i = 0; i < COLUMNAR_BATCHES; i++)
+        batch_unref(s->batches[i]);
+    schema_unref(s->schema);
+}
+
+static void measure(const char *dir, uint32_t columns, uint32_t rows)
+{
+    struct columnar_shape shape;
+    char own[BENCH_PATH_BYTES_MAX + 32];
+    shape_init(&shape, columns, rows);
+    codec_measure(&shape);
+    (void)snprintf(own, sizeof own, "%s/%ux%u", dir, columns, rows);
+    bench_must(mkdir(own, 0700) == 0 ? OK : ERR_IO, own, NULL);
+    columnar_journal_measure(&shape, own);
+    columnar_uplink_measure(&shape, own);
+    bench_folder_remove(own);
+    shape_fini(&shape);
+}
+
+int main(int argc, char **argv)
+{
+    char dir[BENCH_PATH_BYTES_MAX];
     struct buf head = {0};
     struct record record = {
         .node = bytes_of_text("edge1"),
         .stream = bytes_of_text("plc1.press"),
         .origin = {1700000000000, 123456},
     };
+    log_level_set(LOG_WARN);
+    bench_folder_enter(argc, argv, "columnar", dir);
     bench_must(record_head_encode(&record, &head), "head", NULL);
     bench_value("columnar", "record head, journal and uplink", (double)head.len, "B/record", 0);
     buf_fini(&head);
-    measure(10000, 1);
-    measure(10000, 10);
-    measure(100, 100);
+    measure(dir, 10000, 1);
+    measure(dir, 10000, 10);
+    measure(dir, 100, 100);
+    bench_folder_remove(dir);
     return 0;
 }
