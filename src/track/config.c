@@ -1,7 +1,7 @@
 /* What all tracks have in their configuration: where signals are, and the stream of presences. See
  * track.h. */
 #include "base/str.h"
-#include "track/track_priv.h"
+#include "track/belt.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -145,11 +145,11 @@ int track_stream_make(struct track *t, const struct schema *schema, struct catal
     return err;
 }
 
-/* A belt is what has an entry; everything else is held to be a station. */
+/* A belt is what has an entry, an exit or places; everything else is held to be a station. */
 static const struct track_kind *kind_of(const struct tree *spec)
 {
-    (void)spec;
-    return &station_kind;
+    bool belt = tree_get(spec, "entry") || tree_get(spec, "exit") || tree_get(spec, "places");
+    return belt ? &belt_kind : &station_kind;
 }
 
 int track_make(const struct config_object *object, struct arena *arena, struct catalogue *catalogue,

@@ -20,6 +20,7 @@ void motion_reset(struct motion *m)
     m->count = 0;
     m->waiting_first = 0;
     m->waiting_end = 0;
+    m->read_us = 0;
     m->late = 0;
 }
 
@@ -59,6 +60,8 @@ static int waiting_room(struct motion *m)
 
 int motion_read(struct motion *m, int64_t time_us, double speed)
 {
+    if (!(fabs(speed) <= MOTION_SPEED_MAX))
+        return OK;
     if (m->count && time_us <= m->points[m->count - 1].time_us) {
         m->late++;
         return OK;
@@ -103,7 +106,8 @@ static void points_thin(struct motion *m)
     m->count = n;
 }
 
-static int point_add(struct motion *m, struct motion_reading r, int64_t gap_max_us)
+/* read: it is a reading, not a speed held up to here. */
+static int point_add(struct motion *m, struct motion_reading r, int64_t gap_max_us, bool read)
 {
     struct motion_point p = {.time_us = r.time_us, .speed = r.speed};
     if (m->count == MOTION_POINTS_MAX)
@@ -114,14 +118,16 @@ static int point_add(struct motion *m, struct motion_reading r, int64_t gap_max_
     struct motion_point *b = m->count ? &m->points[m->count - 1] : NULL;
     if (b) {
         struct motion_point *a = m->count > 1 ? b - 1 : NULL;
-        p.gap = p.time_us - b->time_us > gap_max_us;
-        if (a && a->speed == b->speed && b->speed == p.speed && !b->gap && !p.gap) {
+        p.gap = p.time_us - m->read_us > gap_max_us;
+        if (a && a->speed == b->speed && b->speed == p.speed && b->gap == p.gap) {
             m->count--; /* a runs on to p */
             b = a;
         }
         p.mm = b->mm + (b->speed + p.speed) / 2 * (double)(p.time_us - b->time_us) / SECOND_US;
     }
     m->points[m->count++] = p;
+    if (read || m->count == 1)
+        m->read_us = p.time_us;
     return OK;
 }
 
@@ -129,13 +135,13 @@ int motion_reach(struct motion *m, int64_t time_us, int64_t gap_max_us)
 {
     int err = OK;
     while (!err && waiting_count(m) && motion_end_us(m) < time_us) {
-        err = point_add(m, m->waiting[m->waiting_first], gap_max_us);
+        err = point_add(m, m->waiting[m->waiting_first], gap_max_us, true);
         m->waiting_first += !err;
     }
     if (err || m->count == 0 || motion_end_us(m) >= time_us)
         return err;
     struct motion_reading held = {time_us, m->points[m->count - 1].speed};
-    return point_add(m, held, gap_max_us);
+    return point_add(m, held, gap_max_us, false);
 }
 
 void motion_trim(struct motion *m, int64_t time_us, double mm)
@@ -502,6 +508,7 @@ static double get_double(struct reader *in)
 void motion_encode(const struct motion *m, struct buf *out)
 {
     (void)buf_append_le64(out, m->late);
+    (void)buf_append_le64(out, (uint64_t)m->read_us);
     (void)buf_append_varint(out, m->count);
     for (uint32_t i = 0; i < m->count; i++) {
         (void)buf_append_le64(out, (uint64_t)m->points[i].time_us);
@@ -553,6 +560,7 @@ bool motion_decode(struct motion *m, struct reader *in)
 {
     motion_reset(m);
     uint64_t late = reader_le64(in);
+    m->read_us = (int64_t)reader_le64(in);
     bool ok = points_decode(m, in) && waiting_decode(m, in);
     if (!ok)
         motion_reset(m);

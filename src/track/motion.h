@@ -15,6 +15,7 @@
 
 #define MOTION_POINTS_MAX  16384 /* then every second one goes, what is between is estimated */
 #define MOTION_WAITING_MAX 65536
+#define MOTION_SPEED_MAX   1e6 /* mm/s; beyond it a reading is none */
 #define MOTION_PATH_MM     0.1 /* how far a path may be from the parabolas */
 
 struct motion_point {
@@ -38,7 +39,8 @@ struct motion {
     uint32_t waiting_first;
     uint32_t waiting_end;
     uint32_t waiting_cap;
-    uint64_t late; /* readings that came behind what was taken, and were passed over */
+    int64_t read_us; /* of the last reading taken, while there are points */
+    uint64_t late;   /* readings that came behind what was taken, and were passed over */
 };
 
 void motion_fini(struct motion *m);

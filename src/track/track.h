@@ -79,6 +79,10 @@ struct track_stats {
     uint64_t presences; /* emitted */
     uint64_t exact, inferred, ambiguous, missing;
     uint64_t lost_records;
+    uint64_t ghosts;  /* pulses at a belt's exit without a unit */
+    uint64_t lost;    /* units without a pulse at their belt's exit */
+    uint64_t bounces; /* pulses that were another's echo, or of a unit that came back */
+    uint64_t late;    /* readings of a belt behind what was decided already */
     struct position at;
 };
 

@@ -1,0 +1,393 @@
+/* A belt: pulses and speed in, presences of units at the places along it out. See track.h.
+ *
+ * A pulse at the entry puts a unit on the belt. From then on it is where the belt's way since that
+ * pulse says, through stops, ramps and reversals. A pulse at the exit belongs to the unit that is
+ * predicted nearest to it, within a window that grows with the way; what the prediction was wrong
+ * by is spread over the whole pass, by stretching it, before anything is said about when the unit
+ * was where. So presences go out when the unit leaves the belt, once and corrected; only where a
+ * unit stays on the belt for longer than `wait` do they go out as predicted, and are corrected by a
+ * second revision.
+ *
+ * Units on a belt keep their order. One that is passed by, or is beyond the window without a pulse,
+ * is lost: taken off by hand, or the sensor missed it. A pulse that no unit is near to is a ghost:
+ * put on by hand, or not seen at the entry; its pass is reckoned back from the exit.
+ *
+ * What comes out follows from the records alone, see inputs.c.
+ */
+#include "track/belt.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define BELT_BACK_MM_S   1.0  /* faster backwards than this, and a pulse is of a unit coming back */
+#define BELT_SHARE_CLEAR 0.95 /* the passes by which the belt's scale is learned */
+#define BELT_SCALE_LEARN 0.25
+#define BELT_SCALE_MAX   2.0
+#define BELT_LOOK_BACK   1.25 /* lengths of the belt for which its motion is kept */
+
+static struct belt *belt_of(struct track *t)
+{
+    return CONTAINER_OF(t, struct belt, track);
+}
+
+/* ----------------------------------------------------------------------------------------- units
+ */
+
+static uint32_t unit_count(const struct belt *b)
+{
+    return b->end - b->first;
+}
+
+struct belt_unit *belt_unit_add(struct belt *b)
+{
+    if (b->end == b->cap && b->first > 0) {
+        memmove(b->units, b->units + b->first, unit_count(b) * sizeof *b->units);
+        b->end -= b->first;
+        b->first = 0;
+    }
+    if (b->end == b->cap) {
+        uint32_t cap = b->cap ? b->cap * 2 : 8;
+        struct belt_unit *more = realloc(b->units, cap * sizeof *more);
+        if (!more)
+            return NULL;
+        b->units = more;
+        b->cap = cap;
+    }
+    struct belt_unit *u = &b->units[b->end++];
+    *u = (struct belt_unit){.share = 1, .scale = b->scale};
+    return u;
+}
+
+double belt_unit_mm(const struct belt *b, const struct belt_unit *u, double belt_mm)
+{
+    return b->entry.options.at_mm + (belt_mm - u->belt_mm) * u->scale;
+}
+
+static double belt_length(const struct belt *b)
+{
+    return b->exit.options.at_mm - b->entry.options.at_mm;
+}
+
+static double window_mm(const struct belt *b, double mm)
+{
+    double way = mm - b->entry.options.at_mm;
+    return b->exit.options.tolerance_mm + b->exit.options.drift * (way > 0 ? way : 0);
+}
+
+static int closing_finish(struct belt *b)
+{
+    if (!b->closing)
+        return OK;
+    const struct belt_unit *next = unit_count(b) ? &b->units[b->first] : NULL;
+    b->closing = false;
+    return belt_unit_put(b, &b->last, next, b->last.t_out, true);
+}
+
+/* The first unit passed the exit, unseen. */
+static int unit_lose(struct belt *b, int64_t time_us)
+{
+    struct belt_unit *u = &b->units[b->first++];
+    int err = closing_finish(b);
+    u->end = EDGE_UNSEEN;
+    u->t_out = time_us;
+    b->track.stats->lost++;
+    const struct belt_unit *next = unit_count(b) ? &b->units[b->first] : NULL;
+    return err ? err : belt_unit_put(b, u, next, time_us, true);
+}
+
+/* ----------------------------------------------------------------------------------------- pulses
+ */
+
+/* Whether the edge is another one of the pulse before, or of a unit that comes back. */
+static bool pulse_is_new(struct belt *b, struct belt_gate *g, int64_t time_us, double belt_mm)
+{
+    bool bounce = g->pulsed && (time_us - g->pulse_us < g->options.debounce_us ||
+                                fabs(belt_mm - g->pulse_mm) < g->options.debounce_mm);
+    if (bounce || motion_speed(&b->motion, time_us) < -BELT_BACK_MM_S) {
+        b->track.stats->bounces++;
+        return false;
+    }
+    g->pulsed = true;
+    g->pulse_us = time_us;
+    g->pulse_mm = belt_mm;
+    return true;
+}
+
+static int belt_look(struct belt *b, int64_t time_us);
+
+/* The belt as it is at an edge. */
+static int pulse_reach(struct belt *b, int64_t time_us, double *ret_belt_mm)
+{
+    int err = motion_reach(&b->motion, time_us, b->track.gap_max_us);
+    if (!err)
+        err = belt_look(b, time_us);
+    *ret_belt_mm = motion_mm(&b->motion, time_us);
+    return err;
+}
+
+static int belt_entry(struct belt *b, const struct track_event *e)
+{
+    enum track_edge edge;
+    int64_t gap_us;
+    double belt_mm = 0;
+    if (!level_edge(&b->entry.level, e, b->track.inputs[SIGNAL_BEGIN].rising, b->track.gap_max_us,
+                    &edge, &gap_us))
+        return OK;
+    int err = pulse_reach(b, e->time_us, &belt_mm);
+    if (err)
+        return err;
+    if (!pulse_is_new(b, &b->entry, e->time_us, belt_mm)) {
+        if (unit_count(b))
+            b->units[b->end - 1].pulses++;
+        return OK;
+    }
+    err = unit_count(b) == BELT_UNITS_MAX ? unit_lose(b, e->time_us) : OK;
+    struct belt_unit *u = err ? NULL : belt_unit_add(b);
+    if (!u)
+        return err ? err : ERR_NOMEM;
+    u->t_in = e->time_us;
+    u->due_us = e->time_us + b->options.wait_us;
+    u->belt_mm = belt_mm;
+    u->begin = edge;
+    u->pulses = 1;
+    scan_open(&u->entry_scan, &b->entry.scanner);
+    track_unit_id(b->track.node, b->track.name, e->at, e->row, u->id);
+    return OK;
+}
+
+/* The unit that the exit's pulse is of, `end` if it is nobody's; its share among the candidates. */
+static uint32_t exit_match(const struct belt *b, double belt_mm, double gap_mm, double *ret_share)
+{
+    uint32_t best = b->end;
+    double best_weight = 0;
+    double sum = 0;
+    for (uint32_t i = b->first; i < b->end; i++) {
+        double mm = belt_unit_mm(b, &b->units[i], belt_mm);
+        double window = window_mm(b, mm) + gap_mm;
+        double off = (mm - b->exit.options.at_mm) / window;
+        if (!(fabs(off) <= 1))
+            continue;
+        double weight = exp(-4.5 * off * off); /* the window is three standard deviations wide */
+        sum += weight;
+        if (weight > best_weight) {
+            best_weight = weight;
+            best = i;
+        }
+    }
+    *ret_share = sum > 0 ? best_weight / sum : 1;
+    return best;
+}
+
+/* The way by the sensors, spread over the way by the speed. */
+static void unit_correct(struct belt *b, struct belt_unit *u, double belt_mm)
+{
+    double scale = belt_length(b) / (belt_mm - u->belt_mm);
+    if (u->begin != EDGE_SEEN || u->end != EDGE_SEEN)
+        return;
+    if (!(scale > 1 / BELT_SCALE_MAX && scale < BELT_SCALE_MAX))
+        return;
+    u->scale = scale;
+    if (u->share < BELT_SHARE_CLEAR)
+        return;
+    b->scale += (scale - b->scale) * BELT_SCALE_LEARN;
+    for (uint32_t i = b->first; i < b->end; i++)
+        b->units[i].scale = b->scale;
+}
+
+/* Somebody came out whom nobody saw enter. */
+static void ghost_open(struct belt *b, const struct track_event *e, double belt_mm)
+{
+    struct belt_unit *u = &b->last;
+    *u = (struct belt_unit){.share = 1, .scale = b->scale, .begin = EDGE_UNSEEN};
+    u->belt_mm = belt_mm - belt_length(b) / b->scale;
+    u->t_in = e->time_us;
+    if (!motion_last_at(&b->motion, e->time_us, u->belt_mm, &u->t_in) && b->motion.count)
+        u->t_in = b->motion.points[0].time_us;
+    if (u->t_in > e->time_us)
+        u->t_in = e->time_us;
+    track_unit_id(b->track.node, b->track.name, e->at, e->row, u->id);
+    b->track.stats->ghosts++;
+}
+
+/* The pulse is of that unit, or of nobody's (match = end). */
+static int exit_take(struct belt *b, uint32_t match, int64_t time_us)
+{
+    int err = OK;
+    while (match < b->end && b->first < match && !err) /* nobody overtakes on a belt */
+        err = unit_lose(b, time_us);
+    if (!err)
+        err = closing_finish(b);
+    if (!err && match < b->end)
+        b->last = b->units[b->first++];
+    return err;
+}
+
+static int belt_exit(struct belt *b, const struct track_event *e)
+{
+    enum track_edge edge;
+    int64_t gap_us;
+    double belt_mm = 0;
+    double share = 1;
+    bool is_edge = level_edge(&b->exit.level, e, b->track.inputs[SIGNAL_END].rising,
+                              b->track.gap_max_us, &edge, &gap_us);
+    int err = is_edge ? pulse_reach(b, e->time_us, &belt_mm) : OK;
+    if (err || !is_edge || edge == EDGE_UNSEEN || !pulse_is_new(b, &b->exit, e->time_us, belt_mm))
+        return err;
+    double gap_mm = gap_us ? fabs(belt_mm - motion_mm(&b->motion, e->time_us - gap_us)) : 0;
+    uint32_t match = exit_match(b, belt_mm, gap_mm, &share);
+    bool ghost = match == b->end;
+    err = exit_take(b, match, e->time_us);
+    if (err)
+        return err;
+    if (ghost)
+        ghost_open(b, e, belt_mm);
+    b->last.t_out = e->time_us;
+    b->last.end = edge;
+    b->last.share = share;
+    b->last.error_mm = belt_unit_mm(b, &b->last, belt_mm) - b->exit.options.at_mm;
+    if (!ghost)
+        unit_correct(b, &b->last, belt_mm);
+    scan_open(&b->last.exit_scan, &b->exit.scanner);
+    b->closing = true;
+    return b->track.inputs[SIGNAL_EXIT_UNIT].stream ? OK : closing_finish(b);
+}
+
+/* ----------------------------------------------------------------------------------------- scans
+ */
+
+/* A scanner shows its last code until it reads the next: one that is still what the unit before had
+ * says nothing about the next. */
+static void gate_scan(struct belt_gate *g, struct track_scan *scan, const char *text)
+{
+    uint64_t reads = 0;
+    uint32_t count = 0;
+    if (scan)
+        scan_read(scan, text);
+    const struct track_serial *best = scan ? scan_best(scan, &reads, &count) : NULL;
+    if (best && strcmp(best->text, text) == 0) {
+        memcpy(g->scanner.last, best->text, sizeof g->scanner.last);
+        g->scanner.fresh = false;
+    } else {
+        scanner_read(&g->scanner, text);
+    }
+}
+
+/* The last that had entered by then, if it was still within the scanner's reach. */
+static struct belt_unit *entry_unit_at(struct belt *b, int64_t time_us)
+{
+    uint32_t i = b->end;
+    while (i > b->first && b->units[i - 1].t_in > time_us)
+        i--;
+    if (i == b->first)
+        return NULL;
+    struct belt_unit *u = &b->units[i - 1];
+    const struct belt_gate_options *o = &b->entry.options;
+    double mm = belt_unit_mm(b, u, motion_mm(&b->motion, time_us));
+    return o->reach_mm > 0 && mm > o->unit_mm + o->reach_mm ? NULL : u;
+}
+
+static int belt_entry_unit(struct belt *b, const struct track_event *e)
+{
+    struct belt_unit *u = entry_unit_at(b, e->time_us);
+    gate_scan(&b->entry, u ? &u->entry_scan : NULL, e->text);
+    return OK;
+}
+
+static int belt_exit_unit(struct belt *b, const struct track_event *e)
+{
+    bool it_is = b->closing && e->time_us >= b->last.t_out;
+    gate_scan(&b->exit, it_is ? &b->last.exit_scan : NULL, e->text);
+    return OK;
+}
+
+/* ---------------------------------------------------------------------------------------- events
+ */
+
+/* The units that have been on the belt for too long; they entered in the order of time. */
+static int units_wait(struct belt *b, int64_t time_us)
+{
+    int err = OK;
+    for (uint32_t i = b->first; i < b->end && !err; i++) {
+        struct belt_unit *u = &b->units[i];
+        if (u->t_in + b->options.wait_us > time_us)
+            break;
+        if (u->due_us > time_us)
+            continue;
+        u->due_us = time_us + b->options.wait_us;
+        err = belt_unit_put(b, u, i + 1 < b->end ? u + 1 : NULL, time_us, false);
+    }
+    return err;
+}
+
+/* What nobody needs any more: no unit, and no ghost that might still come out. */
+static void motion_forget(struct belt *b, int64_t time_us, double belt_mm)
+{
+    int64_t keep_us = b->closing ? b->last.t_in : time_us;
+    if (unit_count(b) && b->units[b->first].t_in < keep_us)
+        keep_us = b->units[b->first].t_in;
+    motion_trim(&b->motion, keep_us, belt_mm - belt_length(b) * BELT_LOOK_BACK / b->scale);
+}
+
+/* Units beyond the exit, those that wait for their scan, and those that wait for too long. */
+static int belt_look(struct belt *b, int64_t time_us)
+{
+    double belt_mm = motion_mm(&b->motion, time_us);
+    int err = OK;
+    while (!err && unit_count(b)) {
+        const struct belt_unit *u = &b->units[b->first];
+        double mm = belt_unit_mm(b, u, belt_mm);
+        if (mm <= b->exit.options.at_mm + window_mm(b, mm))
+            break;
+        err = unit_lose(b, time_us);
+    }
+    if (!err && b->closing && time_us > b->last.t_out + b->track.grace_us)
+        err = closing_finish(b);
+    if (!err)
+        err = units_wait(b, time_us);
+    motion_forget(b, time_us, belt_mm);
+    return err;
+}
+
+static int belt_take(struct belt *b, const struct track_event *e)
+{
+    static int (*const takes[SIGNAL_COUNT])(struct belt *, const struct track_event *) = {
+        [SIGNAL_END] = belt_exit,
+        [SIGNAL_BEGIN] = belt_entry,
+        [SIGNAL_UNIT] = belt_entry_unit,
+        [SIGNAL_EXIT_UNIT] = belt_exit_unit,
+    };
+    bool scan = e->signal == SIGNAL_UNIT || e->signal == SIGNAL_EXIT_UNIT;
+    /* Behind its time: a pulse cannot be put right any more, a serial of a unit that is there can.
+     */
+    if (e->time_us < b->track.done_us && !scan) {
+        b->track.stats->late++;
+        return OK;
+    }
+    if (e->time_us > b->track.done_us)
+        b->track.done_us = e->time_us;
+    return takes[e->signal] ? takes[e->signal](b, e) : OK;
+}
+
+int belt_number(struct track *t, int64_t time_us, double value)
+{
+    struct belt *b = belt_of(t);
+    uint64_t late = b->motion.late;
+    int err = motion_read(&b->motion, time_us, value * b->speed_scale);
+    t->stats->late += b->motion.late - late;
+    return err;
+}
+
+int belt_advance(struct track *t, int64_t safe_us)
+{
+    struct belt *b = belt_of(t);
+    int err = OK;
+    while (!err && t->event_count && events_first(t)->time_us <= safe_us) {
+        struct track_event e = *events_first(t);
+        events_pop(t);
+        err = belt_take(b, &e);
+    }
+    while (!err && motion_next(&b->motion) && motion_next(&b->motion)->time_us <= safe_us)
+        err = motion_reach(&b->motion, motion_next(&b->motion)->time_us, t->gap_max_us);
+    return err || safe_us == INT64_MIN ? err : belt_look(b, safe_us);
+}
