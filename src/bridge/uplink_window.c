@@ -64,7 +64,7 @@ static void note_refusal(struct uplink *u, const struct slot *s)
     if (too_large) {
         (void)snprintf(u->last_error, sizeof u->last_error,
                        "a record of %zu bytes is larger than the hub takes: raise its "
-                       "broker.packet_max",
+                       "broker.packet_bytes_max",
                        s->payload->len);
     } else {
         (void)snprintf(u->last_error, sizeof u->last_error,

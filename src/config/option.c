@@ -384,12 +384,25 @@ static size_t option_bytes(enum option_type type)
     return sizes[type];
 }
 
+/* A list's default is one item. */
+static int bind_default_list(const struct binding *b, const char *text)
+{
+    const char **items = arena_array(b->arena, 1, sizeof *items);
+    if (!items)
+        return tree_error(b->diag, ERR_NOMEM, b->at, "%s", err_text(ERR_NOMEM));
+    items[0] = text;
+    *(struct option_texts *)b->to = (struct option_texts){items, 1};
+    return OK;
+}
+
 static int bind_default(const struct binding *b)
 {
     const struct option *o = b->option;
     memset(b->to, 0, option_bytes(o->type));
     if (o->flags & OPTION_REQUIRED)
         return tree_error(b->diag, ERR_INVALID, b->at, "%s is missing (%s)", o->name, o->doc);
+    if (o->default_text && o->type == OPTION_TEXT_LIST)
+        return bind_default_list(b, o->default_text);
     if (!o->default_text || !type_infos[o->type].bind)
         return OK;
     return type_infos[o->type].bind(b, o->default_text);

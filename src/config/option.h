@@ -34,7 +34,8 @@ enum option_type {
     OPTION_SIZE,      /* uint64_t bytes: 64k, 1G, … */
     OPTION_ENUM,      /* int: index into choices */
     OPTION_TREE,      /* const struct tree *: handed on as it is; NULL if absent */
-    OPTION_TEXT_LIST, /* struct option_texts: a list of scalars, or one scalar */
+    OPTION_TEXT_LIST, /* struct option_texts: a list of scalars, or one scalar (as its default is)
+                       */
 };
 
 #define OPTION_TYPE_COUNT 11

@@ -74,8 +74,10 @@ static int example_rows(const struct option *table, unsigned indent, struct buf 
         size_t start = out->len;
         /* What has no default stands there as a comment, so that the example is valid as it is. */
         bool shown = o->default_text || o->items || (o->flags & OPTION_REQUIRED);
-        (void)buf_printf(out, "%*s%s%s: %s", (int)indent, "", shown ? "" : "# ", o->name,
-                         example_value(o));
+        /* Quoted: a list's default is mostly a pattern, and * is an alias in YAML. */
+        bool listed = o->type == OPTION_TEXT_LIST && o->default_text;
+        (void)buf_printf(out, "%*s%s%s: %s%s%s", (int)indent, "", shown ? "" : "# ", o->name,
+                         listed ? "[\"" : "", example_value(o), listed ? "\"]" : "");
         size_t used = out->len - start;
         int pad = used < LINE_COLUMNS ? (int)(LINE_COLUMNS - used) : 1;
         (void)buf_printf(out, "%*s# %s (", pad, "", o->doc ? o->doc : "");

@@ -21,6 +21,7 @@ struct sample {
     int level;
     const struct tree *more;
     struct option_texts words;
+    struct option_texts streams;
     bool hidden;
 };
 
@@ -58,6 +59,7 @@ static const struct option table[] = {
     ROW(level, OPTION_ENUM, .choices = levels, .default_text = "middle"),
     ROW(more, OPTION_TREE, .items = inner_table, .doc = "more of it"),
     ROW(words, OPTION_TEXT_LIST, .flags = 0),
+    ROW(streams, OPTION_TEXT_LIST, .default_text = "*"),
     ROW(hidden, OPTION_BOOL, .flags = OPTION_HIDDEN),
     {.name = NULL},
 };
@@ -100,12 +102,15 @@ TEST(option_defaults)
     CHECK_EQ(sample.level, 1);
     CHECK(sample.more == NULL);
     CHECK_EQ(sample.words.count, 0);
+    CHECK_EQ(sample.streams.count, 1);
+    CHECK_STR(sample.streams.items[0], "*");
 }
 
 TEST(option_values)
 {
     CHECK_OK(bind("{name: a, flag: false, number: 5, count: 18446744073709551615, ratio: 1e-3,"
-                  " text: 17, interval: 10ms, size: 1G, level: high, more: [1], words: [a, b]}"));
+                  " text: 17, interval: 10ms, size: 1G, level: high, more: [1], words: [a, b],"
+                  " streams: []}"));
     CHECK(!sample.flag);
     CHECK_EQ(sample.number, 5);
     CHECK_EQ(sample.count, UINT64_MAX);
@@ -117,6 +122,7 @@ TEST(option_values)
     CHECK_EQ(sample.more->count, 1);
     CHECK_EQ(sample.words.count, 2);
     CHECK_STR(sample.words.items[1], "b");
+    CHECK_EQ(sample.streams.count, 0);
     CHECK_OK(bind("{name: a, words: c, flag: }"));
     CHECK_STR(sample.words.items[0], "c");
     CHECK(sample.flag);
@@ -237,6 +243,7 @@ TEST(option_tables_are_documentation)
     text = buf_text(&out);
     CHECK(strstr(text, "\n  interval: 1s ") != NULL);
     CHECK(strstr(text, "\n    # depth: 0 ") != NULL);
+    CHECK(strstr(text, "\n  streams: [\"*\"] ") != NULL);
     struct tree *t = NULL;
     arena_fini(&arena);
     CHECK_OK(tree_parse_yaml(&arena, "", buf_bytes(&out), &t, &diag));

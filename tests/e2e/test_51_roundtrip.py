@@ -110,7 +110,7 @@ def make_bank():
 def edge_config(device_port, hub_port, tags):
     return (
         f"name: edge1\nmodules: [gateway, stream, broker, alarm, api]\n{LISTEN}"
-        f'uplink: {{to: "mqtt://127.0.0.1:{hub_port}", streams: ["*"]}}\n'
+        f'uplink: {{to: "mqtt://127.0.0.1:{hub_port}"}}\n'
         "devices:\n  - name: dev\n    driver: modbus-tcp\n"
         f"    address: 127.0.0.1:{device_port}\n"
         "    groups:\n      - name: all\n        interval: 200ms\n        tags:\n"
