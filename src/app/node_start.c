@@ -102,6 +102,8 @@ static int join_broker(struct node *n)
         err = broker_publish_flow(n->broker, outlet, "publish");
     for (uint32_t i = 0; !err && stream_engine_source(n->stream, i, &filter, &flow); i++)
         err = broker_subscribe_flow(n->broker, filter, flow);
+    for (uint32_t i = 0; !err && stream_engine_import(n->stream, i, &filter, &flow); i++)
+        err = broker_request_flow(n->broker, filter, flow);
     return err;
 }
 

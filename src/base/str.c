@@ -360,3 +360,33 @@ unsigned str_distance(const char *a, const char *b)
     }
     return row[lb];
 }
+
+static int base64_digit(uint8_t c)
+{
+    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    const char *at = c ? strchr(digits, c) : NULL;
+    return at ? (int)(at - digits) : -1;
+}
+
+int str_from_base64(struct bytes text, uint8_t *out, size_t *ret_len)
+{
+    size_t n = 0;
+    if (text.len % 4)
+        return ERR_SYNTAX;
+    for (size_t i = 0; i < text.len; i += 4) {
+        uint32_t word = 0;
+        unsigned pad = 0;
+        for (size_t k = 0; k < 4; k++) {
+            bool end = text.ptr[i + k] == '=' && i + 4 == text.len && k >= 2;
+            int digit = end ? 0 : base64_digit(text.ptr[i + k]);
+            if (digit < 0 || (pad && !end))
+                return ERR_SYNTAX;
+            pad += end;
+            word = word << 6 | (uint32_t)digit;
+        }
+        for (unsigned k = 0; k < 3 - pad; k++)
+            out[n++] = (uint8_t)(word >> (16 - 8 * k));
+    }
+    *ret_len = n;
+    return OK;
+}

@@ -61,6 +61,10 @@ size_t str_from_float(float v, char out[static STR_NUMBER_BYTES_MAX]);
  * well-formed UTF-8 becomes U+FFFD. 0 or ERR_NOMEM. */
 int str_print_json(struct bytes v, struct buf *out);
 
+/* Decodes base64 (RFC 4648, section 4, padded) into out, which has room for 3/4 of text's length.
+ * 0 or ERR_SYNTAX. */
+int str_from_base64(struct bytes text, uint8_t *out, size_t *ret_len);
+
 /* Edit distance between two short names (at most 63 bytes each, longer ones give 64), for
  * "did you mean …?". */
 unsigned str_distance(const char *a, const char *b);

@@ -7,9 +7,13 @@
  * publish again, and what was stored is stored at least once.
  */
 #include "base/err.h"
+#include "base/str.h"
 #include "broker/broker_priv.h"
 
 #include <stdlib.h>
+#include <string.h>
+
+#define PUBACK_HEAD_MAX 16 /* bytes of a PUBACK besides its Reason String */
 
 struct ack *ack_new(struct client *c, uint16_t packet_id)
 {
@@ -44,14 +48,48 @@ static void puback_write(struct client *c, uint16_t packet_id, uint8_t reason)
     client_write(c, &c->broker->scratch);
 }
 
-/* 3.1.1 has no negative PUBACK: it must not look stored, so the connection ends instead and the
- * client sends again after it comes back. */
+/* With a Reason String, unless the packet would be too large for the client [MQTT-3.4.2-2]. */
+static void puback_write_refusal(struct client *c, const struct ack *a)
+{
+    struct broker *b = c->broker;
+    struct mqtt_ack ack = {.packet_id = a->packet_id, .reason = puback_reason(a->err)};
+    buf_reset(&b->scratch_properties);
+    bool fits = a->text && str_is_utf8(bytes_of_text(a->text)) && c->session &&
+                strlen(a->text) + PUBACK_HEAD_MAX <= c->session->packet_bytes_max;
+    if (fits && !mqtt_property_put_bytes(&b->scratch_properties, MQTT_REASON_STRING,
+                                         bytes_of_text(a->text)))
+        ack.properties.raw = buf_bytes(&b->scratch_properties);
+    buf_reset(&b->scratch);
+    (void)mqtt_ack_encode(c->version, MQTT_PUBACK, &ack, &b->scratch);
+    client_write(c, &b->scratch);
+}
+
+/* 3.1.1 has no negative PUBACK. What could not be stored must not look stored, so the connection
+ * ends instead, and the client sends again after it comes back; what is refused for what it says
+ * would come for ever, and is acknowledged. */
 static void ack_send(struct client *c, const struct ack *a)
 {
-    if (a->err && c->version == MQTT_3_1_1)
+    bool again = puback_reason(a->err) != MQTT_PAYLOAD_FORMAT_INVALID;
+    if (!a->err)
+        puback_write(c, a->packet_id, a->reason);
+    else if (c->version == MQTT_5_0)
+        puback_write_refusal(c, a);
+    else if (again)
         client_close(c, puback_reason(a->err), "its publication could not be stored");
     else
-        puback_write(c, a->packet_id, a->err ? puback_reason(a->err) : a->reason);
+        puback_write(c, a->packet_id, MQTT_SUCCESS);
+}
+
+void ack_explain(struct ack *a, const char *text)
+{
+    if (!a->text)
+        a->text = strdup(text);
+}
+
+static void ack_free(struct ack *a)
+{
+    free(a->text);
+    free(a);
 }
 
 /* The oldest ack if nothing holds it any more, taken out; else NULL. */
@@ -72,7 +110,7 @@ static void acks_flush(struct client *c)
         count_sub(c->broker, COUNT_ACKS_HELD, 1);
         if (!c->closing)
             ack_send(c, a);
-        free(a);
+        ack_free(a);
     }
     if (c->ack_count < c->broker->limits.receive_maximum)
         client_resume(c, CLIENT_PAUSE_ACKS);
@@ -87,7 +125,7 @@ void ack_release(struct ack *a, int err)
     if (a->client)
         acks_flush(a->client);
     else
-        free(a);
+        ack_free(a);
 }
 
 void ack_now(struct client *c, uint16_t packet_id, uint8_t reason)
@@ -113,7 +151,7 @@ void acks_detach(struct client *c)
         count_sub(c->broker, COUNT_ACKS_HELD, 1);
         a->client = NULL;
         if (a->pending == 0)
-            free(a);
+            ack_free(a);
     }
     c->ack_count = 0;
 }

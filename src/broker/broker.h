@@ -74,6 +74,11 @@ uint16_t broker_port(const struct broker *b);
  * ERR_NOMEM. Before start or on the broker's exec. The flow is let go by flow_close. */
 int broker_subscribe_flow(struct broker *b, const char *filter, struct flow *flow);
 
+/* As broker_subscribe_flow, but each message is a batch of its own, so that it alone is refused
+ * when its item is finished with an error; what the consumer then has put into the done's diag is
+ * the Reason String of the PUBACK. */
+int broker_request_flow(struct broker *b, const char *filter, struct flow *flow);
+
 /* Publishes every `message` row that comes out of o (of a rule, of a group). The broker makes and
  * attaches the flow; items are finished once routed. Before start or on the broker's exec. */
 int broker_publish_flow(struct broker *b, struct outlet *o, const char *name);

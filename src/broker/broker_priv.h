@@ -346,6 +346,7 @@ struct ack {
     uint32_t pending;
     uint8_t reason; /* on success */
     int err;        /* the first one */
+    char *text;     /* why, in words; NULL: none */
 };
 
 /* A new ack at the end of the client's, held once. NULL when out of memory. */
@@ -353,6 +354,9 @@ struct ack *ack_new(struct client *c, uint16_t packet_id);
 
 /* One holder less; with the last one the client's acks that are due are sent, in order. */
 void ack_release(struct ack *a, int err);
+
+/* Gives it the reason in words (UTF-8), the first one, before ack_release with an error. */
+void ack_explain(struct ack *a, const char *text);
 
 /* Acknowledges now, behind those that wait. */
 void ack_now(struct client *c, uint16_t packet_id, uint8_t reason);
@@ -420,11 +424,15 @@ struct filter {
     uint32_t ack_count;
     struct list waiting; /* struct filter_batch without credit */
     uint64_t waiting_bytes;
-    bool dirty; /* rows to flush at the end of this turn */
+    bool dirty;    /* rows to flush at the end of this turn */
+    bool requests; /* each message is a batch of its own, and may be refused in words */
 };
 
 /* Appends one row. */
 void filter_append(struct filter *f, struct publication *pub);
+
+/* True if the last search found a filter of requests. */
+bool filters_took_request(const struct broker *b);
 
 /* Pushes the rows of every filter that has some. */
 void filters_flush(struct broker *b);
@@ -452,6 +460,9 @@ void retain_free(struct broker *b);
 
 /* --------------------------------------------------------------------------------------- writes
  */
+
+/* True if publishing to the topic brings values of a group's past. */
+bool import_is_request(struct bytes topic);
 
 /* True if publishing to the topic asks for a tag to be written. */
 bool write_is_request(struct bytes topic);

@@ -26,6 +26,7 @@ struct filter_batch {
     struct flow_done done;
     struct filter *filter;
     struct batch *batch; /* until it is pushed */
+    struct diag diag;    /* of a request that is refused */
     uint32_t ack_count;
     struct ack *acks[];
 };
@@ -55,8 +56,11 @@ static void batch_done(struct flow_done *done, struct position at, int err)
     struct filter_batch *fb = CONTAINER_OF(done, struct filter_batch, done);
     struct broker *b = fb->filter->broker;
     (void)at;
-    for (uint32_t i = 0; i < fb->ack_count; i++)
+    for (uint32_t i = 0; i < fb->ack_count; i++) {
+        if (err && fb->diag.text[0])
+            ack_explain(fb->acks[i], fb->diag.text);
         ack_release(fb->acks[i], err);
+    }
     free(fb);
     outstanding_remove(b);
 }
@@ -121,6 +125,7 @@ static void filter_flush(struct filter *f)
     }
     list_init(&fb->link);
     flow_done_init(&fb->done, b->exec, batch_done);
+    fb->done.diag = f->requests ? &fb->diag : NULL;
     fb->filter = f;
     fb->batch = batch;
     fb->ack_count = f->ack_count;
@@ -224,10 +229,22 @@ void filter_append(struct filter *f, struct publication *pub)
         return;
     }
     row_hold_ack(f, pub);
-    f->dirty = true;
-    (void)exec_post(b->exec, &b->flush_task);
+    if (f->requests) {
+        filter_flush(f);
+    } else {
+        f->dirty = true;
+        (void)exec_post(b->exec, &b->flush_task);
+    }
     if (pub->client && f->waiting_bytes > FILTER_WAITING_PAUSE)
         client_pause(pub->client, CLIENT_PAUSE_FLOW);
+}
+
+bool filters_took_request(const struct broker *b)
+{
+    for (size_t i = 0; i < b->hits.filter_count; i++)
+        if (b->hits.filters[i]->requests)
+            return true;
+    return false;
 }
 
 /* ------------------------------------------------------------------------------------------- life
@@ -243,8 +260,9 @@ static void filter_free(struct filter *f)
     free(f);
 }
 
-static struct filter *filter_new(struct broker *b, const char *text)
+static struct filter *filter_new(struct broker *b, const char *text, bool requests)
 {
+    uint32_t rows = requests ? 1 : FILTER_ROWS_MAX;
     struct filter *f = calloc(1, sizeof *f);
     if (!f)
         return NULL;
@@ -252,11 +270,11 @@ static struct filter *filter_new(struct broker *b, const char *text)
     list_init(&f->in_entry);
     list_init(&f->waiting);
     f->broker = b;
+    f->requests = requests;
     f->text = strdup(text);
-    f->acks = calloc(FILTER_ROWS_MAX, sizeof(struct ack *));
+    f->acks = calloc(rows, sizeof(struct ack *));
     struct topic_entry *entry = topic_entry_make(b, bytes_of_text(text));
-    if (!f->text || !f->acks || !entry ||
-        batch_builder_new(b->schema, FILTER_ROWS_MAX, NULL, &f->rows)) {
+    if (!f->text || !f->acks || !entry || batch_builder_new(b->schema, rows, NULL, &f->rows)) {
         filter_free(f);
         return NULL;
     }
@@ -273,10 +291,21 @@ int broker_subscribe_flow(struct broker *b, const char *filter, struct flow *flo
     struct filter *f = NULL;
     LIST_FOR (link, &b->filters) {
         struct filter *have = CONTAINER_OF(link, struct filter, link);
-        if (strcmp(have->text, filter) == 0)
+        if (!have->requests && strcmp(have->text, filter) == 0)
             f = have;
     }
-    if (!f && !(f = filter_new(b, filter)))
+    if (!f && !(f = filter_new(b, filter, false)))
+        return ERR_NOMEM;
+    outlet_attach(&f->outlet, flow);
+    return OK;
+}
+
+int broker_request_flow(struct broker *b, const char *filter, struct flow *flow)
+{
+    if (!topic_is_filter(bytes_of_text(filter)))
+        return ERR_INVALID;
+    struct filter *f = filter_new(b, filter, true);
+    if (!f)
         return ERR_NOMEM;
     outlet_attach(&f->outlet, flow);
     return OK;

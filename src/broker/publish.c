@@ -1,5 +1,6 @@
 /* PUBLISH from a client (3.3): what it may publish, its topic by alias, and its acknowledgement. */
 #include "base/err.h"
+#include "base/log.h"
 #include "base/str.h"
 #include "broker/broker_priv.h"
 
@@ -117,12 +118,13 @@ static void publish_route(struct client *c, const struct mqtt_publish *p, struct
 {
     struct broker *b = c->broker;
     bool is_write = write_is_request(topic);
+    bool is_import = import_is_request(topic);
     struct publication pub = {
         .parts = {.topic = topic,
                   .properties = publish_properties(b, &p->properties),
                   .content = p->payload,
                   .qos = p->qos,
-                  .retain = p->retain && !is_write,
+                  .retain = p->retain && !is_write && !is_import,
                   .expires_us = publish_expiry(b, &p->properties)},
         .from = c->session,
         .client = c,
@@ -134,8 +136,13 @@ static void publish_route(struct client *c, const struct mqtt_publish *p, struct
     if (is_write)
         write_request(b, c->session, &pub);
     uint8_t reason = matched || is_write ? MQTT_SUCCESS : MQTT_NO_MATCHING_SUBSCRIBERS;
+    if (is_import && !filters_took_request(b)) {
+        log_warn("broker", "an import by %s is refused: there is no group at %.*s", c->session->id,
+                 (int)topic.len, (const char *)topic.ptr);
+        reason = MQTT_TOPIC_NAME_INVALID;
+    }
     if (pub.ack) {
-        pub.ack->reason = MQTT_SUCCESS;
+        pub.ack->reason = reason;
         ack_release(pub.ack, OK);
     } else if (!c->closing) {
         publish_answer(c, p, reason);

@@ -186,12 +186,15 @@ bool publish_denied(struct broker *b, enum call_role role, struct bytes topic, c
 {
     static const char sys[] = "$SYS";
     bool write = write_is_request(topic) && role < CALL_ENGINEER;
+    bool import = import_is_request(topic) && role < CALL_ENGINEER;
     bool reserved = topic.len >= sizeof sys - 1 && memcmp(topic.ptr, sys, sizeof sys - 1) == 0;
-    if (!write && !reserved)
+    if (!write && !import && !reserved)
         return false;
+    const char *why = write    ? "writing a tag needs an engineer's token as password"
+                      : import ? "an import needs an engineer's token as password"
+                               : "it is the broker's";
     count_add(b, COUNT_DENIED, 1);
-    log_warn("broker", "%s may not publish to %.*s: %s", who, (int)topic.len, topic.ptr,
-             write ? "writing a tag needs an engineer's token as password" : "it is the broker's");
+    log_warn("broker", "%s may not publish to %.*s: %s", who, (int)topic.len, topic.ptr, why);
     return true;
 }
 

@@ -11,6 +11,7 @@
 #include "base/str.h"
 #include "broker/broker_priv.h"
 #include "config/tree.h"
+#include "model/message.h"
 #include "model/topic.h"
 
 #include <stdio.h>
@@ -40,10 +41,20 @@ struct write_tag {
     const char *tag;  /* device.group.tag */
 };
 
+static bool ends_with(struct bytes topic, const char *suffix)
+{
+    size_t n = strlen(suffix);
+    return topic.len > n && memcmp(topic.ptr + topic.len - n, suffix, n) == 0;
+}
+
 bool write_is_request(struct bytes topic)
 {
-    size_t n = strlen(SET_SUFFIX);
-    return topic.len > n && memcmp(topic.ptr + topic.len - n, SET_SUFFIX, n) == 0;
+    return ends_with(topic, SET_SUFFIX);
+}
+
+bool import_is_request(struct bytes topic)
+{
+    return ends_with(topic, IMPORT_SUFFIX);
 }
 
 /* ---------------------------------------------------------------------------------------- answer

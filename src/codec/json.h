@@ -47,6 +47,23 @@ int json_decode(struct json_reader *r, struct bytes payload, int64_t time_us,
 int json_decode_any(struct json_reader *r, struct bytes payload, int64_t time_us,
                     struct batch_pool *pool, struct batch **ret);
 
+/* ---- rows of a group: as json_print_rows prints them, read back
+ *
+ * Each object is a row with its own time under time_key: milliseconds since 1970 (a fraction
+ * carries µs) or RFC 3339. Values are the shown ones, taken to the stored ones by field_raw. All or
+ * nothing: a key that is no column, a value that is no value of its column (or of no single stored
+ * one), a row without time refuse the message. null is a null of QUALITY_UNREAD, a column that is
+ * left out a null that says nothing; 0 and 1 are bools too; bytes are a string or {"$bytes":
+ * base64}. */
+
+/* A reader for json_decode_rows. ERR_EXISTS: wanted has a column called time_key. ERR_NOMEM. */
+int json_rows_reader_new(const struct schema *wanted, const char *time_key,
+                         struct json_reader **ret);
+
+/* Adds payload's rows to bb. PAYLOAD_PAD spare bytes are readable behind payload. ERR_SYNTAX (see
+ * json_error, which names row and column), ERR_NOMEM; bb then has the rows it had before. */
+int json_decode_rows(struct json_reader *r, struct bytes payload, struct batch_builder *bb);
+
 /* What was wrong with the last message, for a person: "at byte 17: …". Valid until the next call.
  */
 const char *json_error(const struct json_reader *r);

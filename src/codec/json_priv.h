@@ -51,6 +51,7 @@ struct json_field {
     bool plain;               /* the name is the same with and without JSON's escapes */
     bool is_double;           /* the column is of type double: the straight way */
     bool used;                /* in this message (schemaless) */
+    bool coded;               /* "$bytes": its text is base64 (rows of a group) */
     struct json_scope *inner; /* wanted fields of the object under this key, or NULL */
 };
 

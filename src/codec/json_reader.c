@@ -5,12 +5,10 @@
  * last time, so in a stream of messages of one shape a key costs one comparison; a hash index
  * answers when the shape changes.
  */
-#include "base/arena.h"
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/str.h"
-#include "codec/json.h"
-#include "codec/json_priv.h"
+#include "codec/json_reader_priv.h"
 
 #include <assert.h>
 #include <math.h>
@@ -19,8 +17,7 @@
 
 #include <xxhash.h>
 
-#define SCOPE_SLOTS_MIN   16u
-#define PROBLEM_BYTES_MAX 160u
+#define SCOPE_SLOTS_MIN 16u
 
 _Static_assert(JSON_PRIV_DEPTH_MAX == JSON_DEPTH_MAX, "the walk keeps the limit that is promised");
 
@@ -29,23 +26,6 @@ struct record {
     uint32_t row;
     uint32_t field;
     struct json_value value;
-};
-
-struct json_reader {
-    struct json_parser *parser;
-    struct schema *wanted; /* NULL: schemaless */
-    struct json_scope *root;
-    struct arena names; /* the fields' */
-    char problem[PROBLEM_BYTES_MAX];
-    /* The message that is being read. */
-    int64_t time_us;
-    struct batch_builder *bb;
-    bool misfit; /* some value did not fit its column */
-    /* Schemaless. */
-    struct buf records;
-    uint32_t rows;
-    bool grown;            /* a key was not there before */
-    struct schema *schema; /* of the root's fields, or NULL */
 };
 
 /* ---------------------------------------------------------------------------------------- scopes
@@ -170,6 +150,29 @@ static int scope_want(struct arena *names, struct json_scope *s, struct bytes na
     return err;
 }
 
+int json_reader_want(struct json_reader *r, const char *outer, const char *name, int32_t column)
+{
+    struct json_scope *s = r->root;
+    struct json_field *f = NULL;
+    if (outer) {
+        int err = scope_find_or_add(&r->names, s, bytes_of_text(outer), &f);
+        if (err)
+            return err;
+        f->inner = f->inner ? f->inner : scope_new();
+        s = f->inner;
+    }
+    if (!s)
+        return ERR_NOMEM;
+    int err = scope_find_or_add(&r->names, s, bytes_of_text(name), &f);
+    if (err)
+        return err;
+    const struct field *to = column < r->time_column ? &r->wanted->fields[column] : NULL;
+    f->column = column;
+    f->coded = outer != NULL;
+    f->is_double = to && to->type == VALUE_DOUBLE && !field_is_scaled(to);
+    return OK;
+}
+
 /* "a.b" is a key of that name, and the key b in the object under a. */
 static int scope_want_path(struct arena *names, struct json_scope *s, struct bytes path,
                            int32_t column, bool is_double)
@@ -208,15 +211,24 @@ static int wanted_add(struct json_reader *r)
     return err;
 }
 
-int json_reader_new(const struct schema *wanted, struct json_reader **ret)
+struct json_reader *json_reader_alloc(const struct schema *wanted)
 {
     struct json_reader *r = calloc(1, sizeof *r);
     if (!r)
-        return ERR_NOMEM;
+        return NULL;
     r->parser = json_parser_new();
     r->root = scope_new();
     r->wanted = wanted ? schema_ref(wanted) : NULL;
-    int err = r->parser && r->root ? OK : ERR_NOMEM;
+    if (r->parser && r->root)
+        return r;
+    json_reader_free(r);
+    return NULL;
+}
+
+int json_reader_new(const struct schema *wanted, struct json_reader **ret)
+{
+    struct json_reader *r = json_reader_alloc(wanted);
+    int err = r ? OK : ERR_NOMEM;
     if (!err && wanted)
         err = wanted_add(r);
     if (err) {
@@ -237,6 +249,7 @@ void json_reader_free(struct json_reader *r)
     schema_unref(r->wanted);
     schema_unref(r->schema);
     buf_fini(&r->records);
+    buf_fini(&r->decoded);
     free(r);
 }
 
@@ -245,17 +258,18 @@ const char *json_error(const struct json_reader *r)
     return r->problem;
 }
 
-static int walk(struct json_reader *r, struct bytes payload)
+int json_reader_walk(struct json_reader *r, struct bytes payload)
 {
     const char *problem = "";
     size_t at = 0;
     r->problem[0] = 0;
+    r->refused = false;
     int err = ERR_LIMIT;
     if (payload.len > JSON_MESSAGE_BYTES_MAX)
         problem = "the message is larger than 64 MiB";
     else
         err = json_parser_walk(r->parser, payload.ptr, payload.len, r->root, r, &problem, &at);
-    if (err)
+    if (err && !r->refused)
         (void)snprintf(r->problem, sizeof r->problem, "at byte %zu: %s", at, problem);
     return err;
 }
@@ -263,7 +277,7 @@ static int walk(struct json_reader *r, struct bytes payload)
 /* ----------------------------------------------------------------------------------------- cells
  */
 
-static bool number_of(const struct json_value *v, double *ret)
+bool json_to_number(const struct json_value *v, double *ret)
 {
     if (v->kind == JSON_F64)
         *ret = v->f64;
@@ -276,8 +290,7 @@ static bool number_of(const struct json_value *v, double *ret)
     return true;
 }
 
-/* Whole numbers of 64 bits, also when written like 5.0. */
-static bool to_i64(const struct json_value *v, int64_t *ret)
+bool json_to_i64(const struct json_value *v, int64_t *ret)
 {
     if (v->kind == JSON_F64 && v->f64 >= -0x1p63 && v->f64 < 0x1p63 && v->f64 == trunc(v->f64))
         *ret = (int64_t)v->f64;
@@ -288,7 +301,7 @@ static bool to_i64(const struct json_value *v, int64_t *ret)
     return true;
 }
 
-static bool to_u64(const struct json_value *v, uint64_t *ret)
+bool json_to_u64(const struct json_value *v, uint64_t *ret)
 {
     if (v->kind == JSON_F64 && v->f64 >= 0 && v->f64 < 0x1p64 && v->f64 == trunc(v->f64))
         *ret = (uint64_t)v->f64;
@@ -304,19 +317,19 @@ static bool to_u64(const struct json_value *v, uint64_t *ret)
 static bool to_float(const struct json_value *v, float *ret)
 {
     double number;
-    if (!number_of(v, &number) || !isfinite((float)number))
+    if (!json_to_number(v, &number) || !isfinite((float)number))
         return false;
     *ret = (float)number;
     return true;
 }
 
 /* Text is a time, a whole number milliseconds. */
-static bool to_time(const struct json_value *v, int64_t *ret)
+bool json_to_time(const struct json_value *v, int64_t *ret)
 {
     int64_t ms;
     if (v->kind == JSON_STRING)
         return clock_parse(bytes_of(v->text, v->text_bytes), ret) == OK;
-    return to_i64(v, &ms) && !__builtin_mul_overflow(ms, 1000, ret);
+    return json_to_i64(v, &ms) && !__builtin_mul_overflow(ms, 1000, ret);
 }
 
 static bool to_text(const struct json_value *v, struct bytes *ret)
@@ -366,18 +379,18 @@ static bool value_convert(const struct json_value *v, enum value_type type, stru
         ret->boolean = v->kind == JSON_BOOL && v->boolean;
         return v->kind == JSON_BOOL;
     case VALUE_INT64:
-        return to_i64(v, &ret->i64);
+        return json_to_i64(v, &ret->i64);
     case VALUE_UINT64:
-        return to_u64(v, &ret->u64);
+        return json_to_u64(v, &ret->u64);
     case VALUE_FLOAT32:
         return to_float(v, &ret->f32);
     case VALUE_DOUBLE:
-        return number_of(v, &ret->f64);
+        return json_to_number(v, &ret->f64);
     case VALUE_STRING:
     case VALUE_BYTES:
         return to_text(v, &ret->bytes);
     case VALUE_TIMESTAMP:
-        return to_time(v, &ret->i64);
+        return json_to_time(v, &ret->i64);
     case VALUE_ANY:
         *ret = to_any(v);
         return true;
@@ -421,6 +434,8 @@ static int record_put(struct json_reader *r, struct json_scope *scope, uint32_t 
 int json_on_value(struct json_reader *r, struct json_scope *scope, uint32_t field,
                   const struct json_value *v)
 {
+    if (r->strict)
+        return json_rows_value(r, &scope->fields[field], v);
     if (!r->wanted)
         return record_put(r, scope, field, v);
     return cell_put(r, (uint32_t)scope->fields[field].column, v);
@@ -428,6 +443,8 @@ int json_on_value(struct json_reader *r, struct json_scope *scope, uint32_t fiel
 
 int json_on_row(struct json_reader *r)
 {
+    if (r->strict)
+        return json_rows_row(r);
     if (!r->wanted)
         return r->rows++ < BATCH_ROWS_MAX ? OK : ERR_LIMIT;
     int row = batch_builder_row(r->bb, r->time_us);
@@ -438,6 +455,8 @@ uint32_t json_scope_find(struct json_reader *r, struct json_scope *scope, const 
                          size_t name_bytes, int *ret_err)
 {
     uint32_t found = *scope_slot(scope, name, name_bytes);
+    if (!found && r->strict)
+        *ret_err = json_rows_unknown(r, bytes_of(name, name_bytes));
     if (found || r->wanted)
         return found;
     if (name_bytes > FIELD_NAME_BYTES_MAX || memchr(name, 0, name_bytes) ||
@@ -461,7 +480,7 @@ int json_decode(struct json_reader *r, struct bytes payload, int64_t time_us,
     r->bb = bb;
     r->time_us = time_us;
     r->misfit = false;
-    int err = walk(r, payload);
+    int err = json_reader_walk(r, payload);
     if (err)
         batch_builder_truncate(bb, before);
     r->bb = NULL;
@@ -582,7 +601,7 @@ int json_decode_any(struct json_reader *r, struct bytes payload, int64_t time_us
     r->grown = false;
     for (uint32_t i = 0; i < r->root->count; i++)
         r->root->fields[i].used = false;
-    int err = walk(r, payload);
+    int err = json_reader_walk(r, payload);
     if (!err && r->rows == 0)
         err = ERR_INVALID;
     if (err) {

@@ -354,7 +354,7 @@ static int group_make(const struct maker *m, struct device *d, const struct tree
         return tree_error(m->diag, err, spec, "there is a group or stream %s already", name);
     if (err)
         return err;
-    outlet_init(&g->outlet, d->exec, g->stream, NULL);
+    outlet_init(&g->outlet, d->exec, g->stream, group_on_credit);
     g->stream->outlet = &g->outlet;
     return OK;
 }

@@ -197,6 +197,7 @@ struct group {
 /* Builder and plan. ERR_NOMEM, ERR_LIMIT, ERR_INTERNAL. On the loop. */
 int group_start(struct group *g);
 void group_stop(struct group *g);
+void group_on_credit(struct outlet *o);
 void group_fini(struct group *g);
 
 /* The grid begins (the device's first attempt to connect has ended). */

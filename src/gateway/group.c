@@ -18,7 +18,6 @@
 #define POOL_SLABS_MAX 8u
 
 static void group_tick(struct exec_timer *timer);
-static void group_on_credit(struct outlet *o);
 
 /* ------------------------------------------------------------------------------------------- life
  */
@@ -38,7 +37,6 @@ int group_start(struct group *g)
     list_init(&g->turn);
     list_init(&g->redo);
     g->rows_max = rows_max_of(g);
-    g->outlet.on_credit = group_on_credit;
     g->pool = batch_pool_new(POOL_SLABS_MAX);
     if (!g->pool)
         return ERR_NOMEM;
@@ -149,7 +147,7 @@ static void rows_push(struct group *g)
         batch_unref(b);
 }
 
-static void group_on_credit(struct outlet *o)
+void group_on_credit(struct outlet *o)
 {
     struct group *g = CONTAINER_OF(o, struct group, outlet);
     if (!g->held)

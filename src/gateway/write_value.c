@@ -10,11 +10,9 @@
 #include "config/tree.h"
 #include "gateway/gateway_priv.h"
 
-#include <float.h>
 #include <math.h>
 
 #define INTEGERS_EXACT_MAX 9007199254740992.0 /* 2^53 */
-#define ROUNDING_ULPS      4.0
 
 struct range {
     int64_t min;
@@ -96,27 +94,18 @@ static int integer_parse(const struct tag *tag, struct bytes text, struct lotlin
     return whole_take(tag, v, ret, diag);
 }
 
-/* Whether raw is shown as v, rounding of the arithmetic apart. */
-static bool shown_as(const struct field *f, double raw, double v)
-{
-    double part = raw * f->scale;
-    double size = fmax(fmax(fabs(v), fabs(part)), fabs(f->offset));
-    return fabs(part + f->offset - v) <= ROUNDING_ULPS * DBL_EPSILON * size;
-}
-
 static int scaled_parse(const struct tag *tag, const struct field *f, double v,
                         struct lotline_value *ret, struct diag *diag)
 {
-    double raw = round((v - f->offset) / f->scale);
-    if (!isfinite(raw))
-        return range_fail(diag, tag);
-    if (!shown_as(f, raw, v))
+    double raw = 0;
+    int err = field_raw(f, v, &raw);
+    if (err == ERR_UNIQUE)
         return fail(diag, ERR_UNIQUE, tag,
                     "the value lies between two raw values of the device (scale and offset)");
-    if (fabs(raw) > INTEGERS_EXACT_MAX || shown_as(f, raw - 1, v) || shown_as(f, raw + 1, v))
+    if (err == ERR_EXISTS)
         return fail(diag, ERR_UNIQUE, tag,
                     "several raw values of the device are shown as this value");
-    return whole_take(tag, raw, ret, diag);
+    return err ? range_fail(diag, tag) : whole_take(tag, raw, ret, diag);
 }
 
 static int float_take(const struct tag *tag, double v, struct lotline_value *ret, struct diag *diag)
@@ -163,37 +152,6 @@ static int bool_parse(const struct tag *tag, const struct tree *t, struct lotlin
     return OK;
 }
 
-static int base64_digit(uint8_t c)
-{
-    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    const char *at = c ? strchr(digits, c) : NULL;
-    return at ? (int)(at - digits) : -1;
-}
-
-/* RFC 4648, section 4, padded. */
-static int base64_decode(struct bytes text, uint8_t *out, size_t *ret_len)
-{
-    size_t n = 0;
-    if (text.len % 4)
-        return ERR_SYNTAX;
-    for (size_t i = 0; i < text.len; i += 4) {
-        uint32_t word = 0;
-        unsigned pad = 0;
-        for (size_t k = 0; k < 4; k++) {
-            bool end = text.ptr[i + k] == '=' && i + 4 == text.len && k >= 2;
-            int digit = end ? 0 : base64_digit(text.ptr[i + k]);
-            if (digit < 0 || (pad && !end))
-                return ERR_SYNTAX;
-            pad += end;
-            word = word << 6 | (uint32_t)digit;
-        }
-        for (unsigned k = 0; k < 3 - pad; k++)
-            out[n++] = (uint8_t)(word >> (16 - 8 * k));
-    }
-    *ret_len = n;
-    return OK;
-}
-
 /* A string, or {"$bytes": base64} as values that are no text are shown. */
 static int chars_take(const struct tag *tag, const struct tree *t, struct arena *arena,
                       struct bytes *ret, struct diag *diag)
@@ -209,7 +167,7 @@ static int chars_take(const struct tag *tag, const struct tree *t, struct arena 
     size_t len = 0;
     if (!out)
         return ERR_NOMEM;
-    if (base64_decode(coded->text, out, &len))
+    if (str_from_base64(coded->text, out, &len))
         return fail(diag, ERR_SYNTAX, tag, "what stands under $bytes is not base64");
     *ret = bytes_of(out, len);
     return OK;

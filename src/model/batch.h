@@ -135,6 +135,9 @@ void batch_builder_free(struct batch_builder *bb); /* NULL is allowed */
  * index, or ERR_LIMIT when rows_max rows are there, ERR_NOMEM. */
 int batch_builder_row(struct batch_builder *bb, int64_t time_us);
 
+/* Sets the event time of the row that was started last: for decoders that learn it on the way. */
+void batch_set_time(struct batch_builder *bb, int64_t time_us);
+
 uint32_t batch_builder_rows(const struct batch_builder *bb);
 
 /* Set a cell of the row that was started last. col < schema->count and the field's type must

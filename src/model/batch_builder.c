@@ -246,6 +246,12 @@ int batch_builder_row(struct batch_builder *bb, int64_t time_us)
     return (int)row;
 }
 
+void batch_set_time(struct batch_builder *bb, int64_t time_us)
+{
+    assert(bb->rows > 0);
+    bb->times[bb->rows - 1] = time_us;
+}
+
 /* The staging of a cell of the newest row, marked as present. */
 static struct staged *cell_mark(struct batch_builder *bb, uint32_t col)
 {

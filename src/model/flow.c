@@ -54,6 +54,7 @@ void flow_done_init(struct flow_done *done, struct exec *exec,
 {
     done->fn = fn;
     done->exec = exec;
+    done->diag = NULL;
     done->at = (struct position){0, 0};
     exec_task_init(&done->task, done_run);
     atomic_init(&done->err, OK);
@@ -265,6 +266,22 @@ static void outlet_credit_run(struct exec_task *task)
 {
     struct outlet *o = CONTAINER_OF(task, struct outlet, credit_task);
     o->on_credit(o);
+    /* Those that wait again do so for the next time. */
+    struct list now = {&now, &now};
+    struct list *link;
+    while ((link = list_pop_front(&o->waiters)) != NULL)
+        list_push_back(&now, link);
+    while ((link = list_pop_front(&now)) != NULL) {
+        struct outlet_waiter *w = CONTAINER_OF(link, struct outlet_waiter, link);
+        w->fn(w);
+    }
+}
+
+void outlet_wait(struct outlet *o, struct outlet_waiter *w)
+{
+    assert(exec_is_current(o->exec) && o->on_credit);
+    list_remove(&w->link);
+    list_push_back(&o->waiters, &w->link);
 }
 
 void outlet_init(struct outlet *o, struct exec *exec, const struct stream *stream,
@@ -273,6 +290,7 @@ void outlet_init(struct outlet *o, struct exec *exec, const struct stream *strea
     o->exec = exec;
     o->stream = stream;
     list_init(&o->flows);
+    list_init(&o->waiters);
     o->on_credit = on_credit;
     exec_task_init(&o->credit_task, outlet_credit_run);
 }

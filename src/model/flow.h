@@ -34,6 +34,9 @@ struct flow_done {
      * first error that a consumer reported. */
     void (*fn)(struct flow_done *done, struct position at, int err);
     struct exec *exec;
+    /* Where the consumer says in words why, before it finishes with an error; NULL: nobody wants to
+     * know. Only with a single consumer. flow_done_init sets NULL. */
+    struct diag *diag;
     struct exec_task task; /* private from here */
     struct position at;
     atomic_int err;
@@ -118,6 +121,14 @@ struct outlet {
     /* Called on exec when a blocked flow has credit again; may be NULL. */
     void (*on_credit)(struct outlet *o);
     struct exec_task credit_task;
+    struct list waiters; /* struct outlet_waiter */
+};
+
+/* A second producer of an outlet that has its own on_credit, on the same exec, waiting for credit.
+ * The owner comes first. */
+struct outlet_waiter {
+    struct list link; /* list_init; list_remove takes it back */
+    void (*fn)(struct outlet_waiter *w);
 };
 
 void outlet_init(struct outlet *o, struct exec *exec, const struct stream *stream,
@@ -137,6 +148,10 @@ bool outlet_ready(struct outlet *o, const struct batch *b);
  * credit nothing is pushed anywhere and ERR_AGAIN returned. done may be NULL; it is finished at
  * once with {0,0} when no flow is attached. On exec. */
 int outlet_push(struct outlet *o, struct batch *b, struct position at, struct flow_done *done);
+
+/* After a push without credit: fn is called once, when there is some again. o has an on_credit. On
+ * exec. */
+void outlet_wait(struct outlet *o, struct outlet_waiter *w);
 
 static inline bool outlet_has_flows(const struct outlet *o)
 {

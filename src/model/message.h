@@ -21,6 +21,10 @@ enum message_column {
 
 #define MESSAGE_COLUMN_COUNT 7
 
+/* What a topic ends with whose messages bring values of a group's past: PLACE/DEVICE/GROUP/import.
+ */
+#define IMPORT_SUFFIX "/import"
+
 /* One reference. ERR_NOMEM. */
 int message_schema_new(struct schema **ret);
 

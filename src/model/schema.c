@@ -3,6 +3,7 @@
 
 #include "base/err.h"
 
+#include <float.h>
 #include <math.h>
 #include <stdlib.h>
 
@@ -125,6 +126,53 @@ int schema_new(const struct field *fields, uint32_t count, struct schema **ret)
     }
     s->hash = schema_hash(s);
     *ret = s;
+    return OK;
+}
+
+#define INTEGERS_EXACT_MAX 9007199254740992.0 /* 2^53 */
+#define ROUNDING_ULPS      4.0
+
+/* Whether raw is shown as v, rounding of the arithmetic apart. */
+static bool shown_as(const struct field *f, double raw, double v)
+{
+    double shown = field_number(f, raw);
+    double size = fmax(fmax(fabs(v), fabs(shown - f->offset)), fabs(f->offset));
+    return fabs(shown - v) <= ROUNDING_ULPS * DBL_EPSILON * size;
+}
+
+static int integer_raw(const struct field *f, double raw, double shown, double *ret)
+{
+    raw = round(raw);
+    if (!shown_as(f, raw, shown))
+        return ERR_UNIQUE;
+    if (fabs(raw) > INTEGERS_EXACT_MAX || shown_as(f, raw - 1, shown) ||
+        shown_as(f, raw + 1, shown))
+        return ERR_EXISTS;
+    *ret = raw;
+    return OK;
+}
+
+/* What division has rounded away is mostly one step off. */
+static double double_raw(const struct field *f, double raw, double shown)
+{
+    double below = nextafter(raw, -INFINITY);
+    double above = nextafter(raw, INFINITY);
+    if (field_number(f, raw) == shown)
+        return raw;
+    if (field_number(f, below) == shown)
+        return below;
+    return field_number(f, above) == shown ? above : raw;
+}
+
+int field_raw(const struct field *f, double shown, double *ret)
+{
+    double part = shown - f->offset;
+    double raw = f->divisor != 0 ? part * f->divisor : part / f->scale;
+    if (!isfinite(raw))
+        return ERR_RANGE;
+    if (f->type != VALUE_FLOAT32 && f->type != VALUE_DOUBLE)
+        return integer_raw(f, raw, shown, ret);
+    *ret = f->type == VALUE_DOUBLE ? double_raw(f, raw, shown) : raw;
     return OK;
 }
 

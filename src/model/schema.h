@@ -61,6 +61,12 @@ static inline double field_number(const struct field *f, double raw)
     return (f->divisor != 0 ? raw / f->divisor : raw * f->scale) + f->offset;
 }
 
+/* The raw number that is shown as `shown`: field_number's inverse. An integer field has just one,
+ * or an error: ERR_UNIQUE where `shown` lies between two, ERR_EXISTS where several are shown alike
+ * (or all the digits would be needed: beyond 2^53). A floating-point field has the nearest one.
+ * ERR_RANGE where it is not finite. */
+int field_raw(const struct field *f, double shown, double *ret);
+
 /* True if the value people see differs in type from the stored one. */
 static inline bool field_is_scaled(const struct field *f)
 {

@@ -95,7 +95,10 @@ void stream_engine_free(struct stream_engine *e)
         publisher_fini(&e->publishers[i]);
     free(e->rules);
     free(e->sources);
+    for (uint32_t i = 0; i < e->importer_count; i++)
+        importer_fini(&e->importers[i]);
     free(e->publishers);
+    free(e->importers);
     arena_fini(&e->arena);
     pthread_mutex_destroy(&e->busy.lock);
     pthread_cond_destroy(&e->busy.idle);
@@ -357,6 +360,21 @@ static int publishers_configure(struct stream_engine *e, const struct config *co
     return err;
 }
 
+static int importers_configure(struct stream_engine *e)
+{
+    const struct map *streams = &e->catalogue->streams;
+    int err = OK;
+    e->importers = calloc(streams->count + 1, sizeof *e->importers);
+    if (!e->importers)
+        return ERR_NOMEM;
+    for (size_t i = 0; i < streams->count && !err; i++) {
+        struct stream *s = streams->entries[i].value;
+        if (s->kind == STREAM_GROUP && s->outlet && s->schema && s->schema->count)
+            err = importer_init(&e->importers[e->importer_count++], e, s);
+    }
+    return err;
+}
+
 int stream_engine_configure(struct stream_engine *e, const struct config *config,
                             struct catalogue *catalogue, struct diag *ret_diag)
 {
@@ -366,6 +384,8 @@ int stream_engine_configure(struct stream_engine *e, const struct config *config
         err = rules_configure(e, config, ret_diag);
     if (!err && config_has_module(config, MODULE_BROKER))
         err = publishers_configure(e, config, ret_diag);
+    if (!err && config_has_module(config, MODULE_BROKER))
+        err = importers_configure(e);
     return err ? err : engine_calls_add(e, catalogue);
 }
 
@@ -405,6 +425,8 @@ int stream_engine_start(struct stream_engine *e, struct diag *ret_diag)
     }
     for (uint32_t i = 0; i < e->source_count; i++)
         engine_busy_add(e);
+    for (uint32_t i = 0; i < e->importer_count; i++)
+        engine_busy_add(e);
     for (uint32_t i = 0; i < e->rule_count && !err; i++) {
         struct rule *r = &e->rules[i];
         r->on_stopped = rule_stopped;
@@ -430,6 +452,8 @@ void stream_engine_stop(struct stream_engine *e)
     (void)exec_post(e->options.loops[0], &e->tails_task);
     for (uint32_t i = 0; i < e->source_count; i++)
         source_stop(&e->sources[i]);
+    for (uint32_t i = 0; i < e->importer_count; i++)
+        importer_stop(&e->importers[i]);
     for (uint32_t i = 0; i < e->publisher_count; i++)
         publisher_stop(&e->publishers[i]);
     for (uint32_t i = 0; i < e->rule_count; i++)
@@ -454,6 +478,16 @@ bool stream_engine_source(const struct stream_engine *e, uint32_t i, const char 
         return false;
     *ret_filter = e->sources[i].filter;
     *ret_flow = e->sources[i].flow;
+    return true;
+}
+
+bool stream_engine_import(const struct stream_engine *e, uint32_t i, const char **ret_topic,
+                          struct flow **ret_flow)
+{
+    if (i >= e->importer_count)
+        return false;
+    *ret_topic = e->importers[i].filter;
+    *ret_flow = e->importers[i].flow;
     return true;
 }
 

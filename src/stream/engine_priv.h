@@ -25,6 +25,13 @@
 #define TAIL_ID_BYTES_MAX   24
 #define TAIL_IDLE_US        10000000
 #define SOURCE_ROWS_MAX     4096
+#define IMPORT_ROWS_MAX     65536u     /* of one message */
+#define IMPORT_CELLS_MAX    (1u << 20) /* its rows × the group's tags */
+#define IMPORT_FLOW_BYTES   (8u << 20) /* of messages of one group that are not yet durable */
+#define IMPORT_FLOW_ITEMS   256
+#define IMPORT_AHEAD_US     (60 * 1000000LL)        /* of the node's clock */
+#define IMPORT_FIRST_US     (315532800LL * 1000000) /* 1980: what lies before was meant in seconds */
+#define PUBLISH_AGE_US      (60 * 1000000LL)        /* rows older than that are no news */
 #define ENGINE_STOP_MS      10000
 
 /* -------------------------------------------------------------------------------------- counting
@@ -204,8 +211,40 @@ int source_init(struct source *s, struct stream_engine *e, const char *filter,
 void source_stop(struct source *s);
 void source_fini(struct source *s);
 
+/* ---------------------------------------------------------------------------------------- import
+ */
+
+/* Messages on place/device/group/import into the group's own stream. It lives where the group is
+ * produced and pushes into the outlet that its polls go into. */
+struct importer {
+    struct stream_engine *engine;
+    struct stream *stream;
+    struct outlet *out; /* the group's */
+    struct exec *exec;
+    char *filter;
+    struct flow *flow;
+    struct json_reader *reader; /* made by the first message, as all below */
+    struct batch_builder *builder;
+    struct buf payload;
+    struct import_item *waiting; /* has no credit */
+    struct outlet_waiter credit;
+    struct exec_task work;
+    struct exec_task stop_task;
+    atomic_ullong messages;
+    atomic_ullong refused;
+    bool opened;
+};
+
+int importer_init(struct importer *im, struct stream_engine *e, struct stream *stream);
+void importer_stop(struct importer *im);
+void importer_fini(struct importer *im);
+
 /* ------------------------------------------------------------------------------------- publisher
  */
+
+/* "plc1.press" at plant1/line1 is on plant1/line1/plc1/press, with `suffix` behind it. NULL without
+ * memory. */
+char *group_topic(const struct stream *s, const char *suffix);
 
 /* A group's batches as JSON messages. */
 struct publisher {
@@ -272,6 +311,8 @@ struct stream_engine {
     uint32_t source_count;
     struct publisher *publishers;
     uint32_t publisher_count;
+    struct importer *importers;
+    uint32_t importer_count;
     struct list tails; /* on the first loop */
     uint32_t tail_count;
     uint64_t tail_next;

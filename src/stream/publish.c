@@ -1,7 +1,8 @@
 /* Groups as JSON on place/device/group: an implicit rule with one message a row.
  *
  * Nothing is printed while nobody takes the messages. A broker without credit makes the newest rows
- * win: old readings of a gauge are worth less than new ones.
+ * win: old readings of a gauge are worth less than new ones. So are imported ones: a topic shows
+ * the present, and what was taken from it and imported does not go round in circles.
  */
 #include "stream/engine_priv.h"
 
@@ -22,6 +23,12 @@ static bool waiting_push(struct publisher *p)
     return true;
 }
 
+/* Rows of the past (imported ones, or what waited for a disk) are no news. */
+static bool is_news(const struct publisher *p, const struct batch *b)
+{
+    return b->rows && batch_times(b)[b->rows - 1] > exec_wall_us(p->exec) - PUBLISH_AGE_US;
+}
+
 static void publisher_turn(struct publisher *p)
 {
     const struct message_format format = {.topic = p->topic, .json = {.time_key = "ts"}};
@@ -29,7 +36,7 @@ static void publisher_turn(struct publisher *p)
     for (int n = 0; n < RULE_ITEMS_PER_TURN; n++) {
         if (!waiting_push(p) || !p->flow || !flow_take(p->flow, &item))
             return;
-        if (outlet_has_flows(&p->out))
+        if (outlet_has_flows(&p->out) && is_news(p, item.batch))
             (void)messages_print(p->message, item.batch, &format, &p->waiting);
         flow_finish(&item, item.at, OK);
     }
@@ -68,11 +75,10 @@ static void stop_run(struct exec_task *task)
         flow_close(p->flow);
 }
 
-/* "plc1.press" at plant1/line1 publishes on plant1/line1/plc1/press. */
-static char *topic_of(const struct stream *s)
+char *group_topic(const struct stream *s, const char *suffix)
 {
     char *topic = NULL;
-    if (asprintf(&topic, "%s%s%s", s->place, s->place[0] ? "/" : "", s->name) < 0)
+    if (asprintf(&topic, "%s%s%s%s", s->place, s->place[0] ? "/" : "", s->name, suffix) < 0)
         return NULL;
     char *dot = strchr(topic + strlen(s->place), '.');
     if (dot)
@@ -89,7 +95,7 @@ int publisher_init(struct publisher *p, struct stream_engine *e, struct stream *
     exec_task_init(&p->work, work_run);
     exec_task_init(&p->stop_task, stop_run);
     outlet_init(&p->out, exec, stream, out_credit);
-    p->topic = topic_of(stream);
+    p->topic = group_topic(stream, "");
     return p->topic ? message_schema_new(&p->message) : ERR_NOMEM;
 }
 

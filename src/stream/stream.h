@@ -73,6 +73,12 @@ void stream_engine_free(struct stream_engine *e); /* NULL is allowed */
 bool stream_engine_source(const struct stream_engine *e, uint32_t i, const char **ret_filter,
                           struct flow **ret_flow);
 
+/* The i-th topic whose messages bring values of a group's past, and the flow that wants them one by
+ * one: for broker_request_flow. As stream_engine_source otherwise; a message that is refused is
+ * finished with ERR_MALFORMED and the reason in its done's diag. */
+bool stream_engine_import(const struct stream_engine *e, uint32_t i, const char **ret_topic,
+                          struct flow **ret_flow);
+
 /* The i-th outlet that gives messages to publish (schema `message`): each rule with an mqtt action
  * and each group published as JSON has one. NULL when there is no i-th. After configure. */
 struct outlet *stream_engine_publisher(const struct stream_engine *e, uint32_t i);
