@@ -47,12 +47,16 @@ export interface UnitRow {
 
 export interface Step {
   station: string;
-  operation?: string | null;
-  t_in: string;
+  operation: string;
+  t_in: string | null;
   t_out: string | null;
   status: string;
   result: string | null;
-  verdict?: string | null;
+  verdict: string;
+  evidence: string;
+  unit: string;
+  of: string; // the unit itself, or the one it was a part of then
+  visit: number; // 2 = it came again
 }
 
 export interface Measure {
@@ -62,6 +66,35 @@ export interface Measure {
   upper: number | null;
   uom: string | null;
   ok: boolean | null;
+  step: number; // index into steps
+}
+
+export interface Factor {
+  kind: string; // man, machine, material, method, measurement, environment
+  name: string;
+  value: string;
+  operation: string;
+  station: string;
+  at: string;
+  step: number;
+}
+
+export interface Defect {
+  defect: string;
+  position: string | null;
+  operation: string;
+  station: string;
+  detected_at: string;
+  of: string;
+}
+
+export interface Link {
+  parent: string;
+  child: string;
+  kind: string;
+  position: string | null;
+  at: string | null;
+  depth: number;
 }
 
 export interface Curve {
@@ -77,6 +110,11 @@ export interface Trace {
   steps: Step[];
   measures: Measure[];
   curves: Curve[];
+  factors: Factor[];
+  defects: Defect[];
+  parents: Link[];
+  children: Link[];
+  truncated: boolean;
 }
 
 export interface Alarm {

@@ -7,6 +7,11 @@ export function formatValue(value: unknown): string {
   return String(value);
 }
 
+// Six significant digits: what a measure is read by. The exact value is in the title of the cell.
+export function formatRounded(value: number): string {
+  return String(Number(Number(value).toPrecision(6)));
+}
+
 // Local time to the millisecond; the whole date is in the title of the cell.
 export function formatTime(text: string | null | undefined): string {
   if (!text) return "—";

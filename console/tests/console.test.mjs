@@ -45,9 +45,10 @@ characteristics:
   - {name: force_max, station: press, lower: 12, upper: 18, uom: kN}
 rules:
   - name: press_row
-    sql: SELECT unit_id() AS unit, max(force) AS force_max FROM "plc1.press"
-      GROUP BY UNITWINDOW('press1')
-    actions: [{trace: {operation: press, measures: [force_max]}}]
+    sql: SELECT unit_id() AS unit, max(force) AS force_max, 'OIL-7' AS lot, 'rev B' AS recipe
+      FROM "plc1.press" GROUP BY UNITWINDOW('press1')
+    actions: [{trace: {operation: press, measures: [force_max], consumes: [lot],
+      factors: {method: [recipe]}}}]
   - name: pressing_hard
     sql: SELECT force FROM "plc1.press" WHERE force > 5
     actions: [{alarm: {severity: major}}]
@@ -165,7 +166,16 @@ for (const language of Object.keys(languages)) {
     await page.getByText(text.measures).waitFor();
     await page.getByText("force_max").waitFor();
     await page.locator(".curve canvas").first().waitFor();
+    await page.locator(".graph canvas").waitFor();
+    await page.getByRole("cell", { name: "rev B" }).waitFor();
+    await page.getByRole("cell", { name: text.kind_method, exact: true }).waitFor();
+    await page.getByRole("cell", { name: text.link_consumption }).waitFor();
     await picture(page, language, "unit");
+    // The oil's own page: what was made with it.
+    await page.getByRole("link", { name: "OIL-7" }).click();
+    await page.getByText(filled(language, "traceOf", { serial: "OIL-7" })).waitFor();
+    await page.getByRole("link", { name: serial, exact: true }).waitFor();
+    await picture(page, language, "lot");
     await page.locator("a", { hasText: text.back }).click();
     await page.locator("input[name=serial]").fill("NOBODY");
     await page.getByRole("button", { name: text.searchButton }).click();

@@ -1,9 +1,11 @@
-// One unit: when it was where, its measures against their limits, its verdict and its curves.
+// One unit: when it was where, its measures against their limits, its verdict, what was found wrong,
+// what it was made with and from, and its curves.
 import { useEffect, useState } from "preact/hooks";
-import { api, type Measure, type Step, type Trace } from "../api";
-import { formatTime } from "../format";
+import { api, type Defect, type Factor, type Link, type Measure, type Step, type Trace } from "../api";
+import { formatRounded, formatTime } from "../format";
 import { useText, useWord } from "../i18n";
 import { CurvePlot } from "../parts/curve";
+import { GenealogyGraph } from "../parts/genealogy";
 import { Badge, Table } from "../parts/table";
 
 function Steps({ steps }: { steps: Step[] }) {
@@ -11,35 +13,49 @@ function Steps({ steps }: { steps: Step[] }) {
   const word = useWord();
   return (
     <Table
-      nothing={t("nothingUnits")}
+      nothing={t("nothingSteps")}
       rows={steps}
       rowKey={(s) => `${s.station}/${s.t_in}`}
+      rowClass={(s) => (s.verdict === "fail" ? "bad" : "")}
       columns={[
         { title: t("station"), cell: (s) => s.station },
-        { title: t("operation"), cell: (s) => s.operation ?? "" },
-        { title: t("tIn"), cell: (s) => <span title={s.t_in}>{formatTime(s.t_in)}</span> },
+        {
+          title: t("operation"),
+          cell: (s) => (s.visit > 1 ? t("again", { operation: s.operation, n: `${s.visit}` }) : s.operation),
+        },
+        { title: t("tIn"), cell: (s) => <span title={s.t_in ?? ""}>{formatTime(s.t_in)}</span> },
         { title: t("tOut"), cell: (s) => <span title={s.t_out ?? ""}>{formatTime(s.t_out)}</span> },
         {
           title: t("status"),
-          cell: (s) => <Badge kind={s.status} text={word("status", s.status)} />,
+          cell: (s) => (
+            <span title={s.evidence}>
+              <Badge kind={s.status} text={word("status", s.status)} />
+            </span>
+          ),
         },
-        { title: t("result"), cell: (s) => word("verdict", s.result || "unknown") },
+        { title: t("verdict"), cell: (s) => word("verdict", s.verdict) },
+        { title: t("asPartOf"), cell: (s) => s.of },
       ]}
     />
   );
 }
 
-function Measures({ measures }: { measures: Measure[] }) {
+function Measures({ measures, steps }: { measures: Measure[]; steps: Step[] }) {
   const t = useText();
   const limit = (value: number | null, uom: string | null) =>
-    value === null ? t("none") : `${value} ${uom ?? ""}`;
+    value === null ? (
+      t("none")
+    ) : (
+      <span title={`${value}`}>{`${formatRounded(value)} ${uom ?? ""}`}</span>
+    );
   return (
     <Table
       nothing={t("none")}
       rows={measures}
-      rowKey={(m) => m.characteristic}
+      rowKey={(m) => `${m.characteristic}/${m.step}`}
       rowClass={(m) => (m.ok === false ? "bad" : "")}
       columns={[
+        { title: t("station"), cell: (m) => steps[m.step]?.station ?? "" },
         { title: t("characteristic"), cell: (m) => m.characteristic },
         { title: t("value"), cell: (m) => limit(m.value, m.uom), className: "number" },
         { title: t("lower"), cell: (m) => limit(m.lower, m.uom), className: "number" },
@@ -55,6 +71,77 @@ function Measures({ measures }: { measures: Measure[] }) {
         },
       ]}
     />
+  );
+}
+
+function Defects({ defects }: { defects: Defect[] }) {
+  const t = useText();
+  return (
+    <Table
+      nothing={t("nothingDefects")}
+      rows={defects}
+      rowKey={(d) => `${d.defect}/${d.position}/${d.detected_at}`}
+      rowClass={() => "bad"}
+      columns={[
+        { title: t("defect"), cell: (d) => d.defect },
+        { title: t("position"), cell: (d) => d.position ?? t("none") },
+        { title: t("operation"), cell: (d) => d.operation },
+        { title: t("asPartOf"), cell: (d) => d.of },
+        {
+          title: t("time"),
+          cell: (d) => <span title={d.detected_at}>{formatTime(d.detected_at)}</span>,
+        },
+      ]}
+    />
+  );
+}
+
+function Factors({ factors }: { factors: Factor[] }) {
+  const t = useText();
+  const word = useWord();
+  return (
+    <Table
+      nothing={t("none")}
+      rows={factors}
+      rowKey={(f) => `${f.kind}/${f.name}/${f.step}/${f.value}`}
+      columns={[
+        { title: t("factorKind"), cell: (f) => word("kind", f.kind) },
+        { title: t("factor"), cell: (f) => f.name },
+        { title: t("value"), cell: (f) => f.value },
+        { title: t("operation"), cell: (f) => f.operation },
+        { title: t("station"), cell: (f) => f.station },
+      ]}
+    />
+  );
+}
+
+function Relatives({ trace }: { trace: Trace }) {
+  const t = useText();
+  const word = useWord();
+  const links = [...trace.parents, ...trace.children];
+  if (links.length === 0) return <p class="nothing">{t("nothingRelatives")}</p>;
+  const unit = (key: string) => <a href={`#/units/${encodeURIComponent(key)}`}>{key}</a>;
+  return (
+    <>
+      <GenealogyGraph
+        serial={trace.serial || trace.unit}
+        parents={trace.parents}
+        children={trace.children}
+        label={t("genealogy")}
+      />
+      <Table
+        nothing={t("none")}
+        rows={links}
+        rowKey={(l: Link) => `${l.parent}/${l.child}/${l.kind}/${l.position}`}
+        columns={[
+          { title: t("parent"), cell: (l) => unit(l.parent) },
+          { title: t("child"), cell: (l) => unit(l.child) },
+          { title: t("linkKind"), cell: (l) => word("link", l.kind) },
+          { title: t("position"), cell: (l) => l.position ?? t("none") },
+          { title: t("time"), cell: (l) => <span title={l.at ?? ""}>{formatTime(l.at)}</span> },
+        ]}
+      />
+    </>
   );
 }
 
@@ -87,8 +174,15 @@ export function UnitPage({ serial }: { serial: string }) {
         <>
           <h3>{t("steps")}</h3>
           <Steps steps={trace.steps} />
+          <h3>{t("defects")}</h3>
+          <Defects defects={trace.defects} />
           <h3>{t("measures")}</h3>
-          <Measures measures={trace.measures} />
+          <Measures measures={trace.measures} steps={trace.steps} />
+          <h3>{t("genealogy")}</h3>
+          <Relatives trace={trace} />
+          <h3>{t("factors")}</h3>
+          <Factors factors={trace.factors} />
+          {trace.truncated && <p class="nothing">{t("truncated")}</p>}
           {trace.curves.map((curve) => (
             <CurvePlot
               key={curve.signal}

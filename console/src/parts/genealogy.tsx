@@ -1,0 +1,106 @@
+// What a unit was made from and what was made from it: parents left, children right, one column a
+// step away (ECharts). The list under it says the same to those who cannot see the picture.
+import { useEffect, useRef } from "preact/hooks";
+import type { Link } from "../api";
+
+const rowPx = 34;
+const heightMinPx = 140;
+const heightMaxPx = 640;
+// The names stand under the dots.
+const sidePx = 90;
+const topPx = 20;
+const bottomPx = 36;
+
+interface Node {
+  name: string;
+  column: number;
+}
+
+// A key stands in the column of the shortest way to it.
+function nodesOf(serial: string, parents: Link[], children: Link[]): Node[] {
+  const columns = new Map<string, number>([[serial, 0]]);
+  const put = (name: string, column: number) => {
+    const known = columns.get(name);
+    if (known === undefined || Math.abs(column) < Math.abs(known)) columns.set(name, column);
+  };
+  for (const link of parents) put(link.parent, -link.depth);
+  for (const link of children) put(link.child, link.depth);
+  return [...columns].map(([name, column]) => ({ name, column }));
+}
+
+function layout(nodes: Node[], width: number, height: number) {
+  const columns = [...new Set(nodes.map((n) => n.column))].sort((a, b) => a - b);
+  return nodes.map((node) => {
+    const peers = nodes.filter((n) => n.column === node.column);
+    const at = columns.indexOf(node.column);
+    return {
+      id: node.name,
+      name: node.name,
+      x: ((at + 0.5) * width) / columns.length,
+      y: ((peers.indexOf(node) + 0.5) * height) / peers.length,
+      symbolSize: node.column === 0 ? 16 : 10,
+      itemStyle: { color: node.column === 0 ? "#b3261e" : "#0a7f6a" },
+    };
+  });
+}
+
+export function GenealogyGraph({ serial, parents, children, label }: GenealogyProps) {
+  const host = useRef<HTMLDivElement>(null);
+  const nodes = nodesOf(serial, parents, children);
+  const tallest = Math.max(
+    ...nodes.map((node) => nodes.filter((n) => n.column === node.column).length),
+  );
+  const height = Math.min(heightMaxPx, Math.max(heightMinPx, tallest * rowPx));
+  useEffect(() => {
+    let stop = () => {};
+    let alive = true;
+    void import("./echarts").then(({ echarts }) => {
+      if (!alive || !host.current) return;
+      const chart = echarts.init(host.current);
+      const color = getComputedStyle(host.current).color;
+      chart.setOption({
+        animation: false,
+        series: [
+          {
+            type: "graph",
+            layout: "none",
+            roam: true,
+            left: sidePx,
+            right: sidePx,
+            top: topPx,
+            bottom: bottomPx,
+            data: layout(nodes, host.current.clientWidth || 800, height),
+            links: [...parents, ...children].map((link) => ({
+              source: link.parent,
+              target: link.child,
+            })),
+            edgeSymbol: ["none", "arrow"],
+            edgeSymbolSize: 7,
+            label: { show: true, position: "bottom", color },
+          },
+        ],
+      });
+      chart.on("click", (event) => {
+        if (event.dataType === "node") location.hash = `#/units/${encodeURIComponent(event.name)}`;
+      });
+      const resized = () => chart.resize();
+      addEventListener("resize", resized);
+      stop = () => {
+        removeEventListener("resize", resized);
+        chart.dispose();
+      };
+    });
+    return () => {
+      alive = false;
+      stop();
+    };
+  }, [serial, parents, children]);
+  return <div class="graph" ref={host} style={{ height: `${height}px` }} role="img" aria-label={label} />;
+}
+
+interface GenealogyProps {
+  serial: string;
+  parents: Link[];
+  children: Link[];
+  label: string;
+}
