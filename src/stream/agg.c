@@ -86,6 +86,8 @@ int agg_update(struct agg_cell *c, const struct aggregate *a, const struct value
     case AGG_LAST:
     case AGG_FIRST_ROW:
     case AGG_COVERED:
+    case AGG_TIMEABOVE:
+    case AGG_SERIES:
     default:
         return OK;
     }

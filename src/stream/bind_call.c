@@ -166,9 +166,11 @@ static const struct {
     const char *name;
     enum agg_kind kind;
 } aggregate_names[] = {
-    {"count", AGG_COUNT}, {"sum", AGG_SUM},           {"avg", AGG_AVG},
-    {"min", AGG_MIN},     {"max", AGG_MAX},           {"last_value", AGG_LAST},
-    {"first", AGG_FIRST}, {"last", AGG_LAST_PRESENT}, {"covered", AGG_COVERED},
+    {"count", AGG_COUNT},     {"sum", AGG_SUM},
+    {"avg", AGG_AVG},         {"min", AGG_MIN},
+    {"max", AGG_MAX},         {"last_value", AGG_LAST},
+    {"first", AGG_FIRST},     {"last", AGG_LAST_PRESENT},
+    {"covered", AGG_COVERED}, {"timeabove", AGG_TIMEABOVE},
 };
 
 static bool aggregate_find(struct bytes name, enum agg_kind *ret)
@@ -197,6 +199,7 @@ static enum value_type aggregate_type(const struct binder *b, enum agg_kind kind
     case AGG_COUNT_ROWS:
         return VALUE_INT64;
     case AGG_COVERED:
+    case AGG_TIMEABOVE:
         return VALUE_DOUBLE;
     case AGG_AVG:
         if (unit)
@@ -210,6 +213,7 @@ static enum value_type aggregate_type(const struct binder *b, enum agg_kind kind
     case AGG_LAST_PRESENT:
     case AGG_MIN:
     case AGG_MAX:
+    case AGG_SERIES:
         break;
     }
     return arg == VALUE_NULL ? VALUE_ANY : arg;
@@ -238,7 +242,10 @@ static void aggregate_column(const struct binder *b, const struct bound *x, stru
         found = column;
     }
     ret->offset_column = found;
-    ret->linear = found != PLAN_NONE && (b->out->schema->fields[found].flags & FIELD_LINEAR) != 0;
+    if (found == PLAN_NONE)
+        return;
+    ret->linear = (b->out->schema->fields[found].flags & FIELD_LINEAR) != 0;
+    bind_aggregate_place(b, found, ret);
 }
 
 static int aggregate_check(struct binder *b, const struct expr *at, enum agg_kind kind,
@@ -256,32 +263,31 @@ static int aggregate_check(struct binder *b, const struct expr *at, enum agg_kin
                           "cast(…, 'float')",
                           value_type_name(t));
     }
-    if (!unit && kind == AGG_COVERED)
-        return bind_error(b, ERR_INVALID, at, "covered() belongs to UNITWINDOW");
+    if (!unit && (kind == AGG_COVERED || kind == AGG_TIMEABOVE))
+        return bind_error(b, ERR_INVALID, at, "%.*s() belongs to UNITWINDOW", (int)at->name.len,
+                          (const char *)at->name.ptr);
     return OK;
 }
 
-int bind_aggregate(struct binder *b, const struct expr *at, enum agg_kind kind, struct bound *arg,
-                   struct bound **ret)
+/* The same column's values need not be kept, or its first value looked for, twice. */
+static bool aggregate_is(const struct bound_aggregate *have, const struct aggregate *spec,
+                         const struct bound *arg)
+{
+    bool shared = spec->kind == AGG_FIRST_ROW || spec->kind == AGG_SERIES;
+    return shared && have->spec.kind == spec->kind && arg && arg->kind == BOUND_INPUT &&
+           have->arg->kind == BOUND_INPUT && have->arg->input == arg->input;
+}
+
+int bind_aggregate_index(struct binder *b, const struct expr *at, struct aggregate spec,
+                         struct bound *arg, uint32_t *ret)
 {
     struct bound_select *o = b->out;
-    enum value_type arg_type = arg ? arg->type : VALUE_NULL;
-    int err = aggregate_check(b, at, kind, arg_type);
-    if (err)
-        return err;
-    struct bound_aggregate a = {
-        .spec = {.kind = kind,
-                 .type = aggregate_type(b, kind, arg_type),
-                 .arg_type = arg_type,
-                 .offset_column = PLAN_NONE},
-        .arg = arg,
-    };
+    (void)at;
+    spec.arg_type = arg ? arg->type : VALUE_NULL;
+    struct bound_aggregate a = {.spec = spec, .arg = arg};
     aggregate_column(b, arg, &a.spec);
     uint32_t i = 0;
-    while (i < o->aggregate_count &&
-           !(kind == AGG_FIRST_ROW && o->aggregates[i].spec.kind == kind && arg &&
-             arg->kind == BOUND_INPUT && o->aggregates[i].arg->kind == BOUND_INPUT &&
-             o->aggregates[i].arg->input == arg->input))
+    while (i < o->aggregate_count && !aggregate_is(&o->aggregates[i], &spec, arg))
         i++;
     if (i == o->aggregate_count) {
         o->aggregates = bind_grow(b, o->aggregates, i, &b->aggregates_cap, sizeof a);
@@ -289,8 +295,43 @@ int bind_aggregate(struct binder *b, const struct expr *at, enum agg_kind kind, 
             return ERR_NOMEM;
         o->aggregates[o->aggregate_count++] = a;
     }
-    struct group_input spec = {.kind = GROUP_AGGREGATE, .index = i, .type = a.spec.type};
-    return bind_group_input(b, at, spec, ret);
+    *ret = i;
+    return OK;
+}
+
+/* As bind_aggregate; threshold: of timeabove. */
+static int aggregate_bind(struct binder *b, const struct expr *at, enum agg_kind kind,
+                          double threshold, struct bound *arg, struct bound **ret)
+{
+    enum value_type arg_type = arg ? arg->type : VALUE_NULL;
+    struct group_input in = {.kind = GROUP_AGGREGATE};
+    int err = aggregate_check(b, at, kind, arg_type);
+    if (err)
+        return err;
+    in.type = aggregate_type(b, kind, arg_type);
+    struct aggregate spec = {.kind = kind, .type = in.type, .threshold = threshold};
+    err = bind_aggregate_index(b, at, spec, arg, &in.index);
+    return err ? err : bind_group_input(b, at, in, ret);
+}
+
+int bind_aggregate(struct binder *b, const struct expr *at, enum agg_kind kind, struct bound *arg,
+                   struct bound **ret)
+{
+    return aggregate_bind(b, at, kind, 0, arg, ret);
+}
+
+/* timeabove's second argument: a number as it is written. */
+static int threshold_bind(struct binder *b, const struct expr *e, double *ret)
+{
+    const struct expr *at = e->args[1];
+    bool minus = at->kind == EXPR_NEGATE;
+    const struct expr *number = minus ? at->args[0] : at;
+    if (number->kind != EXPR_LITERAL || number->value.type == VALUE_BOOL ||
+        !value_to_double(&number->value, ret))
+        return bind_error(b, ERR_TYPE, at, "argument 2 of timeabove is a number, as in 217");
+    if (minus)
+        *ret = -*ret;
+    return OK;
 }
 
 /* last_value(x, true) does not count nulls; the flag is a constant. */
@@ -311,8 +352,10 @@ static int bind_aggregate_call(struct binder *b, const struct expr *e, enum bind
                                enum agg_kind kind, struct bound **ret)
 {
     bool two = kind == AGG_LAST && str_equal_nocase(e->name, "last_value");
+    bool above = kind == AGG_TIMEABOVE;
+    double threshold = 0;
     struct bound *arg = NULL;
-    int err = args_count_check(b, e, 1, two ? 2 : 1);
+    int err = args_count_check(b, e, above ? 2 : 1, two || above ? 2 : 1);
     if (err)
         return err;
     if (b->in_aggregate)
@@ -325,9 +368,11 @@ static int bind_aggregate_call(struct binder *b, const struct expr *e, enum bind
                               : "%.*s() needs a window: GROUP BY TUMBLINGWINDOW(ss, 10)",
                           (int)e->name.len, (const char *)e->name.ptr);
     }
-    err = two ? last_value_flag(b, e, &kind) : OK;
+    err = two ? last_value_flag(b, e, &kind) : above ? threshold_bind(b, e, &threshold) : OK;
     if (err)
         return err;
+    if (bind_is_profile(e->args[0]))
+        return bind_profile(b, e->args[0], kind, threshold, ret);
     if (e->args[0]->kind == EXPR_STAR) {
         if (kind != AGG_COUNT)
             return bind_error(b, ERR_INVALID, e, "only count takes *");
@@ -336,7 +381,7 @@ static int bind_aggregate_call(struct binder *b, const struct expr *e, enum bind
     b->in_aggregate = true;
     err = bind_expr(b, e->args[0], BIND_ROW, &arg);
     b->in_aggregate = false;
-    return err ? err : bind_aggregate(b, e, kind, arg, ret);
+    return err ? err : aggregate_bind(b, e, kind, threshold, arg, ret);
 }
 
 /* --------------------------------------------------------------------------- rows and windows */
@@ -391,41 +436,6 @@ static int bind_window_time(struct binder *b, const struct expr *e, enum bind_st
                           "%.*s() needs a window: GROUP BY TUMBLINGWINDOW(ss, 10)",
                           (int)e->name.len, (const char *)e->name.ptr);
     return bind_time_ms(b, e, stage, kind, ret);
-}
-
-static const struct {
-    const char *name;
-    const char *column;
-} unit_names[] = {
-    {"unit_id", "unit"},
-    {"unit_serial", "serial"},
-    {"unit_station", "station"},
-    {"unit_place", "place"},
-    {"t_in", "t_in"},
-    {"t_out", "t_out"},
-    {"unit_status", "status"},
-    {"unit_probability", "probability"},
-    {"unit_evidence", "evidence"},
-    {"unit_revision", "revision"},
-    {"unit_result", "result"},
-};
-
-static int bind_unit(struct binder *b, const struct expr *e, const char *column, struct bound **ret)
-{
-    int err = args_count_check(b, e, 0, 0);
-    if (err)
-        return err;
-    if (b->out->window != WINDOW_UNIT)
-        return bind_error(b, ERR_INVALID, e, "%.*s() needs GROUP BY UNITWINDOW('track')",
-                          (int)e->name.len, (const char *)e->name.ptr);
-    const struct schema *s = b->out->presence->schema;
-    int32_t at = s ? schema_find(s, bytes_of_text(column)) : -1;
-    if (at < 0)
-        return bind_error(b, ERR_NOT_FOUND, e, "%s has no column %s", b->out->presence->name,
-                          column);
-    struct group_input spec = {
-        .kind = GROUP_UNIT, .index = (uint32_t)at, .type = s->fields[at].type};
-    return bind_group_input(b, e, spec, ret);
 }
 
 /* ------------------------------------------------------------------------------------------ call
@@ -486,8 +496,5 @@ int bind_call(struct binder *b, const struct expr *e, enum bind_stage stage, str
         return bind_aggregate_call(b, e, stage, kind, ret);
     if (bind_special(b, e, stage, ret, &err))
         return err;
-    for (size_t i = 0; i < sizeof unit_names / sizeof unit_names[0]; i++)
-        if (str_equal_nocase(e->name, unit_names[i].name))
-            return bind_unit(b, e, unit_names[i].column, ret);
-    return unknown_function(b, e);
+    return bind_unit(b, e, ret, &err) ? err : unknown_function(b, e);
 }

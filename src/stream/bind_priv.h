@@ -56,6 +56,22 @@ int bind_group_input(struct binder *b, const struct expr *at, struct group_input
 int bind_aggregate(struct binder *b, const struct expr *at, enum agg_kind kind, struct bound *arg,
                    struct bound **ret);
 
+/* The same without an input of its own: where it stands among the aggregates. spec needs kind, type
+ * and what belongs to them. */
+int bind_aggregate_index(struct binder *b, const struct expr *at, struct aggregate spec,
+                         struct bound *arg, uint32_t *ret);
+
+/* Where along the track the column is, if it has a place of its own. */
+void bind_aggregate_place(const struct binder *b, uint32_t column, struct aggregate *io);
+
+/* profile(), and an aggregate of it. */
+bool bind_is_profile(const struct expr *e);
+int bind_profile(struct binder *b, const struct expr *e, enum agg_kind kind, double threshold,
+                 struct bound **ret);
+
+/* unit_id() and the like. False: it is none of these. */
+bool bind_unit(struct binder *b, const struct expr *e, struct bound **ret, int *ret_err);
+
 struct bound *bound_new(struct binder *b, enum bound_kind kind, enum value_type type,
                         const struct expr *at);
 

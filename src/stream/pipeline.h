@@ -11,9 +11,8 @@
 #include "stream/plan.h"
 #include "stream/record.h"
 
-#define PIPELINE_GROUPS_MAX       (1u << 20) /* open groups of one rule */
-#define PIPELINE_UNIT_TIME_US     (3600 * INT64_C(1000000))
-#define PIPELINE_UNIT_SAMPLES_MAX (4u << 20) /* waiting values of one aggregate */
+#define PIPELINE_GROUPS_MAX   (1u << 20) /* open groups of one rule */
+#define PIPELINE_UNIT_TIME_US (3600 * INT64_C(1000000))
 
 struct pipeline;
 

@@ -3,6 +3,8 @@
 #define LOTLINE_STREAM_PIPELINE_PRIV_H
 
 #include "base/map.h"
+#include "model/path.h"
+#include "stream/curve.h"
 #include "stream/machine.h"
 #include "stream/output.h"
 #include "stream/pipeline.h"
@@ -54,15 +56,6 @@ struct tumbling {
     uint32_t last_slot;
 };
 
-struct series {
-    int64_t *times;
-    uint64_t *values; /* bits of double, int64 or uint64 */
-    uint8_t *valid;
-    uint32_t head;
-    uint32_t count;
-    uint32_t cap; /* power of two */
-};
-
 struct unit_input {
     struct position after;
     int64_t time_max;
@@ -84,6 +77,8 @@ struct unit_window {
     uint32_t pending_count;
     uint32_t pending_cap;
     int64_t dropped_us; /* values before this are gone */
+    bool needs_path;
+    struct path path; /* of the presence that is answered */
 };
 
 struct pipeline {

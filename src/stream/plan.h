@@ -80,7 +80,25 @@ enum agg_kind {
     AGG_AVG,
     AGG_MIN,
     AGG_MAX,
-    AGG_COVERED, /* unit windows: part of the interval whose value is known, 0 … 1 */
+    AGG_COVERED,   /* unit windows: part of the interval whose value is known, 0 … 1 */
+    AGG_TIMEABOVE, /* unit windows: seconds above the threshold */
+    AGG_SERIES,    /* unit windows: no result, values that a profile is made of */
+};
+
+/* Along a piece of the belt the unit's own curve goes from one signal to the next: at low_mm it is
+ * that of one, at high_mm that of the other. */
+struct profile_region {
+    double from_mm;
+    double to_mm;
+    uint32_t low; /* index of the aggregate that keeps the signal's values */
+    uint32_t high;
+    double low_mm; /* equal to high_mm: one signal alone */
+    double high_mm;
+};
+
+struct profile {
+    const struct profile_region *regions; /* by from_mm */
+    uint32_t region_count;
 };
 
 struct aggregate {
@@ -90,6 +108,11 @@ struct aggregate {
     uint16_t reg;             /* the argument's register in the row program */
     uint32_t offset_column; /* unit windows: whose acquisition times count; PLAN_NONE: the row's */
     bool linear;            /* unit windows: the signal runs straight between two values */
+    bool placed;            /* unit windows: counts while the unit is in [from_mm, to_mm) */
+    double from_mm;
+    double to_mm;
+    double threshold;              /* AGG_TIMEABOVE */
+    const struct profile *profile; /* of the unit's own curve, which needs no argument; NULL */
 };
 
 enum group_input_kind {

@@ -1,0 +1,96 @@
+/* Values by their time, in a ring. See series.h. */
+#include "stream/series.h"
+
+#include <stdlib.h>
+
+#define SERIES_FIRST 256u
+
+void series_fini(struct series *s)
+{
+    free(s->times);
+    free(s->values);
+    free(s->valid);
+    *s = (struct series){0};
+}
+
+static int series_grow(struct series *s)
+{
+    uint32_t cap = s->cap ? s->cap * 2 : SERIES_FIRST;
+    if (cap > SERIES_VALUES_MAX)
+        return ERR_LIMIT;
+    struct series more = {.times = calloc(cap, sizeof *s->times),
+                          .values = calloc(cap, sizeof *s->values),
+                          .valid = calloc(cap, 1),
+                          .count = s->count,
+                          .cap = cap};
+    if (!more.times || !more.values || !more.valid) {
+        series_fini(&more);
+        return ERR_NOMEM;
+    }
+    for (uint32_t i = 0; i < s->count; i++) {
+        uint32_t from = series_slot(s, i);
+        more.times[i] = s->times[from];
+        more.values[i] = s->values[from];
+        more.valid[i] = s->valid[from];
+    }
+    struct series old = *s;
+    *s = more;
+    series_fini(&old);
+    return OK;
+}
+
+static void series_copy(struct series *s, uint32_t to, uint32_t from)
+{
+    s->times[to] = s->times[from];
+    s->values[to] = s->values[from];
+    s->valid[to] = s->valid[from];
+}
+
+int series_add(struct series *s, int64_t time_us, uint64_t value, bool valid)
+{
+    int err = s->count == s->cap ? series_grow(s) : OK;
+    if (err)
+        return err;
+    uint32_t i = s->count++;
+    while (i > 0 && series_time(s, i - 1) > time_us) {
+        series_copy(s, series_slot(s, i), series_slot(s, i - 1));
+        i--;
+    }
+    uint32_t at = series_slot(s, i);
+    s->times[at] = time_us;
+    s->values[at] = value;
+    s->valid[at] = valid;
+    return OK;
+}
+
+uint32_t series_lower(const struct series *s, int64_t time_us)
+{
+    uint32_t low = 0;
+    uint32_t high = s->count;
+    while (low < high) {
+        uint32_t mid = low + (high - low) / 2;
+        if (series_time(s, mid) < time_us)
+            low = mid + 1;
+        else
+            high = mid;
+    }
+    return low;
+}
+
+void series_trim(struct series *s, int64_t time_us)
+{
+    uint32_t n = series_lower(s, time_us);
+    if (n < 2)
+        return;
+    s->head = series_slot(s, n - 1);
+    s->count -= n - 1;
+}
+
+double series_number(const struct series *s, uint32_t i, enum value_type type)
+{
+    uint64_t bits = s->values[series_slot(s, i)];
+    struct value v = {.type = type == VALUE_FLOAT32 ? VALUE_DOUBLE : type, .u64 = bits};
+    double d = 0;
+    (void)value_to_double(&v, &d);
+    return d;
+}

@@ -1,0 +1,380 @@
+/* Unit windows on a belt: signals with places of their own, and the unit's curve across them; each
+ * with its exact answer, and against sums of single milliseconds. */
+#include "base/rand.h"
+#include "stream/pipeline_priv.h"
+#include "tests/support/check.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#define S INT64_C(1000000)
+
+enum { ZONE1, ZONE2, ZONE3, FAN, BELT, ZONE_COUNT = 3 };
+
+static const struct field oven_fields[] = {
+    {.name = "zone1", .type = VALUE_DOUBLE},
+    {.name = "zone2", .type = VALUE_DOUBLE, .flags = FIELD_LINEAR},
+    {.name = "zone3", .type = VALUE_DOUBLE},
+    {.name = "fan", .type = VALUE_DOUBLE},
+    {.name = "belt", .type = VALUE_DOUBLE},
+};
+
+enum { UNIT, SERIAL, STATION, T_IN, T_OUT, PATH };
+
+static const struct field presence_fields[] = {
+    {.name = "unit", .type = VALUE_BYTES},      {.name = "serial", .type = VALUE_STRING},
+    {.name = "station", .type = VALUE_STRING},  {.name = "t_in", .type = VALUE_TIMESTAMP},
+    {.name = "t_out", .type = VALUE_TIMESTAMP}, {.name = "path", .type = VALUE_BYTES},
+};
+
+/* The fan stands where zone 2 is; zone 3 begins 100 mm behind zone 2. */
+static const struct signal_place places[] = {
+    {"plc.oven", "zone2", 100, 200},
+    {"plc.oven", "zone1", 0, 100},
+    {"plc.oven", "zone3", 300, 400},
+    {"plc.oven", "fan", 100, 200},
+};
+
+struct bench {
+    struct catalogue catalogue;
+    struct schema *oven;
+    struct schema *presence;
+    struct plan *plan;
+    struct pipeline *pipeline;
+    struct diag diag;
+    uint64_t seq;
+    struct value row[8];
+    int rows;
+};
+
+static void take(void *ctx, struct batch *b, struct record_key key, struct position resume)
+{
+    struct bench *t = ctx;
+    (void)key;
+    (void)resume;
+    for (uint32_t i = 0; i < b->rows; i++) {
+        t->rows++;
+        for (uint32_t k = 0; k < b->schema->count && k < 8; k++) {
+            struct column c = batch_column(b, k);
+            t->row[k] = column_value(&c, i);
+        }
+    }
+    batch_unref(b);
+}
+
+static void bench_init(struct bench *t)
+{
+    struct stream *s = NULL;
+    *t = (struct bench){0};
+    CHECK_OK(catalogue_init(&t->catalogue, "n"));
+    CHECK_OK(schema_new(oven_fields, 5, &t->oven));
+    CHECK_OK(schema_new(presence_fields, 6, &t->presence));
+    CHECK_OK(catalogue_stream_add(&t->catalogue, "plc.oven", STREAM_GROUP, "", t->oven, &s));
+    CHECK_OK(
+        catalogue_stream_add(&t->catalogue, "presence.b", STREAM_PRESENCE, "", t->presence, &s));
+    s->signals = places;
+    s->signal_count = sizeof places / sizeof places[0];
+}
+
+static void bench_fini(struct bench *t)
+{
+    pipeline_free(t->pipeline);
+    plan_free(t->plan);
+    catalogue_fini(&t->catalogue);
+    schema_unref(t->oven);
+    schema_unref(t->presence);
+}
+
+static void bench_plan(struct bench *t, const char *select, int64_t gap_max_us)
+{
+    char sql[512];
+    (void)snprintf(sql, sizeof sql,
+                   "SELECT %s FROM \"plc.oven\" GROUP BY UNITWINDOW('b', 'reflow')", select);
+    if (plan_new(sql, &t->catalogue, &t->plan, &t->diag))
+        check_fail_at(__FILE__, __LINE__, "%s", t->diag.text);
+    struct pipeline_options o = {.plan = t->plan, .gap_max_us = gap_max_us, .emit = take, .ctx = t};
+    CHECK_OK(pipeline_new(&o, &t->pipeline));
+}
+
+static void refuse(struct bench *t, const char *select, int want, const char *part)
+{
+    char sql[512];
+    struct plan *plan = NULL;
+    (void)snprintf(sql, sizeof sql, "SELECT %s", select);
+    int err = plan_new(sql, &t->catalogue, &plan, &t->diag);
+    if (err != want || !strstr(t->diag.text, part))
+        check_fail_at(__FILE__, __LINE__, "%s: %d %s", select, err, t->diag.text);
+}
+
+static void push(struct bench *t, int64_t us, double z1, double z2, double z3, double other)
+{
+    struct batch_builder *bb = NULL;
+    struct batch *b = NULL;
+    const double values[] = {z1, z2, z3, other, other};
+    CHECK_OK(batch_builder_new(t->oven, 1, NULL, &bb));
+    CHECK(batch_builder_row(bb, us) >= 0);
+    for (uint32_t i = 0; i < 5; i++)
+        if (!isnan(values[i]))
+            batch_set_f64(bb, i, values[i]);
+    CHECK_OK(batch_builder_finish(bb, &b));
+    batch_builder_free(bb);
+    CHECK_OK(pipeline_push(t->pipeline, b, (struct position){1, ++t->seq}, 0, NULL));
+    batch_unref(b);
+}
+
+static void push_presence(struct bench *t, int64_t t_in, int64_t t_out, const struct path *path)
+{
+    struct batch_builder *bb = NULL;
+    struct batch *b = NULL;
+    struct buf bytes = {0};
+    CHECK_OK(batch_builder_new(t->presence, 1, NULL, &bb));
+    CHECK(batch_builder_row(bb, t_out) >= 0);
+    CHECK_OK(batch_set_bytes(bb, STATION, bytes_of_text("reflow")));
+    batch_set_i64(bb, T_IN, t_in);
+    batch_set_i64(bb, T_OUT, t_out);
+    if (path) {
+        CHECK_OK(path_encode(path, &bytes));
+        CHECK_OK(batch_set_bytes(bb, PATH, buf_bytes(&bytes)));
+    }
+    CHECK_OK(batch_builder_finish(bb, &b));
+    batch_builder_free(bb);
+    CHECK_OK(pipeline_presence(t->pipeline, b, (struct position){1, ++t->seq}));
+    CHECK_OK(pipeline_units_release(t->pipeline));
+    CHECK_OK(pipeline_flush(t->pipeline));
+    batch_unref(b);
+    buf_fini(&bytes);
+}
+
+/* From 0 to 400 mm at 100 mm/s, from 10 s on. */
+static void path_even(struct path *p)
+{
+    CHECK_OK(path_add(p, 10 * S, 0));
+    CHECK_OK(path_add(p, 14 * S, 400));
+}
+
+static void check_number(const struct bench *t, int column, double want)
+{
+    CHECK_EQ(t->row[column].type, VALUE_DOUBLE);
+    CHECK_NEAR(t->row[column].f64, want, 1e-9);
+}
+
+TEST(a_signal_with_a_place_is_bound_while_the_unit_is_there)
+{
+    struct bench t;
+    struct path p = {0};
+    bench_init(&t);
+    bench_plan(&t,
+               "max(zone1) AS a, avg(zone3) AS b, count(zone3) AS c, covered(zone3) AS d, "
+               "max(belt) AS e, avg(zone3 + belt) AS f",
+               0);
+    path_even(&p);
+    for (int i = 0; i <= 20; i++) /* each half second: 0, 1, 2 … from 8 s on */
+        push(&t, 8 * S + i * S / 2, i, i, i, i);
+    push_presence(&t, 10 * S, 14 * S, &p);
+    CHECK_EQ(t.rows, 1);
+    check_number(&t, 0, 5);    /* zone 1: 10 … 11 s, the values 4 and 5 */
+    check_number(&t, 1, 10.5); /* zone 3: 13 … 14 s, 10 and 11 */
+    CHECK_EQ(t.row[2].i64, 2);
+    check_number(&t, 3, 1);
+    check_number(&t, 4, 11); /* no place of its own: the station's interval */
+    check_number(&t, 5, 15); /* nor has what is made of two: twice the mean of 4 … 11 */
+    path_fini(&p);
+    bench_fini(&t);
+}
+
+TEST(a_unit_that_comes_back_is_at_a_place_twice)
+{
+    struct bench t;
+    struct path p = {0};
+    bench_init(&t);
+    bench_plan(&t, "count(zone1) AS a, avg(zone1) AS b, timeabove(zone1, 3.5) AS c", 0);
+    CHECK_OK(path_add(&p, 10 * S, 0));
+    CHECK_OK(path_add(&p, 12 * S, 200)); /* out of zone 1 at 11 s */
+    CHECK_OK(path_add(&p, 14 * S, 0));   /* in again at 13 s */
+    CHECK_OK(path_add(&p, 18 * S, 400)); /* out at 15 s */
+    for (int i = 0; i <= 10; i++)
+        push(&t, (9 + i) * S, i, 0, 0, 0);
+    push_presence(&t, 10 * S, 18 * S, &p);
+    CHECK_EQ(t.row[0].i64, 3); /* at 10, 13 and 14 s: 1, 4, 5 */
+    check_number(&t, 1, 10.0 / 3);
+    check_number(&t, 2, 2);
+    path_fini(&p);
+    bench_fini(&t);
+}
+
+TEST(a_presence_without_a_path_has_no_signals_with_places)
+{
+    struct bench t;
+    bench_init(&t);
+    bench_plan(
+        &t, "max(zone1) AS a, covered(zone1) AS b, max(profile('zone*')) AS c, max(belt) AS d", 0);
+    push(&t, 10 * S, 1, 1, 1, 1);
+    push(&t, 15 * S, 1, 1, 1, 1);
+    push_presence(&t, 10 * S, 14 * S, NULL);
+    CHECK_EQ(t.row[0].type, VALUE_NULL);
+    check_number(&t, 1, 0);
+    CHECK_EQ(t.row[2].type, VALUE_NULL);
+    check_number(&t, 3, 1);
+    bench_fini(&t);
+}
+
+TEST(the_profile_is_the_signal_where_the_unit_is)
+{
+    struct bench t;
+    struct path p = {0};
+    bench_init(&t);
+    bench_plan(&t,
+               "max(profile('zone*')) AS a, avg(profile('zone*')) AS b, "
+               "timeabove(profile('zone*'), 150) AS c, covered(profile('zone*')) AS d, "
+               "min(profile('zone*')) AS e, timeabove(profile('zone?'), -1) AS f, "
+               "timeabove(profile('zone*'), 300) AS g",
+               0);
+    path_even(&p);
+    push(&t, 9 * S, 100, 200, 300, 0);
+    push(&t, 15 * S, 100, 200, 300, 0);
+    push_presence(&t, 10 * S, 14 * S, &p);
+    check_number(&t, 0, 300);
+    /* 100 for 0.5 s, up to 200 for 1 s, 200 for 0.5 s, nothing for 1 s, 300 for 1 s */
+    check_number(&t, 1, (50 + 150 + 100 + 300) / 3.0);
+    check_number(&t, 2, 0.5 + 0.5 + 1);
+    check_number(&t, 3, 0.75);
+    check_number(&t, 4, 100);
+    check_number(&t, 5, 3);
+    check_number(&t, 6, 0); /* not above what it just reaches */
+    path_fini(&p);
+    bench_fini(&t);
+}
+
+TEST(what_is_not_known_is_in_no_profile)
+{
+    struct bench t;
+    struct path p = {0};
+    bench_init(&t);
+    bench_plan(&t, "covered(profile('zone*')) AS a, max(profile('zone*')) AS b, avg(zone1) AS c",
+               S / 2);
+    path_even(&p);
+    push(&t, 10 * S, 100, NAN, 50, 0); /* known until 10.5 s; zone 2 not at all */
+    push(&t, 13 * S, 100, 200, 50, 0); /* zone 3 until 13.5 s */
+    push(&t, 15 * S, 100, 200, 50, 0);
+    push_presence(&t, 10 * S, 14 * S, &p);
+    check_number(&t, 0, 0.25);
+    check_number(&t, 1, 100);
+    check_number(&t, 2, 100);
+    path_fini(&p);
+    bench_fini(&t);
+}
+
+TEST(what_has_no_meaning_is_refused)
+{
+    struct bench t;
+    bench_init(&t);
+    refuse(&t, "max(profile()) AS a FROM \"plc.oven\" GROUP BY UNITWINDOW('b')", ERR_INVALID,
+           "zone2 and fan are at the same place");
+    refuse(&t, "max(profile('x*')) AS a FROM \"plc.oven\" GROUP BY UNITWINDOW('b')", ERR_NOT_FOUND,
+           "has a place");
+    refuse(&t, "count(profile('zone*')) AS a FROM \"plc.oven\" GROUP BY UNITWINDOW('b')",
+           ERR_INVALID, "nothing else");
+    refuse(&t, "profile() AS a FROM \"plc.oven\" GROUP BY UNITWINDOW('b')", ERR_INVALID,
+           "say what of it");
+    refuse(&t, "max(profile()) AS a FROM \"plc.oven\" GROUP BY TUMBLINGWINDOW(ss, 1)", ERR_INVALID,
+           "UNITWINDOW");
+    refuse(&t, "timeabove(zone1) AS a FROM \"plc.oven\" GROUP BY UNITWINDOW('b')", ERR_INVALID,
+           "2 arguments");
+    refuse(&t, "timeabove(zone1, zone2) AS a FROM \"plc.oven\" GROUP BY UNITWINDOW('b')", ERR_TYPE,
+           "is a number");
+    refuse(&t, "timeabove(zone1, 2) AS a FROM \"plc.oven\" GROUP BY TUMBLINGWINDOW(ss, 1)",
+           ERR_INVALID, "UNITWINDOW");
+    bench_fini(&t);
+}
+
+/* ---------------------------------------------------------------------------- against milliseconds
+ */
+
+#define SAMPLES 41
+#define STEP_MS 500
+
+struct truth {
+    double values[ZONE_COUNT][SAMPLES];
+    double sum, max, above;
+    double known;
+};
+
+static double zone_at(const struct truth *w, int zone, double ms)
+{
+    int i = (int)(ms / STEP_MS);
+    double v = w->values[zone][i];
+    if (zone == ZONE2 && i + 1 < SAMPLES)
+        v += (w->values[zone][i + 1] - v) * (ms - i * STEP_MS) / STEP_MS;
+    return v;
+}
+
+static double profile_at(const struct truth *w, double mm, double ms)
+{
+    if (mm >= 300 && mm < 400)
+        return zone_at(w, ZONE3, ms);
+    if (mm < 0 || mm >= 200)
+        return NAN;
+    double part = mm < 50 ? 0 : mm > 150 ? 1 : (mm - 50) / 100;
+    return zone_at(w, ZONE1, ms) * (1 - part) + zone_at(w, ZONE2, ms) * part;
+}
+
+static void truth_sum(struct truth *w, const struct path *p, int from_ms, int to_ms)
+{
+    for (int tenth = from_ms * 10; tenth < to_ms * 10; tenth++) {
+        double mm = 0;
+        double ms = (tenth + 0.5) / 10;
+        CHECK(path_mm(p, (int64_t)(ms * 1000), &mm));
+        double v = profile_at(w, mm, ms);
+        if (isnan(v))
+            continue;
+        w->known += 0.1;
+        w->sum += v * 0.1;
+        w->above += v > 60 ? 0.1 : 0;
+        w->max = v > w->max ? v : w->max;
+    }
+}
+
+TEST(any_profile_is_what_milliseconds_add_up_to)
+{
+    struct truth *w = calloc(1, sizeof *w);
+    CHECK(w != NULL);
+    for (uint64_t seed = 1; seed <= 20; seed++) {
+        struct rand rand;
+        struct bench t;
+        struct path p = {0};
+        rand_seed(&rand, seed);
+        *w = (struct truth){0};
+        bench_init(&t);
+        bench_plan(&t,
+                   "avg(profile('zone*')) AS a, max(profile('zone*')) AS b, "
+                   "timeabove(profile('zone*'), 60) AS c, covered(profile('zone*')) AS d",
+                   0);
+        for (int i = 0; i < SAMPLES; i++) {
+            for (int k = 0; k < ZONE_COUNT; k++)
+                w->values[k][i] = (double)rand_below(&rand, 100);
+            push(&t, i * STEP_MS * INT64_C(1000), w->values[0][i], w->values[1][i], w->values[2][i],
+                 0);
+        }
+        int64_t at = 1000 + (int64_t)rand_below(&rand, 300);
+        double mm = -20;
+        int64_t start = at;
+        while (at < 19000) {
+            CHECK_OK(path_add(&p, at * 1000, mm));
+            at += 100 + (int64_t)rand_below(&rand, 900);
+            mm += (double)rand_below(&rand, 60) - 12;
+        }
+        int from = (int)start + 50;
+        int to = (int)(p.points[p.count - 1].time_us / 1000) - 70;
+        push_presence(&t, from * INT64_C(1000), to * INT64_C(1000), &p);
+        truth_sum(w, &p, from, to);
+        CHECK_EQ(t.rows, 1);
+        CHECK_NEAR(t.row[0].f64, w->sum / w->known, 0.01);
+        CHECK_NEAR(t.row[1].f64, w->max, 0.5);
+        CHECK_NEAR(t.row[2].f64, w->above / 1000, 0.005);
+        CHECK_NEAR(t.row[3].f64, w->known / (to - from), 0.001);
+        path_fini(&p);
+        bench_fini(&t);
+    }
+    free(w);
+}
