@@ -115,6 +115,10 @@ static const struct row track_rows[] = {
     COUNTER(track, track_stats, inferred, "Presences whose identity was inferred."),
     COUNTER(track, track_stats, ambiguous, "Presences with several possible units."),
     COUNTER(track, track_stats, missing, "Presences whose interval is not wholly known."),
+    COUNTER(track, track_stats, ghosts, "Pulses at a belt's exit without a unit."),
+    COUNTER(track, track_stats, lost, "Units without a pulse at their belt's exit."),
+    COUNTER(track, track_stats, bounces, "Pulses that were the echo of another one."),
+    COUNTER(track, track_stats, late, "Readings of a belt behind what was decided already."),
     COUNTER(track, track_stats, lost_records, "Records gone before the tracks had read them."),
 };
 
