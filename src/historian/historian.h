@@ -109,6 +109,10 @@ struct historian_tap {
      * there, before anything is written: brings an older database up to date. Outside of a
      * transaction. An error keeps the historian closed, as any error of opening. */
     int (*on_open)(void *ctx, struct duck_conn *conn, struct diag *diag);
+
+    /* NULL, or called on the writer's thread after each commit, outside of a transaction: puts the
+     * tap's own tables in order. It leaves no transaction open, and its failure is its own. */
+    void (*on_commit)(void *ctx, struct duck_conn *conn);
 };
 
 /* Before start. The tap's memory must live as long as h. ERR_LIMIT. */

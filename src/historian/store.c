@@ -209,5 +209,8 @@ int store_commit(struct historian *h, struct diag *diag)
     tags_settled(&h->tags);
     points_clear(&h->points);
     txn_reset(&h->txn);
+    for (uint32_t i = 0; i < h->tap_count; i++)
+        if (h->taps[i].on_commit)
+            h->taps[i].on_commit(h->taps[i].ctx, h->conn);
     return OK;
 }

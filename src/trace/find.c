@@ -12,9 +12,6 @@
 
 #include <string.h>
 
-#define ROLE(role) (1u << (role))
-#define ROLES_NAME (ROLE(TRACE_IS_SERIAL) | ROLE(TRACE_IS_UNIT))
-
 bool story_grow(struct arena *arena, void **items, uint32_t count, uint32_t *cap, size_t size)
 {
     if (count < *cap)
@@ -151,7 +148,7 @@ static int link_add(struct story *s, const struct story_key *key, const struct t
 {
     bool up = e->role == TRACE_HAS_PARENT;
     const struct story_subject *subject = &s->subjects[key->subject];
-    if (up ? !subject->up : !subject->down)
+    if ((up ? !subject->up : !subject->down) || subject->depth >= s->depth_max)
         return OK;
     s->truncated = s->truncated || s->link_count == STORY_LINKS_MAX;
     if (s->link_count == STORY_LINKS_MAX || e->t_from > subject->until_us + STORY_LATE_US)
@@ -227,7 +224,7 @@ static int round_take(struct story *s, struct story_key **asked, uint32_t count,
 
 /* Asks for all names that were not asked yet; *ret_more: there were any. The unit itself is asked
  * for everything; what lies above it not for its other children: a lot may have 100,000. */
-static int round_ask(struct story *s, unsigned roles, bool *ret_more)
+static int round_ask(struct story *s, unsigned sides, bool *ret_more)
 {
     struct trace_entries entries = {0};
     struct story_key **asked = arena_array(&s->arena, s->key_count + 1, sizeof *asked);
@@ -244,17 +241,18 @@ static int round_ask(struct story *s, unsigned roles, bool *ret_more)
     }
     *ret_more = count > 0;
     int err =
-        trace_index_find(s->conn, &s->arena, texts, count, roles, s->as_of_us, &entries, s->diag);
+        trace_index_find(s->conn, &s->arena, texts, count, sides, s->as_of_us, &entries, s->diag);
     s->truncated = s->truncated || entries.truncated;
+    s->found = s->found || entries.count;
     return err ? err : round_take(s, asked, count, &entries);
 }
 
-static int rounds(struct story *s, unsigned roles)
+static int rounds(struct story *s, unsigned sides)
 {
     bool more = true;
     int err = OK;
     for (int i = 0; !err && more && i < STORY_ROUNDS_MAX; i++)
-        err = round_ask(s, roles, &more);
+        err = round_ask(s, sides, &more);
     s->truncated = s->truncated || more;
     return err;
 }
@@ -291,8 +289,7 @@ static void relative_add(struct story *s, const struct story_link *l)
 /* One step away from the unit in one direction, until there is nothing more or depth_max. */
 static int walk(struct story *s, bool up)
 {
-    unsigned roles =
-        ROLES_NAME | ROLE(TRACE_HAS_ROWS) | ROLE(up ? TRACE_HAS_PARENT : TRACE_HAS_CHILD);
+    unsigned sides = TRACE_SIDE_NAMES | (up ? 0 : TRACE_SIDE_CHILDREN);
     int err = OK;
     for (uint32_t depth = 1; !err && depth <= s->depth_max; depth++) {
         uint32_t before = s->subject_count;
@@ -301,9 +298,7 @@ static int walk(struct story *s, bool up)
                 relative_add(s, &s->links[i]);
         if (s->subject_count == before)
             break;
-        /* What is one step beyond the last is not asked for. */
-        unsigned wanted = depth == s->depth_max ? ROLES_NAME | ROLE(TRACE_HAS_ROWS) : roles;
-        err = rounds(s, wanted);
+        err = rounds(s, sides);
     }
     return err;
 }
@@ -321,9 +316,8 @@ int story_find(struct story *s, const char *key)
     own->up = true;
     own->down = true;
     own->carries = true;
-    unsigned links = s->depth_max ? ROLE(TRACE_HAS_CHILD) | ROLE(TRACE_HAS_PARENT) : 0;
-    int err = rounds(s, ROLES_NAME | ROLE(TRACE_HAS_ROWS) | links);
-    if (!err && s->alias_count == 0 && s->link_count == 0 && s->span_count == 0)
+    int err = rounds(s, TRACE_SIDE_NAMES | TRACE_SIDE_CHILDREN);
+    if (!err && !s->found)
         return ERR_NOT_FOUND;
     if (!err)
         err = walk(s, true);

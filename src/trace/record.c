@@ -2,8 +2,8 @@
  *
  * Runs on the historian's writer, in the transaction of the record, so that each row is there once.
  * Nothing is remembered and nothing read: which row is the latest is decided when somebody asks.
- * What each row's keys are is written beside it into the adjacency (index.c), in the same
- * transaction, so that the index never lags behind.
+ * What each row's keys are is written beside it into the index (index.c), in the same transaction,
+ * so that the index never lags behind.
  */
 #include "trace/trace_priv.h"
 
@@ -26,7 +26,7 @@ static bool is_presence(struct bytes stream)
 static int presence_index(const struct value *units, struct value t_out, struct historian_txn *txn)
 {
     char visit[TRACE_VISIT_BYTES_MAX];
-    struct trace_adjacency a = {
+    struct trace_mark a = {
         .t_from = units[5].i64, .t_to = t_out, .known_at = units[7].i64, .revision = units[8].i64};
     trace_visit_name(units[4].bytes, units[10].bytes, visit);
     a.kind = visit;
@@ -264,11 +264,11 @@ static int row_link(const struct row *r, const struct bytes keys[2], const char 
         row_time(r),
         {.type = VALUE_NULL},
     };
-    const struct trace_adjacency a = {.kind = kind,
-                                      .position = position,
-                                      .t_from = cells[7].i64,
-                                      .known_at = historian_known_at(r->txn),
-                                      .revision = (int64_t)r->record->at.seq};
+    const struct trace_mark a = {.kind = kind,
+                                 .position = position,
+                                 .t_from = cells[7].i64,
+                                 .known_at = historian_known_at(r->txn),
+                                 .revision = (int64_t)r->record->at.seq};
     row_end(r, &cells[9]);
     int err = historian_insert(r->txn, &trace_tables[TRACE_LINKS], cells);
     return err ? err : trace_index_link(trace_index_txn, r->txn, keys, &a);
@@ -345,11 +345,11 @@ static int row_record(struct row *r)
         err = row_parents(r, &r->rule->parents, r->rule->parent_kind);
     if (!err)
         err = row_parents(r, &r->rule->consumes, "consumption");
-    const struct trace_adjacency a = {.role = TRACE_HAS_ROWS,
-                                      .t_from = row_time(r).i64,
-                                      .t_to = row_time(r),
-                                      .known_at = historian_known_at(r->txn),
-                                      .revision = (int64_t)r->record->at.seq};
+    const struct trace_mark a = {.role = TRACE_HAS_ROWS,
+                                 .t_from = row_time(r).i64,
+                                 .t_to = row_time(r),
+                                 .known_at = historian_known_at(r->txn),
+                                 .revision = (int64_t)r->record->at.seq};
     return err ? err : trace_index_insert(trace_index_txn, r->txn, row_key(r), &a);
 }
 

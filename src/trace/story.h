@@ -133,6 +133,7 @@ struct story {
     int64_t as_of_us;
     uint32_t depth_max;
     bool truncated; /* a limit cut something off */
+    bool found;     /* the index knows a name */
 
     struct map names; /* key → struct story_key */
     struct story_key **keys;

@@ -13,6 +13,8 @@
     "(unit VARCHAR NOT NULL, serial VARCHAR NOT NULL, operation VARCHAR NOT NULL, station "        \
     "VARCHAR NOT NULL, "
 
+#define INDEX_COLUMNS "(hash UBIGINT NOT NULL, entry VARCHAR NOT NULL)"
+
 #define ROW_END_COLUMNS                                                                            \
     {"node", DUCK_TEXT, false}, {"rule", DUCK_TEXT, false}, {"known_at", DUCK_TIME, false},        \
         {"revision", DUCK_I64, false},                                                             \
@@ -88,10 +90,9 @@ static const struct duck_column verdict_columns[] = {
     ROW_END_COLUMNS,
 };
 
-static const struct duck_column adjacency_columns[] = {
-    {"hash", DUCK_U64, false},  {"role", DUCK_U8, false},       {"other", DUCK_TEXT, false},
-    {"kind", DUCK_TEXT, false}, {"position", DUCK_TEXT, false}, {"t_from", DUCK_TIME, false},
-    {"t_to", DUCK_TIME, true},  {"known_at", DUCK_TIME, false}, {"revision", DUCK_I64, false},
+static const struct duck_column index_columns[] = {
+    {"hash", DUCK_U64, false},
+    {"entry", DUCK_TEXT, false},
 };
 
 #define COLUMNS(list) list, sizeof(list) / sizeof((list)[0])
@@ -143,11 +144,8 @@ const struct historian_table trace_tables[TRACE_TABLE_COUNT] = {
                         "CREATE TABLE IF NOT EXISTS verdicts" ROW_OF
                         "verdict VARCHAR NOT NULL, decided_at TIMESTAMP NOT NULL, " ROW_ENDS,
                         COLUMNS(verdict_columns)},
-    [TRACE_ADJACENCY] =
-        {"adjacency",
-         "CREATE TABLE IF NOT EXISTS adjacency(hash UBIGINT NOT NULL, role UTINYINT NOT NULL, "
-         "other VARCHAR NOT NULL, kind VARCHAR NOT NULL, position VARCHAR NOT NULL, t_from "
-         "TIMESTAMP NOT NULL, t_to TIMESTAMP, known_at TIMESTAMP NOT NULL, revision BIGINT NOT "
-         "NULL)",
-         COLUMNS(adjacency_columns)},
+    [TRACE_INDEX] = {"trace_index_tail",
+                     "CREATE TABLE IF NOT EXISTS trace_index" INDEX_COLUMNS
+                     ";CREATE TABLE IF NOT EXISTS trace_index_tail" INDEX_COLUMNS,
+                     COLUMNS(index_columns)},
 };

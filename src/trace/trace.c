@@ -37,7 +37,8 @@ int trace_configure(struct trace *t, const struct config *config, struct catalog
                                       .table_count = TRACE_TABLE_COUNT,
                                       .wants = trace_wants,
                                       .on_record = trace_record,
-                                      .on_open = trace_index_ensure};
+                                      .on_open = trace_index_ensure,
+                                      .on_commit = trace_index_settle};
     t->catalogue = catalogue;
     int err = trace_config(t, config, catalogue, diag);
     if (!err)

@@ -74,6 +74,7 @@ struct trace {
     uint32_t characteristic_count;
     struct map rules;  /* name → struct trace_rule */
     struct map tracks; /* name → struct trace_track */
+    uint64_t commits;  /* the historian's writer alone */
 };
 
 /* ------------------------------------------------------------------------------------ tables.c */
@@ -86,7 +87,7 @@ enum {
     TRACE_DEFECTS,
     TRACE_FACTORS,
     TRACE_VERDICTS,
-    TRACE_ADJACENCY,
+    TRACE_INDEX,
     TRACE_TABLE_COUNT,
 };
 
@@ -123,7 +124,7 @@ bool cell_unit(const struct batch *b, const char *name, uint32_t row,
 
 /* ------------------------------------------------------------------------------------- index.c */
 
-/* What a row of the table adjacency says about the key it is found by. */
+/* What an entry of the index says about the key it is found by. */
 enum trace_role {
     TRACE_IS_SERIAL = 1, /* the key is a unit's id: other = its serial ("" = unread), while there */
     TRACE_IS_UNIT = 2,   /* the key is a serial: other = a unit's id, while there */
@@ -135,8 +136,8 @@ enum trace_role {
 /* Where a key is found. Written to disk: never changes. */
 uint64_t trace_hash(struct bytes key);
 
-/* One row of the adjacency beside its key. Texts are borrowed. */
-struct trace_adjacency {
+/* One entry beside its key. Texts are borrowed. */
+struct trace_mark {
     enum trace_role role;
     struct bytes other;
     const char *kind; /* of the link; of an alias: which visit says so (trace_visit_name) */
@@ -151,20 +152,23 @@ struct trace_adjacency {
 #define TRACE_VISIT_BYTES_MAX 600
 void trace_visit_name(struct bytes track, struct bytes station, char *out);
 
-/* Takes one row's cells: into a transaction (trace_index_txn), or into an appender (rebuilding). */
-typedef int (*trace_index_sink)(void *ctx, const struct value *cells);
-int trace_index_txn(void *txn, const struct value *cells);
+/* Takes an entry: into a transaction (trace_index_txn), or into an appender (making it anew). */
+typedef int (*trace_index_sink)(void *ctx, uint64_t hash, struct bytes entry);
+int trace_index_txn(void *txn, uint64_t hash, struct bytes entry);
 
 int trace_index_insert(trace_index_sink sink, void *ctx, struct bytes key,
-                       const struct trace_adjacency *a);
+                       const struct trace_mark *a);
 int trace_index_alias(trace_index_sink sink, void *ctx, struct bytes unit, struct bytes serial,
-                      const struct trace_adjacency *like);
+                      const struct trace_mark *like);
 int trace_index_link(trace_index_sink sink, void *ctx, const struct bytes keys[2],
-                     const struct trace_adjacency *like);
+                     const struct trace_mark *like);
 
-/* Fills the adjacency from the other tables if it is empty and they are not: a database from before
+/* Fills the index from the other tables if it is empty and they are not: a database from before
  * there was one. On the historian's writer, when the file was opened. */
 int trace_index_ensure(void *ctx, struct duck_conn *conn, struct diag *diag);
+
+/* After a commit: sorts what is new into the index, now and then. On the historian's writer. */
+void trace_index_settle(void *ctx, struct duck_conn *conn);
 
 /* What the index has for one of the keys asked for. */
 struct trace_entry {
@@ -186,11 +190,15 @@ struct trace_entries {
     bool truncated;
 };
 
-/* Everything known at as_of_us with these roles (bits 1 << role) under the keys, at most
- * entries_max. Texts and list are the arena's. Keys are zero-terminated. */
+/* A key has two sides, so that a lot's parents are found without its 100,000 children. */
+#define TRACE_SIDE_NAMES    1u /* its other names, its rows, its parents */
+#define TRACE_SIDE_CHILDREN 2u
+
+/* Everything known at as_of_us on these sides of the keys, at most TRACE_ENTRIES_MAX. Texts and
+ * list are the arena's. Keys are zero-terminated. */
 #define TRACE_ENTRIES_MAX 50000
 int trace_index_find(struct duck_conn *conn, struct arena *arena, const char *const *keys,
-                     uint32_t count, unsigned roles, int64_t as_of_us, struct trace_entries *ret,
+                     uint32_t count, unsigned sides, int64_t as_of_us, struct trace_entries *ret,
                      struct diag *diag);
 
 /* ------------------------------------------------------------------------------------ record.c */
