@@ -222,6 +222,16 @@ static int round_take(struct story *s, struct story_key **asked, uint32_t count,
     return err;
 }
 
+/* A lot at the end of the walk has no names that anybody asks for; a unit's id may have a serial.
+ */
+static bool key_is_of_use(const struct story *s, const struct story_key *key)
+{
+    const struct story_subject *subject = &s->subjects[key->subject];
+    bool is_id = strlen(key->text) == TRACE_UNIT_TEXT &&
+                 strspn(key->text, "0123456789abcdef") == TRACE_UNIT_TEXT;
+    return subject->depth < s->depth_max || subject->depth == 0 || subject->carries || is_id;
+}
+
 /* Asks for all names that were not asked yet; *ret_more: there were any. The unit itself is asked
  * for everything; what lies above it not for its other children: a lot may have 100,000. */
 static int round_ask(struct story *s, unsigned sides, bool *ret_more)
@@ -236,6 +246,8 @@ static int round_ask(struct story *s, unsigned sides, bool *ret_more)
         if (s->keys[i]->asked)
             continue;
         s->keys[i]->asked = true;
+        if (!key_is_of_use(s, s->keys[i]))
+            continue;
         asked[count] = s->keys[i];
         texts[count++] = s->keys[i]->text;
     }

@@ -23,7 +23,7 @@
 #include <string.h>
 
 #define ENTRY_SEPARATOR 0x1f
-#define TAIL_ROWS_MAX   400000
+#define TAIL_ROWS_MAX   200000
 #define TAIL_COMMITS    16  /* it is looked at every so many commits */
 #define KEYS_SINGLY_MAX 256 /* more keys than that are joined, and the index read whole */
 

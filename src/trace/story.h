@@ -89,6 +89,8 @@ struct story_visit {
     int64_t revision;
     uint32_t subject;
     bool labelled;          /* the operation was named by a row, not taken from the station */
+    bool retracted;         /* this revision takes it back */
+    bool stays;             /* it is the latest */
     bool recorded;          /* no track saw it: rows say that something was done */
     bool failed;            /* a measure is out of its limits */
     bool passed;            /* a measure is within, and none is out */

@@ -5,13 +5,13 @@
 
 #include <string.h>
 
-#define UNIT_DEPTH      3
+#define UNIT_DEPTH      2
 #define UNIT_VISITS_MAX 100 /* whose curves are drawn */
 
 static const struct call_field unit_request[] = {
     {"serial", VALUE_STRING, 0, true, "serial number, the unit's id, or a lot"},
     {"as_of", VALUE_STRING, 0, false, "as known at this time (RFC 3339); default: now"},
-    {"depth", VALUE_INT64, 0, false, "steps through the genealogy, 0 to 32; default 3"},
+    {"depth", VALUE_INT64, 0, false, "steps through the genealogy, 0 to 32; default 2"},
     {"curves", VALUE_BOOL, 0, false, "with the curves; default true"},
     {0},
 };
