@@ -56,9 +56,10 @@ int json_decode_any(struct json_reader *r, struct bytes payload, int64_t time_us
  * left out a null that says nothing; 0 and 1 are bools too; bytes are a string or {"$bytes":
  * base64}. */
 
-/* A reader for json_decode_rows. ERR_EXISTS: wanted has a column called time_key. ERR_NOMEM. */
-int json_rows_reader_new(const struct schema *wanted, const char *time_key,
-                         struct json_reader **ret);
+/* A reader for json_decode_rows. limits (borrowed): what else is refused, one a column; NULL =
+ * nothing. ERR_EXISTS: wanted has a column called time_key. ERR_NOMEM. */
+int json_rows_reader_new(const struct schema *wanted, const struct field_limit *limits,
+                         const char *time_key, struct json_reader **ret);
 
 /* Adds payload's rows to bb. PAYLOAD_PAD spare bytes are readable behind payload. ERR_SYNTAX (see
  * json_error, which names row and column), ERR_NOMEM; bb then has the rows it had before. */

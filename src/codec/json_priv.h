@@ -49,7 +49,7 @@ struct json_field {
     uint32_t after;           /* index + 1 of the field that came after it last time */
     int32_t column;           /* -1: wanted only for what is inside */
     bool plain;               /* the name is the same with and without JSON's escapes */
-    bool is_double;           /* the column is of type double: the straight way */
+    bool is_double;           /* numbers go the straight way, as double */
     bool used;                /* in this message (schemaless) */
     bool coded;               /* "$bytes": its text is base64 (rows of a group) */
     struct json_scope *inner; /* wanted fields of the object under this key, or NULL */

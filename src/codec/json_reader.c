@@ -169,7 +169,8 @@ int json_reader_want(struct json_reader *r, const char *outer, const char *name,
     const struct field *to = column < r->time_column ? &r->wanted->fields[column] : NULL;
     f->column = column;
     f->coded = outer != NULL;
-    f->is_double = to && to->type == VALUE_DOUBLE && !field_is_scaled(to);
+    f->is_double =
+        to && !field_is_scaled(to) && (to->type == VALUE_DOUBLE || to->type == VALUE_FLOAT32);
     return OK;
 }
 
@@ -417,6 +418,8 @@ int json_on_double(struct json_reader *r, uint32_t column, double v)
 {
     if (r->misfit)
         batch_set_null(r->bb, column); /* it may have been the same key, earlier in this row */
+    if (r->strict)
+        return json_rows_number(r, column, v);
     batch_set_f64(r->bb, column, v);
     return OK;
 }

@@ -33,6 +33,7 @@ struct json_reader {
     uint32_t row;        /* in the message, from 1 */
     bool refused;        /* problem says why already */
     struct buf decoded;
+    const struct field_limit *limits;
 };
 
 /* A whole number of 64 bits, also when written like 5.0. */
@@ -55,6 +56,7 @@ int json_reader_walk(struct json_reader *r, struct bytes payload);
 int json_rows_row(struct json_reader *r);
 int json_rows_end(struct json_reader *r);
 int json_rows_value(struct json_reader *r, const struct json_field *f, const struct json_value *v);
+int json_rows_number(struct json_reader *r, uint32_t col, double v);
 int json_rows_unknown(struct json_reader *r, struct bytes name);
 
 #endif

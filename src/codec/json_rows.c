@@ -66,17 +66,38 @@ static int number_refuse(struct json_reader *r, const struct field *f, int err, 
     return refuse(r, "%s: %s is too large", f->name, text);
 }
 
+static int limit_refuse(struct json_reader *r, const struct field *f,
+                        const struct field_limit *limit)
+{
+    return refuse(r, "%s: the device holds raw values from %lld to %llu", f->name,
+                  (long long)limit->min, (unsigned long long)limit->max);
+}
+
+static int i64_put(struct json_reader *r, const struct field *f, uint32_t col, int64_t v)
+{
+    const struct field_limit *limit = r->limits ? &r->limits[col] : NULL;
+    if (limit && (v < limit->min || (v > 0 && (uint64_t)v > limit->max)))
+        return limit_refuse(r, f, limit);
+    batch_set_i64(r->bb, col, v);
+    return OK;
+}
+
+static int u64_put(struct json_reader *r, const struct field *f, uint32_t col, uint64_t v)
+{
+    const struct field_limit *limit = r->limits ? &r->limits[col] : NULL;
+    if (limit && v > limit->max)
+        return limit_refuse(r, f, limit);
+    batch_set_u64(r->bb, col, v);
+    return OK;
+}
+
 static int whole_put(struct json_reader *r, const struct field *f, uint32_t col, double raw,
                      double shown)
 {
     bool is_signed = f->type == VALUE_INT64;
     if (raw < (is_signed ? -0x1p63 : 0) || raw >= (is_signed ? 0x1p63 : 0x1p64))
         return number_refuse(r, f, ERR_RANGE, shown);
-    if (is_signed)
-        batch_set_i64(r->bb, col, (int64_t)raw);
-    else
-        batch_set_u64(r->bb, col, (uint64_t)raw);
-    return OK;
+    return is_signed ? i64_put(r, f, col, (int64_t)raw) : u64_put(r, f, col, (uint64_t)raw);
 }
 
 static int scaled_put(struct json_reader *r, const struct field *f, uint32_t col,
@@ -112,25 +133,19 @@ static int integer_put(struct json_reader *r, const struct field *f, uint32_t co
     if (is_signed ? !json_to_i64(v, &i) : !json_to_u64(v, &u))
         return refuse(r, "%s: the value must be a whole number of 64 bits%s", f->name,
                       is_signed ? "" : ", not negative");
-    if (is_signed)
-        batch_set_i64(r->bb, col, i);
-    else
-        batch_set_u64(r->bb, col, u);
-    return OK;
+    return is_signed ? i64_put(r, f, col, i) : u64_put(r, f, col, u);
 }
 
-static int float_put(struct json_reader *r, const struct field *f, uint32_t col,
-                     const struct json_value *v)
+/* An unscaled number of a floating-point column; -0 keeps its sign only on this way. */
+int json_rows_number(struct json_reader *r, uint32_t col, double v)
 {
-    double number = 0;
-    if (!json_to_number(v, &number))
-        return refuse(r, "%s: the value must be a number", f->name);
+    const struct field *f = &r->wanted->fields[col];
     if (f->type == VALUE_DOUBLE)
-        batch_set_f64(r->bb, col, number);
-    else if (isfinite((float)number))
-        batch_set_f32(r->bb, col, (float)number);
+        batch_set_f64(r->bb, col, v);
+    else if (isfinite((float)v))
+        batch_set_f32(r->bb, col, (float)v);
     else
-        return number_refuse(r, f, ERR_RANGE, number);
+        return number_refuse(r, f, ERR_RANGE, v);
     return OK;
 }
 
@@ -147,6 +162,15 @@ static int bool_put(struct json_reader *r, const struct field *f, uint32_t col,
     return OK;
 }
 
+static int chars_put(struct json_reader *r, const struct field *f, uint32_t col, struct bytes v)
+{
+    uint32_t max = r->limits ? r->limits[col].bytes_max : 0;
+    if (max && v.len > max)
+        return refuse(r, "%s: the device holds at most %u bytes, the value has %zu", f->name, max,
+                      v.len);
+    return batch_set_bytes(r->bb, col, v);
+}
+
 static int coded_put(struct json_reader *r, const struct field *f, uint32_t col,
                      const struct json_value *v)
 {
@@ -158,7 +182,7 @@ static int coded_put(struct json_reader *r, const struct field *f, uint32_t col,
     if (!out || str_from_base64(bytes_of(v->text, v->text_bytes), out, &len))
         return refuse(r, "%s: what stands under $bytes is not base64", f->name);
     r->has_bytes = true;
-    return batch_set_bytes(r->bb, col, bytes_of(out, len));
+    return chars_put(r, f, col, bytes_of(out, len));
 }
 
 static int text_put(struct json_reader *r, const struct field *f, uint32_t col,
@@ -170,7 +194,7 @@ static int text_put(struct json_reader *r, const struct field *f, uint32_t col,
         return OK; /* it was read inside */
     if (v->kind != JSON_STRING)
         return refuse(r, "%s: the value must be a string, or {\"$bytes\": base64}", f->name);
-    return batch_set_bytes(r->bb, col, bytes_of(v->text, v->text_bytes));
+    return chars_put(r, f, col, bytes_of(v->text, v->text_bytes));
 }
 
 static int other_put(struct json_reader *r, const struct field *f, uint32_t col,
@@ -212,7 +236,7 @@ int json_rows_value(struct json_reader *r, const struct json_field *jf, const st
         return scaled_put(r, f, col, v);
     if (f->type == VALUE_INT64 || f->type == VALUE_UINT64)
         return integer_put(r, f, col, v);
-    return float_put(r, f, col, v);
+    return refuse(r, "%s: the value must be a number", f->name);
 }
 
 int json_rows_unknown(struct json_reader *r, struct bytes name)
@@ -248,8 +272,8 @@ int json_rows_row(struct json_reader *r)
     return row < 0 ? row : OK;
 }
 
-int json_rows_reader_new(const struct schema *wanted, const char *time_key,
-                         struct json_reader **ret)
+int json_rows_reader_new(const struct schema *wanted, const struct field_limit *limits,
+                         const char *time_key, struct json_reader **ret)
 {
     if (schema_find(wanted, bytes_of_text(time_key)) >= 0)
         return ERR_EXISTS;
@@ -257,6 +281,7 @@ int json_rows_reader_new(const struct schema *wanted, const char *time_key,
     if (!r)
         return ERR_NOMEM;
     r->strict = true;
+    r->limits = limits;
     r->time_column = (int32_t)wanted->count;
     int err = json_reader_want(r, NULL, time_key, r->time_column);
     for (uint32_t i = 0; i < wanted->count && !err; i++) {

@@ -206,6 +206,19 @@ enum value_type tag_value_type(uint8_t type)
     return type < LOTLINE_TYPE_COUNT ? types[type] : VALUE_NULL;
 }
 
+struct field_limit tag_limit(const struct tag *tag)
+{
+    static const struct field_limit limits[LOTLINE_TYPE_COUNT] = {
+        [LOTLINE_INT8] = {INT8_MIN, INT8_MAX, 0},    [LOTLINE_UINT8] = {0, UINT8_MAX, 0},
+        [LOTLINE_INT16] = {INT16_MIN, INT16_MAX, 0}, [LOTLINE_UINT16] = {0, UINT16_MAX, 0},
+        [LOTLINE_INT32] = {INT32_MIN, INT32_MAX, 0}, [LOTLINE_UINT32] = {0, UINT32_MAX, 0},
+        [LOTLINE_INT64] = {INT64_MIN, INT64_MAX, 0}, [LOTLINE_UINT64] = {0, UINT64_MAX, 0},
+    };
+    struct field_limit limit = limits[tag->type];
+    limit.bytes_max = tag->text_bytes_max;
+    return limit;
+}
+
 uint32_t tag_field_flags(uint8_t type)
 {
     return type == LOTLINE_STRING ? FIELD_TEXT : 0;
@@ -312,11 +325,14 @@ static int group_tags(const struct maker *m, struct group *g, const struct tree 
     struct field *fields = arena_array(&scratch, tags->count, sizeof *fields);
     g->tags = arena_array(arena, tags->count, sizeof *g->tags);
     g->addresses = arena_array(arena, tags->count, g->device->address_stride);
-    int err = fields && g->tags && g->addresses ? OK : ERR_NOMEM;
+    g->limits = arena_array(arena, tags->count, sizeof *g->limits);
+    int err = fields && g->tags && g->addresses && g->limits ? OK : ERR_NOMEM;
     TREE_EACH(spec, tags)
     {
         if (!err)
             err = tag_make(m, g, spec, g->tag_count, &fields[g->tag_count]);
+        if (!err)
+            g->limits[g->tag_count] = tag_limit(&g->tags[g->tag_count]);
         g->tag_count += !err;
     }
     if (!err)
@@ -356,6 +372,7 @@ static int group_make(const struct maker *m, struct device *d, const struct tree
         return err;
     outlet_init(&g->outlet, d->exec, g->stream, group_on_credit);
     g->stream->outlet = &g->outlet;
+    g->stream->limits = g->limits;
     return OK;
 }
 

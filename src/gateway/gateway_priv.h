@@ -88,6 +88,9 @@ extern const char *const tag_type_names[]; /* by enum lotline_type - 1; ends wit
 /* How a type is stored. */
 enum value_type tag_value_type(uint8_t type);
 uint32_t tag_field_flags(uint8_t type);
+
+/* What the device can hold of it. */
+struct field_limit tag_limit(const struct tag *tag);
 bool tag_type_is_number(uint8_t type);
 
 /* ------------------------------------------------------------------------------------------- plan
@@ -162,6 +165,7 @@ struct group {
     struct stream *stream;
     struct outlet outlet;
     struct schema *schema;
+    struct field_limit *limits; /* of each tag */
     struct tag *tags;
     uint32_t tag_count;
     uint8_t *addresses; /* the driver's, tag_count × device->address_stride */

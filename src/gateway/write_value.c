@@ -14,22 +14,6 @@
 
 #define INTEGERS_EXACT_MAX 9007199254740992.0 /* 2^53 */
 
-struct range {
-    int64_t min;
-    uint64_t max;
-};
-
-static struct range type_range(uint8_t type)
-{
-    static const struct range ranges[LOTLINE_TYPE_COUNT] = {
-        [LOTLINE_INT8] = {INT8_MIN, INT8_MAX},    [LOTLINE_UINT8] = {0, UINT8_MAX},
-        [LOTLINE_INT16] = {INT16_MIN, INT16_MAX}, [LOTLINE_UINT16] = {0, UINT16_MAX},
-        [LOTLINE_INT32] = {INT32_MIN, INT32_MAX}, [LOTLINE_UINT32] = {0, UINT32_MAX},
-        [LOTLINE_INT64] = {INT64_MIN, INT64_MAX}, [LOTLINE_UINT64] = {0, UINT64_MAX},
-    };
-    return ranges[type];
-}
-
 static bool type_is_signed(uint8_t type)
 {
     return type == LOTLINE_INT8 || type == LOTLINE_INT16 || type == LOTLINE_INT32 ||
@@ -46,7 +30,7 @@ static int fail(struct diag *diag, int err, const struct tag *tag, const char *w
 
 static int range_fail(struct diag *diag, const struct tag *tag)
 {
-    struct range r = type_range(tag->type);
+    struct field_limit r = tag_limit(tag);
     return diag_set(diag, ERR_RANGE, 0, 0, "%s is a %s: raw values from %lld to %llu", tag->name,
                     tag_type_names[tag->type - 1], (long long)r.min, (unsigned long long)r.max);
 }
@@ -55,7 +39,7 @@ static int range_fail(struct diag *diag, const struct tag *tag)
 static int whole_take(const struct tag *tag, double whole, struct lotline_value *ret,
                       struct diag *diag)
 {
-    struct range r = type_range(tag->type);
+    struct field_limit r = tag_limit(tag);
     /* Both limits are powers of two or just below: compare against the power itself. */
     if (whole < (double)r.min || whole >= (double)r.max + 1.0)
         return range_fail(diag, tag);
@@ -69,7 +53,7 @@ static int whole_take(const struct tag *tag, double whole, struct lotline_value 
 static int integer_parse(const struct tag *tag, struct bytes text, struct lotline_value *ret,
                          struct diag *diag)
 {
-    struct range r = type_range(tag->type);
+    struct field_limit r = tag_limit(tag);
     bool is_signed = type_is_signed(tag->type);
     int64_t i = 0;
     uint64_t u = 0;

@@ -39,6 +39,7 @@ struct stream {
     enum stream_kind kind;
     struct schema *schema; /* NULL: schemaless (columns by the reader's wish, type any) */
     bool durable;          /* set while wiring: some durable consumer is behind it */
+    const struct field_limit *limits; /* STREAM_GROUP: one a field, or NULL; borrowed */
     /* STREAM_PRESENCE: the signals that have places of their own; borrowed from the track. */
     const struct signal_place *signals;
     uint32_t signal_count;

@@ -33,6 +33,13 @@ struct field {
     uint32_t flags;
 };
 
+/* What a device can hold of a field, where that is less than the field's type can. */
+struct field_limit {
+    int64_t min;        /* of a signed integer's stored value */
+    uint64_t max;       /* of an integer's stored value */
+    uint32_t bytes_max; /* of text and bytes; 0 = any length */
+};
+
 struct schema {
     atomic_uint refs;
     uint32_t count;

@@ -64,7 +64,7 @@ static int importer_prepare(struct importer *im)
     uint32_t rows = IMPORT_CELLS_MAX / schema->count;
     rows = rows > IMPORT_ROWS_MAX ? IMPORT_ROWS_MAX : rows;
     if (!im->reader) {
-        int err = json_rows_reader_new(schema, TIME_KEY, &im->reader);
+        int err = json_rows_reader_new(schema, im->stream->limits, TIME_KEY, &im->reader);
         if (err)
             return err;
     }
