@@ -105,18 +105,21 @@ static int profile_signals(struct binder *b, const struct expr *e, const char *p
                               PROFILE_SIGNALS_MAX);
         ret[n++] = s;
     }
-    if (n == 0)
+    if (n == 0) {
         return bind_error(b, ERR_NOT_FOUND, e,
                           "no signal of %s that fits '%s' has a place on this track: the track's "
                           "signals give them",
                           b->out->from->name, pattern);
-    qsort(ret, n, sizeof *ret, place_compare);
-    for (uint32_t i = 1; i < n; i++)
-        if (ret[i]->from_mm < ret[i - 1]->to_mm)
-            return bind_error(b, ERR_INVALID, e,
-                              "%s and %s are at the same place: say which belong to the curve, as "
-                              "in profile('zone*')",
-                              ret[i - 1]->column, ret[i]->column);
+    }
+    qsort(ret, n, sizeof(const struct signal_place *), place_compare);
+    for (uint32_t i = 1; i < n; i++) {
+        if (ret[i]->from_mm >= ret[i - 1]->to_mm)
+            continue;
+        return bind_error(b, ERR_INVALID, e,
+                          "%s and %s are at the same place: say which belong to the curve, as in "
+                          "profile('zone*')",
+                          ret[i - 1]->column, ret[i]->column);
+    }
     *ret_count = n;
     return OK;
 }
@@ -172,7 +175,8 @@ static void profile_regions(const struct signal_place *const *s, const uint32_t 
 static int profile_make(struct binder *b, const struct expr *e, const char *pattern,
                         const struct profile **ret)
 {
-    const struct signal_place **s = arena_array(b->arena, PROFILE_SIGNALS_MAX, sizeof *s);
+    const struct signal_place **s =
+        arena_array(b->arena, PROFILE_SIGNALS_MAX, sizeof(const struct signal_place *));
     uint32_t *series = arena_array(b->arena, PROFILE_SIGNALS_MAX, sizeof *series);
     struct profile *profile = arena_alloc(b->arena, sizeof *profile);
     uint32_t n = 0;

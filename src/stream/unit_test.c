@@ -254,8 +254,8 @@ TEST(what_is_not_known_is_in_no_profile)
     bench_plan(&t, "covered(profile('zone*')) AS a, max(profile('zone*')) AS b, avg(zone1) AS c",
                S / 2);
     path_even(&p);
-    push(&t, 10 * S, 100, NAN, 50, 0); /* known until 10.5 s; zone 2 not at all */
-    push(&t, 13 * S, 100, 200, 50, 0); /* zone 3 until 13.5 s */
+    push(&t, 10 * S, 100, (double)NAN, 50, 0); /* known until 10.5 s; zone 2 not at all */
+    push(&t, 13 * S, 100, 200, 50, 0);         /* zone 3 until 13.5 s */
     push(&t, 15 * S, 100, 200, 50, 0);
     push_presence(&t, 10 * S, 14 * S, &p);
     check_number(&t, 0, 0.25);
@@ -314,7 +314,7 @@ static double profile_at(const struct truth *w, double mm, double ms)
     if (mm >= 300 && mm < 400)
         return zone_at(w, ZONE3, ms);
     if (mm < 0 || mm >= 200)
-        return NAN;
+        return (double)NAN;
     double part = mm < 50 ? 0 : mm > 150 ? 1 : (mm - 50) / 100;
     return zone_at(w, ZONE1, ms) * (1 - part) + zone_at(w, ZONE2, ms) * part;
 }

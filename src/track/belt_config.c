@@ -1,6 +1,7 @@
 /* A belt as configured, and its part of the checkpoint. See belt.h. */
 #include "track/belt.h"
 
+#include <assert.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -215,7 +216,8 @@ static int gate_find(struct belt *b, enum track_signal sensor, const struct tree
                                 diag);
     if (err || sensor != SIGNAL_BEGIN)
         return err;
-    b->track.place = strdup(b->options.place || !stream ? b->options.place : stream->place);
+    assert(stream);
+    b->track.place = strdup(b->options.place ? b->options.place : stream->place);
     return b->track.place ? OK : ERR_NOMEM;
 }
 

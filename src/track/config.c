@@ -3,6 +3,7 @@
 #include "base/str.h"
 #include "track/belt.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -59,8 +60,10 @@ static int tag_split(const struct tree *tree, const char *text, char **ret_strea
                      char **ret_column, struct diag *diag)
 {
     const char *dot = strrchr(text, '.');
-    if (!dot || dot == text || !dot[1])
-        return tree_error(diag, ERR_SYNTAX, tree, "%s is not a tag: write device.group.tag", text);
+    if (!dot || dot == text || !dot[1]) {
+        (void)tree_error(diag, ERR_SYNTAX, tree, "%s is not a tag: write device.group.tag", text);
+        return ERR_SYNTAX;
+    }
     *ret_stream = bytes_to_text(bytes_of(text, (size_t)(dot - text)));
     *ret_column = strdup(dot + 1);
     return *ret_stream && *ret_column ? OK : ERR_NOMEM;
@@ -89,6 +92,7 @@ int track_signal_find(struct track *t, enum track_signal signal, const struct tr
         err = source_index(t, in->stream, &in->source);
     if (err)
         return err;
+    assert(stream);
     stream->durable = true;
     if (ret_stream)
         *ret_stream = stream;

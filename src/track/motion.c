@@ -115,6 +115,7 @@ static int point_add(struct motion *m, struct motion_reading r, int64_t gap_max_
     int err = grow((void **)&m->points, m->count, &m->cap, sizeof *m->points);
     if (err)
         return err;
+    assert(m->points);
     struct motion_point *b = m->count ? &m->points[m->count - 1] : NULL;
     if (b) {
         struct motion_point *a = m->count > 1 ? b - 1 : NULL;
@@ -448,6 +449,7 @@ static int span_put(const struct span *s, struct motion_frame frame, struct thin
     for (uint32_t i = 1; i <= chords && !err; i++) {
         struct path_point p = {s->to_us, s->to_mm};
         if (i < chords) {
+            assert(s->start);
             p.time_us = s->from_us + (s->to_us - s->from_us) / chords * i;
             p.mm = parabola_mm(s->start, s->acceleration, p.time_us);
         }

@@ -71,7 +71,7 @@ TEST(without_readings_the_speed_is_held_and_a_gap_is_noted)
     struct motion_stay stay = motion_stay(&m, from_to(0, 7), 150, 450);
     CHECK_EQ(stay.t_in, at(1.5));
     CHECK_EQ(stay.t_out, at(4.5));
-    CHECK_EQ(stay.gap_us, 2.5 * S);
+    CHECK_EQ(stay.gap_us, 5 * S / 2);
     CHECK(!stay.in_gap);
     CHECK(stay.out_gap);
     motion_fini(&m);

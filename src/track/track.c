@@ -342,8 +342,8 @@ static int track_add(struct track_stage *t, const struct config_object *object,
     int err = track_make(object, &t->arena, catalogue, diag, &s);
     if (s)
         t->tracks[t->track_count++] = s;
-    if (err)
-        return err;
+    if (err || !s)
+        return err ? err : ERR_NOMEM;
     s->stage = t;
     s->stats = &t->now;
     outlet_init(&s->producer, t->exec, s->stream, track_credit);
@@ -360,7 +360,7 @@ int track_configure(struct track_stage *t, const struct config *config, struct c
     if (count > TRACK_TRACKS_MAX)
         return diag_set(diag, ERR_LIMIT, 0, 0, "a node has at most %d tracks", TRACK_TRACKS_MAX);
     t->node = strdup(catalogue->node);
-    t->tracks = calloc(count ? count : 1, sizeof *t->tracks);
+    t->tracks = calloc(count ? count : 1, sizeof(struct track *));
     int err = t->node && t->tracks ? OK : ERR_NOMEM;
     for (size_t i = 0; !err && i < count; i++)
         err = track_add(t, config_object_at(config, CONFIG_TRACK, i), catalogue, diag);
