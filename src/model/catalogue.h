@@ -30,6 +30,8 @@ struct signal_place {
     double to_mm;
 };
 
+struct lookup;
+
 /* A named, typed flow of batches. */
 struct stream {
     char *name;   /* "plc1.press"; at the hub "edge1:plc1.press" */
@@ -46,6 +48,8 @@ struct stream {
     /* Where its batches come out: set by its producer's stage before the node starts. Batches of a
      * durable stream come out after their append, with their position. */
     struct outlet *outlet;
+    /* What lookup('name', …) reads; NULL: the stream is no lookup. Its source's. */
+    struct lookup *lookup;
 };
 
 struct catalogue {
