@@ -13,6 +13,7 @@
 #include "base/log.h"
 #include "journal/journal_priv.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdio.h>
 #include <unistd.h>
@@ -122,6 +123,7 @@ static void commit_gather(struct journal_log *log)
 
 static void commit_start(struct journal_log *log)
 {
+    assert(!log->syncing);
     commit_gather(log);
     log->syncing = true;
     exec_timer_stop(log->journal->exec, &log->flush_timer);
@@ -166,6 +168,20 @@ static bool commit_wanted(const struct journal_log *log)
            log->unsynced_bytes >= log->journal->flush_bytes;
 }
 
+/* After the stage was written (err). Nothing is under way, unless somebody who was just told has
+ * appended much: then that began early, and its end comes back here. */
+static void commit_next(struct journal_log *log, int err)
+{
+    if (log->syncing)
+        return;
+    if (err == ERR_NO_SPACE && log->closing)
+        log_fail(log, "writing the last records on a full disk");
+    else if (committed(log) < log->written_seq && commit_wanted(log))
+        commit_start(log);
+    else if (committed(log) < log->next_seq - 1)
+        flush_timer_start(log, err ? RETRY_PERIOD_US : log->journal->flush_us);
+}
+
 static void commit_consider(struct journal_log *log)
 {
     if (atomic_load_explicit(&log->err, memory_order_relaxed)) {
@@ -173,12 +189,7 @@ static void commit_consider(struct journal_log *log)
     } else if (!log->syncing) {
         int err = log_stage_write(log);
         waits_finish(log, committed(log), OK);
-        if (err == ERR_NO_SPACE && log->closing)
-            log_fail(log, "writing the last records on a full disk");
-        else if (committed(log) < log->written_seq && commit_wanted(log))
-            commit_start(log);
-        else if (committed(log) < log->next_seq - 1)
-            flush_timer_start(log, err ? RETRY_PERIOD_US : log->journal->flush_us);
+        commit_next(log, err);
     }
     close_check(log);
 }

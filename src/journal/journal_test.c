@@ -225,6 +225,38 @@ static void commit_wait_on_thread(void *ctx)
     a->err = journal_commit_wait(a->log, a->wait);
 }
 
+struct echo {
+    struct journal_wait wait;
+    struct burst burst;
+};
+
+static void echo_fn(struct journal_wait *wait, struct position at, int err)
+{
+    (void)at;
+    CHECK_OK(err);
+    burst_on_thread(&CONTAINER_OF(wait, struct echo, wait)->burst);
+}
+
+/* Nothing waits for the disk when the wait is told, and what it then appends begins a sync. */
+TEST(who_is_told_may_append_much_at_once)
+{
+    static uint8_t data[300000];
+    struct order_log seen = {0};
+    struct order orders[10];
+    struct journal_log_options large = {.segment_bytes = 8u << 20};
+    struct journal *j = fixture_open(check_folder(), NULL);
+    struct journal_log *log = fixture_log(j, &large);
+    struct echo echo = {{.fn = echo_fn}, {log, orders, 10, bytes_of(data, sizeof data)}};
+    for (uint64_t n = 0; n < 10; n++)
+        orders[n] = (struct order){.wait = {.fn = order_fn}, .to = &seen, .n = n};
+    struct fixture_append a = {.log = log, .wait = &echo.wait};
+    fixture_run(journal_exec(j), commit_wait_on_thread, &a);
+    CHECK_OK(a.err);
+    CHECK_SOON(atomic_load(&seen.count) == 10, FIXTURE_WAIT_MS);
+    CHECK_EQ(journal_committed(log).seq, 10);
+    journal_close(j);
+}
+
 TEST(a_commit_wait_waits_for_what_is_there)
 {
     uint8_t data[64];
