@@ -55,7 +55,7 @@ static uint32_t *scope_slot(const struct json_scope *s, const char *name, size_t
     return &s->slots[slot];
 }
 
-static struct json_scope *scope_new(void)
+struct json_scope *json_scope_new(void)
 {
     struct json_scope *s = calloc(1, sizeof *s);
     uint32_t *slots = calloc(SCOPE_SLOTS_MIN, sizeof *slots);
@@ -126,8 +126,8 @@ static int scope_add(struct arena *names, struct json_scope *s, const char *name
     return OK;
 }
 
-static int scope_find_or_add(struct arena *names, struct json_scope *s, struct bytes name,
-                             struct json_field **ret)
+int json_scope_want(struct arena *names, struct json_scope *s, struct bytes name,
+                    struct json_field **ret)
 {
     uint32_t found = *scope_slot(s, (const char *)name.ptr, name.len);
     int err = found ? OK : scope_add(names, s, (const char *)name.ptr, name.len, &found);
@@ -142,36 +142,12 @@ static int scope_want(struct arena *names, struct json_scope *s, struct bytes na
                       bool is_double)
 {
     struct json_field *f = NULL;
-    int err = scope_find_or_add(names, s, name, &f);
+    int err = json_scope_want(names, s, name, &f);
     if (!err && f->column < 0) {
         f->column = column;
         f->is_double = is_double;
     }
     return err;
-}
-
-int json_reader_want(struct json_reader *r, const char *outer, const char *name, int32_t column)
-{
-    struct json_scope *s = r->root;
-    struct json_field *f = NULL;
-    if (outer) {
-        int err = scope_find_or_add(&r->names, s, bytes_of_text(outer), &f);
-        if (err)
-            return err;
-        f->inner = f->inner ? f->inner : scope_new();
-        s = f->inner;
-    }
-    if (!s)
-        return ERR_NOMEM;
-    int err = scope_find_or_add(&r->names, s, bytes_of_text(name), &f);
-    if (err)
-        return err;
-    const struct field *to = column < r->time_column ? &r->wanted->fields[column] : NULL;
-    f->column = column;
-    f->coded = outer != NULL;
-    f->is_double =
-        to && !field_is_scaled(to) && (to->type == VALUE_DOUBLE || to->type == VALUE_FLOAT32);
-    return OK;
 }
 
 /* "a.b" is a key of that name, and the key b in the object under a. */
@@ -185,11 +161,11 @@ static int scope_want_path(struct arena *names, struct json_scope *s, struct byt
         if (err || !rest.ptr)
             return err;
         struct json_field *f = NULL;
-        err = scope_find_or_add(names, s, head, &f);
+        err = json_scope_want(names, s, head, &f);
         if (err)
             return err;
         if (!f->inner)
-            f->inner = scope_new();
+            f->inner = json_scope_new();
         if (!f->inner)
             return ERR_NOMEM;
         s = f->inner;
@@ -218,7 +194,7 @@ struct json_reader *json_reader_alloc(const struct schema *wanted)
     if (!r)
         return NULL;
     r->parser = json_parser_new();
-    r->root = scope_new();
+    r->root = json_scope_new();
     r->wanted = wanted ? schema_ref(wanted) : NULL;
     if (r->parser && r->root)
         return r;
@@ -496,7 +472,7 @@ int json_decode(struct json_reader *r, struct bytes payload, int64_t time_us,
 /* Only the keys of this message become columns: the others go, with what they knew. */
 static int scope_compact(struct json_reader *r, uint32_t *columns)
 {
-    struct json_scope *fresh = scope_new();
+    struct json_scope *fresh = json_scope_new();
     struct arena names = {0};
     if (!fresh)
         return ERR_NOMEM;

@@ -45,9 +45,12 @@ bool json_to_time(const struct json_value *v, int64_t *ret);
 /* A reader that wants nothing yet; NULL without memory. */
 struct json_reader *json_reader_alloc(const struct schema *wanted);
 
-/* Wants one more key, of the rows' objects or (its text is base64 then) in the object under the key
- * `outer`; its values go to a column of the schema, or are the row's time. */
-int json_reader_want(struct json_reader *r, const char *outer, const char *name, int32_t column);
+/* An object nobody wants a key of yet; NULL without memory. */
+struct json_scope *json_scope_new(void);
+
+/* The wanted key of that name, made if need be; it moves when the next one is. ERR_NOMEM. */
+int json_scope_want(struct arena *names, struct json_scope *s, struct bytes name,
+                    struct json_field **ret);
 
 /* Reads all of payload; json_error says what was wrong. */
 int json_reader_walk(struct json_reader *r, struct bytes payload);

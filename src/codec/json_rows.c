@@ -272,6 +272,37 @@ int json_rows_row(struct json_reader *r)
     return row < 0 ? row : OK;
 }
 
+/* The column's key in an object; bytes have a key inside theirs. */
+static int column_want(struct json_reader *r, struct json_scope *scope, const char *name,
+                       int32_t column, struct json_scope **ret_inner)
+{
+    struct json_field *f = NULL;
+    int err = json_scope_want(&r->names, scope, bytes_of_text(name), &f);
+    if (err)
+        return err;
+    const struct field *to = column < r->time_column ? &r->wanted->fields[column] : NULL;
+    f->column = column;
+    f->coded = scope != r->root;
+    f->is_double =
+        to && !field_is_scaled(to) && (to->type == VALUE_DOUBLE || to->type == VALUE_FLOAT32);
+    if (!ret_inner || !to || to->type != VALUE_BYTES)
+        return OK;
+    *ret_inner = f->inner = json_scope_new();
+    return f->inner ? OK : ERR_NOMEM;
+}
+
+static int columns_want(struct json_reader *r, const char *time_key)
+{
+    int err = column_want(r, r->root, time_key, r->time_column, NULL);
+    for (uint32_t i = 0; i < r->wanted->count && !err; i++) {
+        struct json_scope *inner = NULL;
+        err = column_want(r, r->root, r->wanted->fields[i].name, (int32_t)i, &inner);
+        if (!err && inner)
+            err = column_want(r, inner, "$bytes", (int32_t)i, NULL);
+    }
+    return err;
+}
+
 int json_rows_reader_new(const struct schema *wanted, const struct field_limit *limits,
                          const char *time_key, struct json_reader **ret)
 {
@@ -283,13 +314,7 @@ int json_rows_reader_new(const struct schema *wanted, const struct field_limit *
     r->strict = true;
     r->limits = limits;
     r->time_column = (int32_t)wanted->count;
-    int err = json_reader_want(r, NULL, time_key, r->time_column);
-    for (uint32_t i = 0; i < wanted->count && !err; i++) {
-        const char *name = wanted->fields[i].name;
-        err = json_reader_want(r, NULL, name, (int32_t)i);
-        if (!err && wanted->fields[i].type == VALUE_BYTES)
-            err = json_reader_want(r, name, "$bytes", (int32_t)i);
-    }
+    int err = columns_want(r, time_key);
     if (err) {
         json_reader_free(r);
         return err;
