@@ -155,8 +155,8 @@ static int integer_raw(const struct field *f, double raw, double shown, double *
 /* What division has rounded away is mostly one step off. */
 static double double_raw(const struct field *f, double raw, double shown)
 {
-    double below = nextafter(raw, -INFINITY);
-    double above = nextafter(raw, INFINITY);
+    double below = nextafter(raw, -HUGE_VAL);
+    double above = nextafter(raw, HUGE_VAL);
     if (field_number(f, raw) == shown)
         return raw;
     if (field_number(f, below) == shown)
