@@ -229,10 +229,32 @@ static int64_t time_max(const struct batch *b)
     return max;
 }
 
+static bool row_is_read(const struct batch *b, uint32_t row)
+{
+    for (uint32_t i = 0; i < b->schema->count; i++) {
+        struct column c = batch_column(b, i);
+        if (!column_is_null(&c, row))
+            return true;
+    }
+    return b->schema->count == 0;
+}
+
+/* Of rows with a value: polls of a device that does not answer say nothing about how far its
+ * signals are, least of all while values of its past come in. */
+static int64_t time_max_read(const struct batch *b)
+{
+    const int64_t *times = batch_times(b);
+    int64_t max = INT64_MIN;
+    for (uint32_t i = 0; i < b->rows; i++)
+        if (times[i] > max && row_is_read(b, i))
+            max = times[i];
+    return max;
+}
+
 static int batch_finish(struct pipeline *p, const struct batch *b, struct position at)
 {
     struct position after = p->last;
-    int64_t newest = time_max(b);
+    int64_t newest = p->plan->window == WINDOW_UNIT ? time_max_read(b) : time_max(b);
     p->last = at;
     p->time_max_us = newest > p->time_max_us ? newest : p->time_max_us;
     if (p->plan->window == WINDOW_NONE) {
@@ -307,6 +329,7 @@ void pipeline_groups_out(struct pipeline *p, uint32_t n)
     struct machine *m = &p->groups;
     machine_chunk(m, NULL, 0, n);
     m->inputs = p->group_vecs;
+    m->times = p->group_times;
     machine_run(m, 0, p->plan->having_steps);
     if (p->plan->having != PLAN_NONE)
         machine_where(m, (uint16_t)p->plan->having, p->selected);

@@ -203,6 +203,21 @@ TEST(a_unit_that_comes_back_is_at_a_place_twice)
     bench_fini(&t);
 }
 
+TEST(polls_that_found_nobody_do_not_push_the_past_out)
+{
+    struct bench t;
+    bench_init(&t);
+    bench_plan(&t, "max(belt) AS a, covered(belt) AS b", 0);
+    double none = (double)NAN;
+    push(&t, 100000 * S, none, none, none, none); /* today */
+    for (int i = 0; i <= 5; i++)
+        push(&t, (10 + i) * S, 1, 1, 1, i); /* of the past */
+    push_presence(&t, 11 * S, 14 * S, NULL);
+    check_number(&t, 0, 3);
+    check_number(&t, 1, 1);
+    bench_fini(&t);
+}
+
 TEST(a_presence_without_a_path_has_no_signals_with_places)
 {
     struct bench t;
