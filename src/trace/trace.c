@@ -31,6 +31,7 @@ int trace_configure(struct trace *t, const struct config *config, struct catalog
     const struct call_entry calls[] = {
         {&trace_unit_spec, trace_unit_serve},
         {&trace_units_spec, trace_units_serve},
+        {&trace_forward_spec, trace_forward_serve},
     };
     const struct historian_tap tap = {.ctx = t,
                                       .tables = trace_tables,
@@ -46,7 +47,7 @@ int trace_configure(struct trace *t, const struct config *config, struct catalog
     if (!err)
         err = historian_tap_add(t->historian, &tap);
     if (!err)
-        err = catalogue_calls_add(catalogue, calls, 2, historian_reader(t->historian), t);
+        err = catalogue_calls_add(catalogue, calls, 3, historian_reader(t->historian), t);
     return err;
 }
 

@@ -225,11 +225,15 @@ int trace_config(struct trace *t, const struct config *config, struct catalogue 
 
 extern const struct call_spec trace_unit_spec;
 extern const struct call_spec trace_units_spec;
+extern const struct call_spec trace_forward_spec;
 void trace_unit_serve(void *owner, struct call *c);
+void trace_forward_serve(void *owner, struct call *c);
 void trace_units_serve(void *owner, struct call *c);
 
 /* Arguments that several calls have; diag says what is wrong. */
 int trace_read_as_of(const struct call *c, int64_t *ret_us, struct diag *diag);
+int trace_read_time(const struct call *c, const char *name, int64_t otherwise, int64_t *ret_us,
+                    struct diag *diag);
 int trace_read_key(const struct call *c, const char *name, struct value *ret, struct diag *diag);
 int trace_read_depth(const struct call *c, uint32_t otherwise, uint32_t *ret, struct diag *diag);
 
@@ -247,12 +251,6 @@ int trace_curves(const struct trace *t, struct duck_conn *conn, const struct tra
 
 /* A JSON string, quoted. */
 void trace_json_string(struct bytes v, struct buf *out);
-
-/* A verdict for a step: its result if it has one, else what its measures say. Needs `s` (steps)
- * and `v` (unit, ok). */
-#define TRACE_SQL_VERDICT                                                                          \
-    "CASE WHEN s.result IN ('pass', 'fail') THEN s.result WHEN v.ok THEN 'pass' WHEN NOT v.ok "    \
-    "THEN 'fail' ELSE 'unknown' END"
 
 /* Whether a measure is within its limits; NULL without limits. */
 #define TRACE_SQL_OK                                                                               \

@@ -65,13 +65,19 @@ struct asking {
     bool curves;
 };
 
+int trace_read_time(const struct call *c, const char *name, int64_t otherwise, int64_t *ret_us,
+                    struct diag *diag)
+{
+    struct value v = call_arg(c, name);
+    *ret_us = otherwise;
+    if (v.type == VALUE_STRING && clock_parse(v.bytes, ret_us))
+        return diag_set(diag, ERR_INVALID, 0, 0, "%s is a time such as 2026-11-22T08:30:00Z", name);
+    return OK;
+}
+
 int trace_read_as_of(const struct call *c, int64_t *ret_us, struct diag *diag)
 {
-    struct value as_of = call_arg(c, "as_of");
-    *ret_us = TRACE_NO_END_US;
-    if (as_of.type == VALUE_STRING && clock_parse(as_of.bytes, ret_us))
-        return diag_set(diag, ERR_INVALID, 0, 0, "as_of is a time such as 2026-11-22T08:30:00Z");
-    return OK;
+    return trace_read_time(c, "as_of", TRACE_NO_END_US, ret_us, diag);
 }
 
 int trace_read_key(const struct call *c, const char *name, struct value *ret, struct diag *diag)

@@ -1,111 +1,309 @@
-/* The call trace.units: what was made lately. See trace.h. */
+/* The call trace.units: what was made lately, or what of it is bad. See trace.h.
+ *
+ * Without a verdict it lists visits, and one statement tells how each went. With one it lists
+ * units: those that something bad was said of during the time are looked at one by one as
+ * trace.unit does, because a unit that failed and was reworked since is good.
+ */
 #include "base/clock.h"
-#include "trace/trace_priv.h"
+#include "trace/story.h"
+
+#include <string.h>
 
 #define UNITS_DEFAULT 100
+#define UNITS_DEPTH   2
+
+/* This long before the deadline the list gives up. */
+#define UNITS_SPARE_US ((int64_t)300 * 1000)
 
 static const struct call_field units_request[] = {
     {"since", VALUE_STRING, 0, false, "only visits that ended after this time (RFC 3339)"},
     {"limit", VALUE_INT64, 0, false, "rows at most; default 100"},
+    {"until", VALUE_STRING, 0, false, "only visits that ended until this time (RFC 3339)"},
+    {"station", VALUE_STRING, 0, false, "only visits to this station"},
+    {"verdict", VALUE_STRING, 0, false,
+     "only units that are fail, rework or scrap now, or bad: any of these; something bad was said "
+     "of them during the time"},
     {0},
 };
 
 static const struct call_field units_answer[] = {
     {"unit", VALUE_STRING, 0, true, "id of the unit"},
     {"serial", VALUE_STRING, 0, true, "its serial number"},
-    {"station", VALUE_STRING, 0, true, "where it was"},
+    {"station", VALUE_STRING, 0, true, "where it was; with a verdict, where it got that"},
     {"t_in", VALUE_TIMESTAMP, 0, false, "since when"},
     {"t_out", VALUE_TIMESTAMP, 0, false, "until when"},
     {"status", VALUE_STRING, 0, true, "how sure that is: exact, inferred, ambiguous, missing"},
-    {"verdict", VALUE_STRING, 0, true, "pass, fail or unknown"},
+    {"verdict", VALUE_STRING, 0, true, "pass, fail, rework, scrap or unknown"},
+    {"defects", VALUE_STRING, 0, true, "what was found wrong there, between commas"},
     {0},
 };
 
 const struct call_spec trace_units_spec = {
     .name = "trace.units",
-    .doc = "Lists the latest visits of units, the last first.",
+    .doc = "Lists the latest visits of units, the last first; or the bad units of a time.",
     .role = CALL_VIEWER,
     .request = units_request,
     .answer = units_answer,
 };
 
-/* $1 = since, $2 = rows. The measures are cut by the units of the answer before they are ranked. */
-static const char sql_units[] =
-    "WITH s AS (SELECT * FROM (SELECT * FROM steps WHERE t_out >= $1 QUALIFY row_number() OVER "
-    "(PARTITION BY node, track, unit ORDER BY known_at DESC, revision DESC) = 1) WHERE NOT "
-    "retracted "
-    "ORDER BY t_out DESC LIMIT $2), "
+struct listing {
+    const struct call *call;
+    struct trace *trace;
+    struct duck_conn *conn;
+    struct arena arena;
+    struct diag *diag;
+    struct batch_builder *bb;
+    int64_t since_us;
+    int64_t until_us;
+    int64_t limit;
+    const char *station; /* "" = all */
+    const char *verdict; /* "" = all */
+    const char **names;  /* of units that something bad was said of */
+    uint32_t name_count;
+};
+
+/* ----------------------------------------------------------------------------------------- visits
+ */
+
+/* $1 since, $2 rows, $3 until, $4 station. What names the unit by its serial belongs to the last
+ * visit of its station that had begun. The facts are cut by the units of the answer first. */
+#define SQL_VISITS                                                                                 \
+    "WITH p AS (SELECT * FROM (SELECT * FROM steps WHERE t_out >= $1 AND t_out <= $3 AND ($4 = "   \
+    "'' OR station = $4) QUALIFY row_number() OVER (PARTITION BY node, track, unit, station "      \
+    "ORDER BY revision DESC, known_at DESC) = 1) WHERE NOT retracted ORDER BY t_out DESC LIMIT "   \
+    "$2), u AS (SELECT unit, arg_max(serial, known_at) AS serial FROM units WHERE unit IN "        \
+    "(SELECT unit FROM p) AND NOT retracted GROUP BY unit), s AS (SELECT p.*, coalesce(u.serial, " \
+    "'') AS serial, coalesce(lead(t_in) OVER (PARTITION BY u.serial, station ORDER BY t_in), "     \
+    "TIMESTAMP '9999-01-01') AS next_in FROM p LEFT JOIN u ON p.unit = u.unit), "
+
+/* Whether a row of facts, f at time t, is of the visit s. */
+#define OF_VISIT(t)                                                                                \
+    "(f.unit = s.unit AND (f.station = '' OR f.station = s.station)) OR (f.serial <> '' AND "      \
+    "f.serial = s.serial AND f.station = s.station AND f." t                                       \
+    " >= s.t_in - INTERVAL 2 SECONDS AND f." t " < s.next_in)"
+
+#define OF_PAGE(table)                                                                             \
+    "(SELECT * FROM " table " WHERE NOT retracted AND (unit IN (SELECT unit FROM s) OR (serial "   \
+    "<> '' AND serial IN (SELECT serial FROM s)))) f"
+
+static const char sql_visits[] = SQL_VISITS
     "m AS (SELECT unit, " TRACE_SQL_OK " AS ok FROM (SELECT * FROM measures WHERE unit IN (SELECT "
     "unit FROM s) QUALIFY row_number() OVER (PARTITION BY unit, operation, characteristic ORDER BY "
     "known_at DESC, revision DESC) = 1) WHERE NOT retracted), "
     "v AS (SELECT unit, bool_and(ok) AS ok FROM m GROUP BY unit), "
-    "u AS (SELECT unit, arg_max(serial, known_at) AS serial FROM units WHERE unit IN (SELECT unit "
-    "FROM s) AND NOT retracted GROUP BY unit) "
-    "SELECT s.unit, coalesce(u.serial, ''), s.station, s.t_in, s.t_out, "
-    "s.status, " TRACE_SQL_VERDICT
-    " FROM s LEFT JOIN v ON s.unit = v.unit LEFT JOIN u ON s.unit = u.unit ORDER "
-    "BY s.t_out DESC";
+    "d AS (SELECT s.unit, s.station, string_agg(DISTINCT f.defect, ', ' ORDER BY f.defect) AS "
+    "defects FROM s JOIN " OF_PAGE("defects") " ON " OF_VISIT(
+        "detected_at") " GROUP BY ALL), "
+                       "w AS (SELECT s.unit, s.station, arg_max(f.verdict, f.decided_at) AS said "
+                       "FROM s "
+                       "JOIN " OF_PAGE("verdicts") " ON " OF_VISIT(
+                           "decided_at") " GROUP BY ALL) "
+                                         "SELECT s.unit, s.serial, s.station, s.t_in, s.t_out, "
+                                         "s.status, CASE WHEN w.said IS NOT NULL "
+                                         "THEN w.said WHEN d.defects IS NOT NULL THEN 'fail' WHEN "
+                                         "s.result IN ('pass', 'fail') THEN "
+                                         "s.result WHEN v.ok THEN 'pass' WHEN NOT v.ok THEN 'fail' "
+                                         "ELSE 'unknown' END, "
+                                         "coalesce(d.defects, '') FROM s LEFT JOIN v ON s.unit = "
+                                         "v.unit LEFT JOIN d ON s.unit = d.unit "
+                                         "AND s.station = d.station LEFT JOIN w ON s.unit = w.unit "
+                                         "AND s.station = w.station ORDER BY "
+                                         "s.t_out DESC";
 
-static int units_row(void *ctx, const struct value *cells, uint32_t count)
+static int visit_row(void *ctx, const struct value *cells, uint32_t count)
 {
-    struct batch_builder *bb = ctx;
-    int err = batch_builder_row(bb, cells[4].i64);
+    struct listing *l = ctx;
+    int err = batch_builder_row(l->bb, cells[4].i64);
     err = err < 0 ? err : OK;
     for (uint32_t i = 0; !err && i < count; i++)
-        err = batch_set_value(bb, i, &cells[i]);
+        err = batch_set_value(l->bb, i, &cells[i]);
     return err;
 }
 
-static int units_fill(struct duck_conn *conn, int64_t since_us, int64_t limit,
-                      struct batch_builder *bb, struct diag *diag)
+static int listing_run(struct listing *l, const char *sql, duck_row_fn fn)
 {
     struct duck_stmt *s = NULL;
-    int err = duck_prepare(conn, sql_units, &s, diag);
+    int err = duck_prepare(l->conn, sql, &s, l->diag);
     if (!err)
-        err = duck_bind_time(s, 1, since_us);
+        err = duck_bind_time(s, 1, l->since_us);
     if (!err)
-        err = duck_bind_i64(s, 2, limit);
+        err = duck_bind_i64(s, 2, l->limit);
     if (!err)
-        err = duck_run(s, units_row, bb, diag);
+        err = duck_bind_time(s, 3, l->until_us);
+    if (!err)
+        err = duck_bind_text(s, 4, l->station);
+    if (!err)
+        err = duck_run(s, fn, l, l->diag);
     duck_stmt_free(s);
     return err;
 }
 
-static int units_read(const struct call *c, int64_t *ret_since_us, int64_t *ret_limit,
-                      struct diag *diag)
+/* -------------------------------------------------------------------------------------- bad units
+ */
+
+/* The binds as above; all statements with the same ones. More names than units: each unit has
+ * several, and some were reworked since. */
+#define BAD(table, time, what)                                                                     \
+    "SELECT CASE WHEN serial <> '' THEN serial ELSE unit END AS name, " time " AS t FROM " table   \
+    " WHERE " time " BETWEEN $1 AND $3 AND NOT retracted AND ($4 = '' OR station = '' OR station " \
+    "= $4) AND " what
+
+#define BAD_STEPS                                                                                  \
+    "SELECT unit AS name, t_out AS t FROM steps WHERE t_out BETWEEN $1 AND $3 AND result = "       \
+    "'fail' AND ($4 = '' OR station = $4)"
+#define BAD_DEFECTS  BAD("defects", "detected_at", "true")
+#define BAD_VERDICTS BAD("verdicts", "decided_at", "verdict <> 'pass'")
+#define BAD_MEASURES BAD("measures", "measured_at", "NOT (" TRACE_SQL_OK ")")
+#define AND_ALSO     " UNION ALL "
+
+static const char sql_bad[] = "SELECT name, max(t) FROM (" BAD_STEPS AND_ALSO BAD_DEFECTS AND_ALSO
+    BAD_VERDICTS AND_ALSO BAD_MEASURES ") GROUP BY name ORDER BY 2 DESC LIMIT $2 * 8";
+
+static int name_row(void *ctx, const struct value *cells, uint32_t count)
 {
-    struct value since = call_arg(c, "since");
-    struct value limit = call_arg(c, "limit");
-    *ret_since_us = 0;
-    *ret_limit = limit.type == VALUE_NULL ? UNITS_DEFAULT : limit.i64;
-    if (*ret_limit < 1 || *ret_limit > TRACE_UNITS_MAX)
-        return diag_set(diag, ERR_RANGE, 0, 0, "limit is 1 to %d", TRACE_UNITS_MAX);
-    if (since.type == VALUE_STRING && clock_parse(since.bytes, ret_since_us))
-        return diag_set(diag, ERR_INVALID, 0, 0, "since is a time such as 2026-11-22T08:30:00Z");
-    return OK;
+    struct listing *l = ctx;
+    if (count != 2)
+        return ERR_INTERNAL;
+    const char *name = arena_copy(&l->arena, cells[0].bytes);
+    l->names[l->name_count++] = name;
+    return name ? OK : ERR_NOMEM;
+}
+
+static bool is_bad(const char *verdict)
+{
+    return strcmp(verdict, "fail") == 0 || strcmp(verdict, "rework") == 0 ||
+           strcmp(verdict, "scrap") == 0;
+}
+
+/* The last visit with the unit's verdict. */
+static const struct story_visit *visit_of_verdict(const struct story *s)
+{
+    for (uint32_t i = s->visit_count; i > 0; i--)
+        if (strcmp(s->visits[i - 1].verdict, s->verdict) == 0)
+            return &s->visits[i - 1];
+    return NULL;
+}
+
+static void defects_print(const struct story *s, const struct story_visit *v, struct buf *out)
+{
+    for (uint32_t i = 0; i < s->fact_count; i++) {
+        const struct story_fact *f = &s->facts[i];
+        if (!f->dropped && f->kind == STORY_DEFECT && &s->visits[f->visit] == v)
+            (void)buf_printf(out, "%s%s", out->len ? ", " : "", f->name);
+    }
+}
+
+static int bad_fill(const struct story *s, const struct story_visit *v, struct batch_builder *bb)
+{
+    struct buf defects = {0};
+    const char *texts[] = {story_unit(s), story_name(s, 0), v->station, NULL,
+                           NULL,          v->status,        s->verdict};
+    defects_print(s, v, &defects);
+    int err = batch_builder_row(bb, v->t_out != INT64_MIN ? v->t_out : v->t_in);
+    err = err < 0 ? err : OK;
+    for (uint32_t i = 0; !err && i < 7; i++)
+        if (texts[i])
+            err = batch_set_bytes(bb, i, bytes_of_text(texts[i]));
+    if (!err)
+        err = batch_set_bytes(bb, 7, buf_bytes(&defects));
+    if (!err && v->t_in != INT64_MIN)
+        batch_set_i64(bb, 3, v->t_in);
+    if (!err && v->t_out != INT64_MIN)
+        batch_set_i64(bb, 4, v->t_out);
+    buf_fini(&defects);
+    return err;
+}
+
+/* Whether the unit is bad as asked for; its other names are then known too. */
+static int bad_look(struct listing *l, const char *name, struct map *known)
+{
+    struct story s = {
+        .conn = l->conn, .diag = l->diag, .as_of_us = TRACE_NO_END_US, .depth_max = UNITS_DEPTH};
+    int err = story_read(&s, name);
+    const struct story_visit *v = err ? NULL : visit_of_verdict(&s);
+    bool wanted = v && is_bad(s.verdict) &&
+                  (strcmp(l->verdict, "bad") == 0 || strcmp(l->verdict, s.verdict) == 0) &&
+                  (!l->station[0] || strcmp(l->station, v->station) == 0);
+    for (uint32_t i = 0; !err && i < s.key_count; i++)
+        if (s.keys[i]->subject == 0 && !s.keys[i]->refused)
+            err = map_put(known, bytes_of_text(s.keys[i]->text), l, NULL);
+    if (!err && wanted)
+        err = bad_fill(&s, v, l->bb);
+    story_fini(&s);
+    return err == ERR_NOT_FOUND ? OK : err;
+}
+
+static int bad_list(struct listing *l)
+{
+    struct map known = {0};
+    l->names = arena_array(&l->arena, (size_t)l->limit * 8 + 1, sizeof *l->names);
+    int err = l->names ? listing_run(l, sql_bad, name_row) : ERR_NOMEM;
+    for (uint32_t i = 0; !err && i < l->name_count; i++) {
+        if (batch_builder_rows(l->bb) == (uint32_t)l->limit)
+            break;
+        if (clock_mono_us() > call_deadline_us(l->call) - UNITS_SPARE_US)
+            err = diag_set(l->diag, ERR_TIMEOUT, 0, 0,
+                           "%u of %u units were looked at: ask for less time, or a smaller limit",
+                           i, l->name_count);
+        else if (!map_find_text(&known, l->names[i]))
+            err = bad_look(l, l->names[i], &known);
+    }
+    map_fini(&known);
+    return err;
+}
+
+/* --------------------------------------------------------------------------------------- the call
+ */
+
+static int text_read(struct listing *l, const char *name, const char **ret)
+{
+    struct value v = {.type = VALUE_NULL};
+    *ret = "";
+    if (call_arg(l->call, name).type == VALUE_NULL)
+        return OK;
+    int err = trace_read_key(l->call, name, &v, l->diag);
+    if (!err)
+        *ret = arena_copy(&l->arena, v.bytes);
+    return err ? err : *ret ? OK : ERR_NOMEM;
+}
+
+static int listing_read(struct listing *l)
+{
+    struct value limit = call_arg(l->call, "limit");
+    l->limit = limit.type == VALUE_NULL ? UNITS_DEFAULT : limit.i64;
+    if (l->limit < 1 || l->limit > TRACE_UNITS_MAX)
+        return diag_set(l->diag, ERR_RANGE, 0, 0, "limit is 1 to %d", TRACE_UNITS_MAX);
+    int err = trace_read_time(l->call, "since", 0, &l->since_us, l->diag);
+    if (!err)
+        err = trace_read_time(l->call, "until", TRACE_NO_END_US, &l->until_us, l->diag);
+    if (!err)
+        err = text_read(l, "station", &l->station);
+    if (!err)
+        err = text_read(l, "verdict", &l->verdict);
+    if (!err && l->verdict[0] && !is_bad(l->verdict) && strcmp(l->verdict, "bad") != 0)
+        err = diag_set(l->diag, ERR_INVALID, 0, 0, "verdict is bad, fail, rework or scrap");
+    return err;
 }
 
 void trace_units_serve(void *owner, struct call *c)
 {
-    const struct trace *t = owner;
+    struct trace *t = owner;
     struct diag diag = {0};
-    struct duck_conn *conn = NULL;
-    struct batch_builder *bb = NULL;
-    int64_t since_us = 0;
-    int64_t limit = 0;
-    int err = units_read(c, &since_us, &limit, &diag);
+    struct listing l = {.call = c, .trace = t, .diag = &diag};
+    int err = listing_read(&l);
     if (!err)
-        err = call_answer_builder(c, (uint32_t)limit, &bb);
+        err = call_answer_builder(c, (uint32_t)l.limit, &l.bb);
     if (!err)
-        err = historian_reader_open(t->historian, &conn);
+        err = historian_reader_open(t->historian, &l.conn);
     if (!err)
-        err = units_fill(conn, since_us, limit, bb, &diag);
-    if (conn)
-        historian_reader_close(t->historian, conn);
+        err = l.verdict[0] ? bad_list(&l) : listing_run(&l, sql_visits, visit_row);
+    if (l.conn)
+        historian_reader_close(t->historian, l.conn);
+    arena_fini(&l.arena);
     if (!err) {
-        call_answer_rows(c, bb);
+        call_answer_rows(c, l.bb);
         return;
     }
-    batch_builder_free(bb);
+    batch_builder_free(l.bb);
     call_fail(c, err, "%s", diag.text[0] ? diag.text : err_text(err));
 }

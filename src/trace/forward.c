@@ -1,0 +1,530 @@
+/* The call trace.forward: the containment, every unit that a suspicion reaches. See trace.h.
+ *
+ * A suspicion is a serial or a lot, a factor (`nozzle=3`), or a station during some time. From its
+ * units the walk follows the links to the children, step by step, all names of a step together. A
+ * name that was met is not met again, so cycles end; a link counts only if it was made after the
+ * suspicion had reached its parent. Depth and number of units have limits, and the answer says when
+ * one of them cut something off: a containment that is not complete must not look as if it were.
+ */
+#include "base/clock.h"
+#include "trace/story.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define FORWARD_UNITS_DEFAULT 1000
+#define FORWARD_UNITS_MAX     20000
+#define FORWARD_NAMES_MAX     400000 /* of all units: each has several */
+#define FORWARD_ASKED_MAX     4000   /* names in one question to the index */
+
+static const struct call_field forward_request[] = {
+    {"from", VALUE_STRING, 0, false, "a serial, a unit's id, a lot, or a factor as NAME=VALUE"},
+    {"station", VALUE_STRING, 0, false, "instead of from: what was at this station"},
+    {"since", VALUE_STRING, 0, false, "only what happened from this time on (RFC 3339)"},
+    {"until", VALUE_STRING, 0, false, "only what happened until this time (RFC 3339)"},
+    {"as_of", VALUE_STRING, 0, false, "as known at this time (RFC 3339); default: now"},
+    {"depth", VALUE_INT64, 0, false, "steps through the genealogy, 0 to 32; default 32"},
+    {"limit", VALUE_INT64, 0, false, "units at most; default 1000, at most 20000"},
+    {0},
+};
+
+static const struct call_field forward_answer[] = {
+    {"from", VALUE_STRING, 0, true, "what was asked for"},
+    {"count", VALUE_INT64, 0, true, "units found"},
+    {"truncated", VALUE_BOOL, 0, true, "a limit cut something off: there are more"},
+    {"reason", VALUE_STRING, 0, false, "which limit that was"},
+    {"units", VALUE_STRING, FIELD_JSON, true,
+     "the units, the nearest first: serial, unit, depth, via, kind, at, station, seen"},
+    {0},
+};
+
+const struct call_spec trace_forward_spec = {
+    .name = "trace.forward",
+    .doc = "Finds every unit that a serial, a lot, a factor or a station's time reaches.",
+    .role = CALL_VIEWER,
+    .flags = CALL_ONE,
+    .request = forward_request,
+    .answer = forward_answer,
+};
+
+/* A unit (or lot) of the containment; several may turn out to be one. */
+struct reached {
+    struct reached *same; /* NULL, or the one that it turned out to be */
+    const char *name;     /* the name it was met by, later its serial */
+    const char *unit;     /* an id, "" = no track saw it */
+    const char *via;      /* the parent's name; "" = a beginning */
+    const char *kind;     /* of the link from there */
+    const char *station;  /* where it was last */
+    int64_t at;           /* since when it is suspect; INT64_MIN = always */
+    int64_t seen;         /* last */
+    uint32_t depth;
+    bool is_unit; /* a track saw it, or rows tell of it */
+    bool seed;
+    bool claimed; /* an id that a serial leads to, and that has not confirmed it */
+};
+
+struct name {
+    const char *text;
+    struct reached *reached;
+};
+
+struct forward {
+    struct duck_conn *conn;
+    struct arena arena;
+    struct diag *diag;
+    int64_t since_us;
+    int64_t until_us;
+    int64_t as_of_us;
+    uint32_t depth_max;
+    uint32_t units_max;
+    const char *reason; /* of being cut off; NULL = it is whole */
+    struct map names;   /* text → struct name */
+    struct name **list; /* in the order in which they were met */
+    uint32_t name_count;
+    uint32_t name_cap;
+    uint32_t asked; /* names of the list that were asked for */
+    struct reached **all;
+    uint32_t all_count;
+    uint32_t all_cap;
+    uint32_t unit_count; /* of all, without those that are the same */
+};
+
+/* ----------------------------------------------------------------------------------------- names
+ */
+
+static struct reached *reached_own(struct reached *r)
+{
+    while (r->same)
+        r = r->same;
+    return r;
+}
+
+static void forward_cut(struct forward *f, const char *reason)
+{
+    f->reason = f->reason ? f->reason : reason;
+}
+
+/* NULL: a limit, or no memory. */
+static struct reached *reached_add(struct forward *f, const char *name, uint32_t depth)
+{
+    void *items = f->all;
+    if (f->unit_count > f->units_max) {
+        forward_cut(f, "limit");
+        return NULL;
+    }
+    struct reached *r = arena_alloc(&f->arena, sizeof *r);
+    if (!r || !story_grow(&f->arena, &items, f->all_count, &f->all_cap, sizeof *f->all))
+        return NULL;
+    f->all = items;
+    *r = (struct reached){.name = name,
+                          .unit = "",
+                          .via = "",
+                          .kind = "",
+                          .station = "",
+                          .at = INT64_MIN,
+                          .seen = INT64_MIN,
+                          .depth = depth};
+    f->all[f->all_count++] = r;
+    f->unit_count++;
+    return r;
+}
+
+/* Gives the name to r; NULL: a limit, or no memory. */
+static struct name *name_add(struct forward *f, const char *text, struct reached *r)
+{
+    void *items = f->list;
+    if (f->name_count == FORWARD_NAMES_MAX) {
+        forward_cut(f, "names");
+        return NULL;
+    }
+    struct name *n = arena_alloc(&f->arena, sizeof *n);
+    if (!n || !story_grow(&f->arena, &items, f->name_count, &f->name_cap, sizeof *f->list) ||
+        map_put(&f->names, bytes_of_text(text), n, NULL))
+        return NULL;
+    f->list = items;
+    *n = (struct name){text, r};
+    f->list[f->name_count++] = n;
+    return n;
+}
+
+/* Two that turn out to be one: the nearer one stays, suspect since the earlier time. */
+static void reached_join(struct forward *f, struct reached *a, struct reached *b)
+{
+    a = reached_own(a);
+    b = reached_own(b);
+    if (a == b)
+        return;
+    struct reached *near = b->depth < a->depth ? b : a;
+    struct reached *far = near == a ? b : a;
+    far->same = near;
+    near->at = far->at < near->at ? far->at : near->at;
+    near->seed = near->seed || far->seed;
+    near->is_unit = near->is_unit || far->is_unit;
+    f->unit_count -= !near->claimed && !far->claimed;
+    near->claimed = near->claimed && far->claimed;
+}
+
+/* A further name of r's unit. */
+static void name_share(struct forward *f, const char *text, struct reached *r)
+{
+    struct name *known = map_find_text(&f->names, text);
+    if (known)
+        reached_join(f, known->reached, r);
+    else
+        (void)name_add(f, text, r);
+}
+
+/* An id that had the serial, at least once: whether it still has it, its own entries tell. */
+static void name_claim(struct forward *f, const char *text, const struct reached *r)
+{
+    if (map_find_text(&f->names, text))
+        return;
+    struct reached *claimed = reached_add(f, text, r->depth);
+    if (!claimed)
+        return;
+    f->unit_count--;
+    claimed->claimed = true;
+    claimed->at = r->at;
+    claimed->via = r->via;
+    claimed->kind = r->kind;
+    (void)name_add(f, text, claimed);
+}
+
+static struct reached *seed_add(struct forward *f, const char *text, int64_t at)
+{
+    struct name *known = map_find_text(&f->names, text);
+    struct reached *r = known ? reached_own(known->reached) : reached_add(f, text, 0);
+    if (!r || (!known && !name_add(f, text, r)))
+        return NULL;
+    r->at = known && r->at < at ? r->at : at;
+    r->seed = true;
+    return r;
+}
+
+/* -------------------------------------------------------------------------------------- the walk
+ */
+
+static void take_alias(struct forward *f, const struct name *n, const struct trace_entry *e)
+{
+    bool read = e->other[0] && e->other[0] != '?';
+    if (read)
+        name_share(f, e->other, reached_own(n->reached));
+    struct reached *r = reached_own(n->reached);
+    r->is_unit = true;
+    if (read)
+        r->name = e->other;
+    if (e->t_to >= r->seen) {
+        const char *slash = strrchr(e->kind, '/');
+        r->seen = e->t_to;
+        r->unit = n->text;
+        r->station = slash ? slash + 1 : e->kind;
+    }
+}
+
+static void take_child(struct forward *f, struct reached *r, const struct trace_entry *e)
+{
+    bool in_time = r->at == INT64_MIN || e->t_from >= r->at - STORY_LATE_US;
+    if (r->depth == 0 && (e->t_from < f->since_us || e->t_from > f->until_us))
+        return;
+    if (!in_time || map_find_text(&f->names, e->other))
+        return;
+    if (r->depth >= f->depth_max) {
+        forward_cut(f, "depth");
+        return;
+    }
+    struct reached *child = reached_add(f, e->other, r->depth + 1);
+    if (!child || !name_add(f, e->other, child))
+        return;
+    child->via = r->name;
+    child->kind = e->kind;
+    child->at = e->t_from;
+}
+
+static void take(struct forward *f, const struct name *n, const struct trace_entry *e)
+{
+    struct reached *r = reached_own(n->reached);
+    if (r->claimed)
+        return; /* the serial was corrected: it is another unit's */
+    if (e->role == TRACE_IS_UNIT)
+        name_claim(f, e->other, r);
+    else if (e->role == TRACE_HAS_ROWS)
+        r->is_unit = true;
+    else if (e->role == TRACE_HAS_CHILD)
+        take_child(f, r, e);
+}
+
+/* Of the entries of one visit the latest revision alone says what its serial is. */
+static int take_aliases(struct forward *f, const struct trace_entries *entries, uint32_t first)
+{
+    struct map latest = {0};
+    int err = OK;
+    for (uint32_t i = 0; !err && i < entries->count; i++) {
+        struct trace_entry *e = &entries->items[i];
+        const char *visit = arena_printf(&f->arena, "%u %s", e->key, e->kind);
+        if (e->role != TRACE_IS_SERIAL)
+            continue;
+        const struct trace_entry *known = visit ? map_find_text(&latest, visit) : NULL;
+        bool newer = !known || e->revision > known->revision ||
+                     (e->revision == known->revision && e->known_at >= known->known_at);
+        err = !visit ? ERR_NOMEM : newer ? map_put(&latest, bytes_of_text(visit), e, NULL) : OK;
+    }
+    for (size_t i = 0; !err && i < latest.count; i++) {
+        const struct trace_entry *e = latest.entries[i].value;
+        take_alias(f, f->list[first + e->key], e);
+    }
+    map_fini(&latest);
+    return err;
+}
+
+/* The names that were met and not asked for; false when there are none. */
+static int round_ask(struct forward *f, bool *ret_more)
+{
+    const char **texts = arena_array(&f->arena, FORWARD_ASKED_MAX, sizeof *texts);
+    struct trace_entries entries = {0};
+    uint32_t first = f->asked;
+    uint32_t count = 0;
+    if (!texts)
+        return ERR_NOMEM;
+    while (f->asked < f->name_count && count < FORWARD_ASKED_MAX)
+        texts[count++] = f->list[f->asked++]->text;
+    *ret_more = count > 0;
+    int err =
+        trace_index_find(f->conn, &f->arena, texts, count, TRACE_SIDE_NAMES | TRACE_SIDE_CHILDREN,
+                         f->as_of_us, &entries, f->diag);
+    if (entries.truncated)
+        forward_cut(f, "entries");
+    if (!err)
+        err = take_aliases(f, &entries, first);
+    for (uint32_t i = 0; !err && i < entries.count; i++)
+        take(f, f->list[first + entries.items[i].key], &entries.items[i]);
+    return err;
+}
+
+/* ----------------------------------------------------------------------------------------- seeds
+ */
+
+/* $1 name, $2 value, $3 since, $4 until, $5 as of, $6 rows at most */
+static const char sql_factor[] =
+    "SELECT CASE WHEN serial = '' THEN unit ELSE serial END AS name, min(\"at\") FROM factors "
+    "WHERE (name = $1 OR ($1 = '' AND kind = 'material')) AND value = $2 AND \"at\" BETWEEN $3 AND "
+    "$4 AND known_at <= $5 AND NOT retracted GROUP BY 1 ORDER BY 2 LIMIT $6";
+
+/* $1 station, $2 is not used, the others as above */
+static const char sql_station[] =
+    "SELECT unit, min(coalesce(t_in, t_out)) FROM steps WHERE station = $1 AND $2 = $2 AND "
+    "coalesce(t_out, t_in) >= $3 AND coalesce(t_in, t_out) <= $4 AND known_at <= $5 AND NOT "
+    "retracted GROUP BY unit ORDER BY 2 LIMIT $6";
+
+static int seed_row(void *ctx, const struct value *c, uint32_t count)
+{
+    struct forward *f = ctx;
+    if (count != 2)
+        return ERR_INTERNAL;
+    const char *name = arena_copy(&f->arena, c[0].bytes);
+    if (!name)
+        return ERR_NOMEM;
+    (void)seed_add(f, name, c[1].i64);
+    return OK;
+}
+
+static int seeds_read(struct forward *f, const char *sql, const char *first, const char *second)
+{
+    struct duck_stmt *s = NULL;
+    int err = duck_prepare(f->conn, sql, &s, f->diag);
+    if (!err)
+        err = duck_bind_text(s, 1, first);
+    if (!err)
+        err = duck_bind_text(s, 2, second);
+    if (!err)
+        err = duck_bind_time(s, 3, f->since_us);
+    if (!err)
+        err = duck_bind_time(s, 4, f->until_us);
+    if (!err)
+        err = duck_bind_time(s, 5, f->as_of_us);
+    /* A unit has several ids: more rows than units. */
+    if (!err)
+        err = duck_bind_i64(s, 6, (int64_t)f->units_max * 16 + 1);
+    if (!err)
+        err = duck_run(s, seed_row, f, f->diag);
+    duck_stmt_free(s);
+    return err;
+}
+
+/* A lot is known by its links, or as the value of a factor, or both. */
+static int seeds_find(struct forward *f, const char *from, const char *station)
+{
+    const char *equals = strchr(from, '=');
+    if (station[0])
+        return seeds_read(f, sql_station, station, "");
+    if (equals && equals != from) {
+        const char *name = arena_copy(&f->arena, bytes_of(from, (size_t)(equals - from)));
+        return name ? seeds_read(f, sql_factor, name, equals + 1) : ERR_NOMEM;
+    }
+    if (!seed_add(f, from, INT64_MIN))
+        return ERR_NOMEM;
+    return seeds_read(f, sql_factor, "", from);
+}
+
+/* ---------------------------------------------------------------------------------------- answer
+ */
+
+static int reached_compare(const void *a, const void *b)
+{
+    const struct reached *x = *(struct reached *const *)a;
+    const struct reached *y = *(struct reached *const *)b;
+    if (x->depth != y->depth)
+        return x->depth < y->depth ? -1 : 1;
+    if (x->at != y->at)
+        return x->at < y->at ? -1 : 1;
+    return strcmp(x->name, y->name);
+}
+
+/* A lot is reached, but it is no unit: it has no history of its own. */
+static bool reached_counts(const struct reached *r)
+{
+    return !r->same && !r->claimed && (r->is_unit || !r->seed);
+}
+
+static void reached_print(const struct reached *r, bool first, struct buf *out)
+{
+    char at[CLOCK_TEXT_BYTES_MAX] = "";
+    char seen[CLOCK_TEXT_BYTES_MAX] = "";
+    const char *const texts[] = {"serial", r->name, "unit", r->unit,   "via",      r->via, "kind",
+                                 r->kind,  "at",    at,     "station", r->station, "seen", seen};
+    if (r->at != INT64_MIN)
+        (void)clock_format(r->at, at);
+    if (r->seen != INT64_MIN)
+        (void)clock_format(r->seen, seen);
+    (void)buf_printf(out, "%s{\"depth\":%u", first ? "" : ",", r->depth);
+    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i += 2) {
+        (void)buf_printf(out, ",\"%s\":", texts[i]);
+        if (texts[i + 1][0])
+            trace_json_string(bytes_of_text(texts[i + 1]), out);
+        else
+            (void)buf_append_text(out, "null");
+    }
+    (void)buf_append_u8(out, '}');
+}
+
+static uint32_t units_print(struct forward *f, struct buf *out)
+{
+    uint32_t count = 0;
+    if (f->all_count)
+        qsort(f->all, f->all_count, sizeof(struct reached *), reached_compare);
+    (void)buf_append_u8(out, '[');
+    for (uint32_t i = 0; i < f->all_count; i++) {
+        if (!reached_counts(f->all[i]))
+            continue;
+        if (count == f->units_max) {
+            forward_cut(f, "limit");
+            break;
+        }
+        reached_print(f->all[i], count == 0, out);
+        count++;
+    }
+    (void)buf_append_u8(out, ']');
+    return count;
+}
+
+static const char *reason_text(const struct forward *f)
+{
+    if (strcmp(f->reason, "limit") == 0)
+        return "there are more units than limit";
+    if (strcmp(f->reason, "depth") == 0)
+        return "the genealogy goes on beyond depth";
+    return "there are more links than one answer can follow: ask for less time";
+}
+
+static int answer_fill(struct forward *f, const char *from, struct batch_builder *bb)
+{
+    struct buf out = {0};
+    int64_t count = units_print(f, &out);
+    int err = batch_builder_row(bb, clock_wall_us()) < 0 ? ERR_NOMEM : OK;
+    if (!err)
+        err = batch_set_bytes(bb, 0, bytes_of_text(from));
+    if (!err) {
+        batch_set_i64(bb, 1, count);
+        batch_set_bool(bb, 2, f->reason != NULL);
+    }
+    if (!err && f->reason)
+        err = batch_set_bytes(bb, 3, bytes_of_text(reason_text(f)));
+    if (!err)
+        err = buf_error(&out) ? ERR_NOMEM : batch_set_bytes(bb, 4, buf_bytes(&out));
+    buf_fini(&out);
+    return err;
+}
+
+/* --------------------------------------------------------------------------------------- the call
+ */
+
+static int text_read(struct forward *f, const struct call *c, const char *name, const char **ret)
+{
+    struct value v = {.type = VALUE_NULL};
+    *ret = "";
+    if (call_arg(c, name).type == VALUE_NULL)
+        return OK;
+    int err = trace_read_key(c, name, &v, f->diag);
+    if (!err)
+        *ret = arena_copy(&f->arena, v.bytes);
+    return err ? err : *ret ? OK : ERR_NOMEM;
+}
+
+static int limits_read(struct forward *f, const struct call *c)
+{
+    struct value limit = call_arg(c, "limit");
+    int64_t units = limit.type == VALUE_NULL ? FORWARD_UNITS_DEFAULT : limit.i64;
+    if (units < 1 || units > FORWARD_UNITS_MAX)
+        return diag_set(f->diag, ERR_RANGE, 0, 0, "limit is 1 to %d", FORWARD_UNITS_MAX);
+    f->units_max = (uint32_t)units;
+    int err = trace_read_time(c, "since", 0, &f->since_us, f->diag);
+    if (!err)
+        err = trace_read_time(c, "until", TRACE_NO_END_US, &f->until_us, f->diag);
+    if (!err)
+        err = trace_read_as_of(c, &f->as_of_us, f->diag);
+    return err ? err : trace_read_depth(c, STORY_DEPTH_MAX, &f->depth_max, f->diag);
+}
+
+static int forward_run(struct forward *f, const struct call *c, struct batch_builder *bb)
+{
+    const char *from = NULL;
+    const char *station = NULL;
+    bool more = true;
+    int err = text_read(f, c, "from", &from);
+    if (!err)
+        err = text_read(f, c, "station", &station);
+    if (!err && (from[0] != 0) == (station[0] != 0))
+        return diag_set(f->diag, ERR_INVALID, 0, 0,
+                        "say from (a serial, a lot, or a factor as NAME=VALUE) or station");
+    if (!err)
+        err = seeds_find(f, from, station);
+    while (!err && more)
+        err = round_ask(f, &more);
+    if (!err)
+        err = answer_fill(f, from[0] ? from : station, bb);
+    return err;
+}
+
+void trace_forward_serve(void *owner, struct call *c)
+{
+    struct trace *t = owner;
+    struct diag diag = {0};
+    struct forward f = {.diag = &diag};
+    struct batch_builder *bb = NULL;
+    int err = limits_read(&f, c);
+    if (!err)
+        err = historian_reader_open(t->historian, &f.conn);
+    if (!err)
+        err = call_answer_builder(c, 1, &bb);
+    if (!err)
+        err = forward_run(&f, c, bb);
+    if (f.conn)
+        historian_reader_close(t->historian, f.conn);
+    map_fini(&f.names);
+    arena_fini(&f.arena);
+    if (!err) {
+        call_answer_rows(c, bb);
+        return;
+    }
+    batch_builder_free(bb);
+    call_fail(c, err, "%s", diag.text[0] ? diag.text : err_text(err));
+}
