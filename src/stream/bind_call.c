@@ -464,10 +464,13 @@ static int unknown_function(struct binder *b, const struct expr *e)
 }
 
 /* What is neither function nor aggregate. False: none of these. */
+// NOLINTNEXTLINE(misc-no-recursion): as deep as the tree, which the parser limits (SQL_DEPTH_MAX)
 static bool bind_special(struct binder *b, const struct expr *e, enum bind_stage stage,
                          struct bound **ret, int *ret_err)
 {
-    if (str_equal_nocase(e->name, "raw"))
+    if (str_equal_nocase(e->name, "lookup"))
+        *ret_err = bind_lookup(b, e, stage, ret);
+    else if (str_equal_nocase(e->name, "raw"))
         *ret_err = bind_stored(b, e, stage, INPUT_RAW, ret);
     else if (str_equal_nocase(e->name, "quality"))
         *ret_err = bind_stored(b, e, stage, INPUT_QUALITY, ret);

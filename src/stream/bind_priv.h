@@ -30,7 +30,10 @@ struct binder {
     uint32_t group_inputs_cap;
     uint32_t aggregates_cap;
     uint32_t items_cap;
-    uint32_t fields; /* unnamed expressions so far */
+    uint32_t fields;        /* unnamed expressions so far */
+    struct bound **lookups; /* searches that are bound */
+    uint32_t lookup_count;
+    uint32_t lookups_cap;
 };
 
 int bind_expr(struct binder *b, const struct expr *e, enum bind_stage stage, struct bound **ret);
@@ -43,6 +46,9 @@ int bind_column(struct binder *b, const struct expr *e, enum bind_stage stage, s
 
 /* A call: function, aggregate, or one of those that belong to the row or the window. */
 int bind_call(struct binder *b, const struct expr *e, enum bind_stage stage, struct bound **ret);
+
+/* lookup('stream', 'column', key, …). */
+int bind_lookup(struct binder *b, const struct expr *e, enum bind_stage stage, struct bound **ret);
 
 /* The input of the row program; the same one when asked again. */
 int bind_input(struct binder *b, enum input_kind kind, const struct expr *at, struct bytes name,

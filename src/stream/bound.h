@@ -9,6 +9,7 @@
 #include "stream/plan.h"
 
 struct function;
+struct lookup;
 
 enum bound_kind {
     BOUND_CONST,   /* value */
@@ -38,6 +39,8 @@ struct bound {
     uint32_t arg_count;
     struct bound **args;
     const struct function *function;
+    const struct lookup *lookup; /* BOUND_CALL: it reads this one, */
+    uint32_t lookup_column;      /* this column of it */
     struct value value;
     uint32_t input;
     uint32_t line;

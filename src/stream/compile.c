@@ -28,7 +28,10 @@ struct compiler {
     const struct input *inputs;
     uint32_t input_count;
     uint32_t *input_regs; /* where an input was loaded; PLAN_NONE */
-    uint32_t narrow;      /* selections stacked now */
+    const struct lookup **lookups;
+    uint32_t lookup_count;
+    uint32_t lookup_cap;
+    uint32_t narrow; /* selections stacked now */
     uint32_t narrow_max;
     bool group;
 };
@@ -214,6 +217,19 @@ static step_fn call_kernel(const struct bound *x)
     return f->kernel_f64;
 }
 
+/* The number of a lookup among the program's. */
+static int lookup_index(struct compiler *c, const struct lookup *l, uint32_t *ret)
+{
+    for (*ret = 0; *ret < c->lookup_count; ++*ret)
+        if (c->lookups[*ret] == l)
+            return OK;
+    c->lookups = grow(c, c->lookups, c->lookup_count, &c->lookup_cap, sizeof *c->lookups);
+    if (!c->lookups)
+        return ERR_NOMEM;
+    c->lookups[c->lookup_count++] = l;
+    return OK;
+}
+
 /* Calls, IN and BETWEEN: registers of all arguments in a list. */
 // NOLINTNEXTLINE(misc-no-recursion): as deep as the tree, which the parser limits (SQL_DEPTH_MAX)
 static int compile_list(struct compiler *c, const struct bound *x, uint16_t *ret)
@@ -236,6 +252,12 @@ static int compile_list(struct compiler *c, const struct bound *x, uint16_t *ret
         s.fn = call_kernel(x);
         s.op = x->function->takes_null;
     }
+    if (x->lookup) {
+        s.op = x->lookup_column;
+        err = lookup_index(c, x->lookup, &s.input);
+    }
+    if (err)
+        return err;
     return emit_new(c, s, x->type, ret);
 }
 
@@ -345,6 +367,8 @@ static void compiler_finish(const struct compiler *c, struct program *ret)
         .constants = c->constants,
         .constant_count = c->constant_count,
         .narrow_max = c->narrow_max,
+        .lookups = c->lookups,
+        .lookup_count = c->lookup_count,
     };
 }
 

@@ -49,6 +49,11 @@ void kernel_widen(struct machine *m, const struct step *s);
 
 /* dst = a in the selected rows, which leaves the others as they are. */
 void kernel_blend(struct machine *m, const struct step *s);
+/* args: the parts of a key; dst: the row of the lookup s->input that holds at the row's time. */
+void kernel_lookup_find(struct machine *m, const struct step *s);
+/* args[0]: such a row; dst: its column s->op. */
+void kernel_lookup_column(struct machine *m, const struct step *s);
+
 /* dst = null in every row of the chunk. */
 void kernel_null(struct machine *m, const struct step *s);
 

@@ -45,7 +45,12 @@ int machine_init(struct machine *m, const struct program *p)
     m->storage = calloc(p->reg_count + 1u, sizeof(void *));
     m->words = calloc(p->reg_count + 1u, sizeof *m->words);
     m->stack = calloc(p->narrow_max + 1u, sizeof *m->stack);
-    int err = m->regs && m->storage && m->words && m->stack ? registers_make(m, p) : ERR_NOMEM;
+    m->lookups = calloc(p->lookup_count + 1u, sizeof *m->lookups);
+    bool made = m->regs && m->storage && m->words && m->stack && m->lookups;
+    /* What a plan borrows is const to the plan; here its tables are taken and given back. */
+    for (uint32_t i = 0; made && i < p->lookup_count; i++)
+        lookup_reader_open(&m->lookups[i], (struct lookup *)(uintptr_t)p->lookups[i]);
+    int err = made ? registers_make(m, p) : ERR_NOMEM;
     if (err)
         machine_fini(m);
     return err;
@@ -55,6 +60,10 @@ void machine_fini(struct machine *m)
 {
     for (uint32_t i = 0; m->storage && i < m->program->reg_count; i++)
         free(m->storage[i]);
+    for (uint32_t i = 0; m->lookups && i < m->program->lookup_count; i++)
+        lookup_reader_close(&m->lookups[i]);
+    free(m->lookups);
+    buf_fini(&m->key);
     free(m->regs);
     free(m->storage);
     free(m->words);
@@ -68,6 +77,9 @@ void machine_chunk(struct machine *m, const struct batch *batch, uint32_t base, 
     m->batch = batch;
     m->base = base;
     m->rows = rows;
+    m->times = batch ? batch_times(batch) + base : NULL;
+    for (uint32_t i = 0; i < m->program->lookup_count; i++)
+        lookup_reader_refresh(&m->lookups[i]);
     m->selected = NULL;
     m->count = rows;
     m->stack_used = 0;

@@ -6,6 +6,7 @@
 #define LOTLINE_STREAM_MACHINE_H
 
 #include "base/err.h"
+#include "model/lookup.h"
 #include "stream/plan.h"
 
 struct machine {
@@ -22,6 +23,9 @@ struct machine {
     const struct vec *inputs;  /* of a group program */
     const uint32_t *columns;   /* schemaless: column of each input in this batch, PLAN_NONE */
     int64_t wall_us;           /* now() */
+    const int64_t *times;      /* of the chunk's rows */
+    struct lookup_reader *lookups;
+    struct buf key; /* of a lookup */
 
     /* which rows of it; NULL = all */
     const uint16_t *selected;

@@ -329,6 +329,7 @@ void pipeline_groups_out(struct pipeline *p, uint32_t n)
     struct machine *m = &p->groups;
     machine_chunk(m, NULL, 0, n);
     m->inputs = p->group_vecs;
+    m->times = p->group_times;
     machine_run(m, 0, p->plan->having_steps);
     if (p->plan->having != PLAN_NONE)
         machine_where(m, (uint16_t)p->plan->having, p->selected);

@@ -2,6 +2,7 @@
 #include "stream/pipeline.h"
 
 #include "base/str.h"
+#include "model/lookup.h"
 #include "tests/support/check.h"
 
 #include <inttypes.h>
@@ -444,4 +445,129 @@ TEST(schemaless_columns_are_found_by_name)
     batch_builder_free(bb);
     schema_unref(s);
     bench_fini(&t);
+}
+
+/* --------------------------------------------------------------------------------------- lookups
+ */
+
+/* name → lot: a had A1 until 11 s and A2 since; b has B1 since ever. */
+static struct lookup *lots_add(struct bench *t)
+{
+    static const struct field fields[] = {
+        {.name = "name", .type = VALUE_STRING},  {.name = "from", .type = VALUE_TIMESTAMP},
+        {.name = "to", .type = VALUE_TIMESTAMP}, {.name = "lot", .type = VALUE_STRING},
+        {.name = "rev", .type = VALUE_INT64},
+    };
+
+    struct schema *schema = schema_of(fields, 5);
+    struct lookup_options o = {.name = "lots",
+                               .schema = schema,
+                               .key_count = 1,
+                               .keys = {0},
+                               .from = 1,
+                               .to = 2,
+                               .rows_max = 100};
+    struct lookup *l = NULL;
+    struct stream *s = NULL;
+    CHECK_OK(lookup_new(&o, &l));
+    CHECK_OK(catalogue_stream_add(&t->catalogue, "lots", STREAM_SOURCE, "", schema, &s));
+    s->lookup = l;
+    schema_unref(schema);
+    return l;
+}
+
+static void lots_publish(struct lookup *l)
+{
+    static const char *const names[] = {"a", "a", "b"};
+    static const char *const lots[] = {"A1", "A2", "B1"};
+    struct batch_builder *bb = NULL;
+    struct batch *b = NULL;
+    CHECK_OK(batch_builder_new(l->schema, 3, NULL, &bb));
+    for (uint32_t i = 0; i < 3; i++) {
+        CHECK(batch_builder_row(bb, 0) >= 0);
+        CHECK_OK(batch_set_bytes(bb, 0, bytes_of_text(names[i])));
+        if (i < 2)
+            batch_set_i64(bb, 1, i * 11 * SECOND);
+        if (i == 0)
+            batch_set_i64(bb, 2, 11 * SECOND);
+        CHECK_OK(batch_set_bytes(bb, 3, bytes_of_text(lots[i])));
+        batch_set_i64(bb, 4, i);
+    }
+    CHECK_OK(batch_builder_finish(bb, &b));
+    CHECK_OK(lookup_publish(l, b));
+    batch_unref(b);
+    batch_builder_free(bb);
+}
+
+static void run_lookup(const char *sql, bool published, const char *want)
+{
+    struct bench t;
+    bench_init(&t);
+    struct lookup *l = lots_add(&t);
+    if (published)
+        lots_publish(l);
+    bench_plan(&t, sql, (struct pipeline_options){0});
+    struct batch *b = press_batch(&t);
+    CHECK_OK(pipeline_push(t.pipeline, b, (struct position){1, 1}, 0, NULL));
+    CHECK_OK(pipeline_watermark(t.pipeline, 1000 * SECOND));
+    CHECK_OK(pipeline_flush(t.pipeline));
+    CHECK_STR(buf_text(&t.out), want);
+    CHECK(published || atomic_load(&l->unloaded) > 0);
+    batch_unref(b);
+    bench_fini(&t);
+    lookup_free(l);
+}
+
+TEST(a_lookup_gives_what_held_at_the_rows_time)
+{
+    /* Rows at 10, 11 and 12 s; the last one's name is no text. */
+    run_lookup("SELECT lookup('lots', 'lot', name) AS lot, lookup('lots', 'rev', name) AS rev FROM "
+               "plc1.press",
+               true, "lot=A1 rev=0\nlot=B1 rev=2\nlot=null rev=null\n");
+    run_lookup("SELECT lookup('lots', 'lot', 'a') AS lot FROM plc1.press", true,
+               "lot=A1\nlot=A2\nlot=A2\n");
+    run_lookup("SELECT n FROM plc1.press WHERE lookup('lots', 'rev', 'a') = 1", true,
+               "n=null\nn=2\n");
+    run_lookup(
+        "SELECT lookup('lots', 'rev', concat(name, '')) + 1 AS r FROM plc1.press WHERE n = 0", true,
+        "r=1\n");
+}
+
+TEST(a_lookup_that_has_not_loaded_is_null_and_counted)
+{
+    run_lookup("SELECT lookup('lots', 'lot', 'a') AS lot FROM plc1.press WHERE n = 0", false,
+               "lot=null\n");
+}
+
+TEST(a_lookup_in_a_window_is_as_of_the_windows_end)
+{
+    run_lookup("SELECT name, count(*) AS c, lookup('lots', 'rev', name) AS rev FROM plc1.press "
+               "WHERE name = 'a' GROUP BY name, TUMBLINGWINDOW(ss, 10)",
+               true, "name=a c=1 rev=1\n");
+    run_lookup("SELECT max(lookup('lots', 'rev', name)) AS rev FROM plc1.press WHERE name = 'a' "
+               "GROUP BY TUMBLINGWINDOW(ss, 10)",
+               true, "rev=0\n");
+}
+
+static void refuse_lookup(const char *sql, const char *want)
+{
+    struct bench t;
+    bench_init(&t);
+    struct lookup *l = lots_add(&t);
+    CHECK(plan_new(sql, &t.catalogue, &t.plan, &t.diag) != OK);
+    CHECK_STR(t.diag.text, want);
+    bench_fini(&t);
+    lookup_free(l);
+}
+
+TEST(mistakes_in_a_lookup_say_what_there_is)
+{
+    refuse_lookup("SELECT lookup('lot', 'lot', name) AS x FROM plc1.press",
+                  "there is no lookup lot; there is lots");
+    refuse_lookup("SELECT lookup('lots', 'load', name) AS x FROM plc1.press",
+                  "lots has no column load; it has name, from, to, lot, rev");
+    refuse_lookup("SELECT lookup('lots', 'lot', n) AS x FROM plc1.press",
+                  "the key name of lots is a string, this is a int64: use cast()");
+    refuse_lookup("SELECT lookup('lots', 'lot', name, n) AS x FROM plc1.press",
+                  "lookup('lots', column, …) needs 1 key in this order: name; here are 2");
 }

@@ -22,6 +22,7 @@
 /* ---------------------------------------------------------------------------------------- program
  */
 
+struct lookup;
 struct machine;
 struct step;
 
@@ -35,8 +36,8 @@ struct step {
     uint16_t b;
     uint16_t arg_count;
     const uint16_t *args; /* registers, for functions */
-    uint32_t input;       /* loads: index into the program's inputs */
-    uint32_t op;          /* enum op, for errors and for kernels of many operators */
+    uint32_t input;       /* loads: index into the program's inputs; lookups: of those */
+    uint32_t op;          /* enum op, for errors and for kernels of many operators; a column */
 };
 
 enum input_kind {
@@ -63,7 +64,9 @@ struct program {
     uint32_t input_count;
     const struct value *constants; /* the first registers hold these for ever */
     uint32_t constant_count;
-    uint32_t narrow_max; /* how deep selections are stacked */
+    uint32_t narrow_max;                 /* how deep selections are stacked */
+    const struct lookup *const *lookups; /* what lookup() reads, by number */
+    uint32_t lookup_count;
 };
 
 /* -------------------------------------------------------------------------------------- aggregates
