@@ -148,6 +148,7 @@ static int belt_entry(struct belt *b, const struct track_event *e)
         return err ? err : ERR_NOMEM;
     u->t_in = e->time_us;
     u->due_us = e->time_us + b->options.wait_us;
+    b->due_us = u->due_us < b->due_us ? u->due_us : b->due_us;
     u->belt_mm = belt_mm;
     u->begin = edge;
     u->pulses = 1;
@@ -304,18 +305,20 @@ static int belt_exit_unit(struct belt *b, const struct track_event *e)
 /* ---------------------------------------------------------------------------------------- events
  */
 
-/* The units that have been on the belt for too long; they entered in the order of time. */
+/* The units that have been on the belt for too long. */
 static int units_wait(struct belt *b, int64_t time_us)
 {
     int err = OK;
+    if (time_us < b->due_us)
+        return OK;
+    b->due_us = INT64_MAX;
     for (uint32_t i = b->first; i < b->end && !err; i++) {
         struct belt_unit *u = &b->units[i];
-        if (u->t_in + b->options.wait_us > time_us)
-            break;
-        if (u->due_us > time_us)
-            continue;
-        u->due_us = time_us + b->options.wait_us;
-        err = belt_unit_put(b, u, i + 1 < b->end ? u + 1 : NULL, time_us, false);
+        if (u->due_us <= time_us) {
+            u->due_us = time_us + b->options.wait_us;
+            err = belt_unit_put(b, u, i + 1 < b->end ? u + 1 : NULL, time_us, false);
+        }
+        b->due_us = u->due_us < b->due_us ? u->due_us : b->due_us;
     }
     return err;
 }

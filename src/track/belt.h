@@ -94,7 +94,8 @@ struct belt {
     uint32_t first;
     uint32_t end;
     uint32_t cap;
-    bool closing; /* a unit has left and waits for its scan */
+    int64_t due_us; /* the earliest of the units', or before it */
+    bool closing;   /* a unit has left and waits for its scan */
     struct belt_unit last;
 };
 

@@ -461,6 +461,7 @@ static void belt_reset(struct track *t)
     gate_reset(&b->exit);
     motion_reset(&b->motion);
     b->scale = 1;
+    b->due_us = INT64_MIN; /* looked for at once */
     b->first = 0;
     b->end = 0;
     b->closing = false;

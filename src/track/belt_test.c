@@ -782,3 +782,46 @@ TEST(a_wrong_belt_is_said_with_its_place_and_a_hint)
               "{signal: plc.line.exit}, places: [{station: a, from_mm: 0, to_mm: 9}]",
               ERR_NOT_FOUND, "did you mean speed?");
 }
+
+/* --------------------------------------------------------------------------------------- the cost
+ */
+
+/* A thousand units on a belt that stands: readings cost no more than with one. */
+TEST(a_long_belt_holds_a_thousand_units)
+{
+    static const char config[] =
+        "name: n\n"
+        "tracks:\n"
+        "  - {name: belt1, entry: {signal: plc.line.entry, unit: plc.line.code},\n"
+        "     speed: {signal: plc.line.speed}, exit: {signal: plc.line.exit},\n"
+        "     places: [{station: oven, from_mm: 100, to_mm: 100000}]}\n";
+    struct bench *t = bench_new(config);
+    struct buf blob = {0};
+    bench_track(t);
+    for (int i = 0; i < 4000; i++) {
+        struct batch_builder *bb = NULL;
+        struct batch *b = NULL;
+        char code[16];
+        bool leaves = i >= 2000 && i % 2;
+        (void)snprintf(code, sizeof code, "U%d", i / 2);
+        CHECK_OK(batch_builder_new(t->line, 1, NULL, &bb));
+        CHECK(batch_builder_row(bb, T0 + i * INT64_C(500000)) >= 0);
+        batch_set_bool(bb, 0, i % 2 == 0); /* one a second, 100 mm apart */
+        batch_set_bool(bb, 1, i >= 2000 && i % 2 == 0);
+        batch_set_f64(bb, 2, 100);
+        CHECK_OK(batch_set_bytes(bb, 3, bytes_of_text(code)));
+        CHECK_OK(batch_builder_finish(bb, &b));
+        batch_builder_free(bb);
+        bench_take(t, "plc.line", b);
+        CHECK(!leaves || t->count == (i - 1) / 2 - 999);
+        if (t->count == SEEN_MAX)
+            break;
+    }
+    CHECK_EQ(t->count, SEEN_MAX);
+    CHECK_STR(t->seen[SEEN_MAX - 1].serial, "U199");
+    check_times(&t->seen[SEEN_MAX - 1], 199000 + 1000, 199000 + 1000000);
+    CHECK_OK(checkpoint_encode(t->track, &blob));
+    CHECK(blob.len < 1000 * 200);
+    buf_fini(&blob);
+    bench_free(t);
+}
