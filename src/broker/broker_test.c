@@ -211,7 +211,8 @@ struct consumer {
     atomic_uint rows;
     atomic_bool hold; /* take, but don't finish */
     atomic_bool closed;
-    int err; /* to finish with */
+    bool requests; /* wants messages one by one, and says why it refuses them */
+    int err;       /* to finish with */
     struct flow_item items[64];
     unsigned held;
     char topics[TOPICS_MAX];
@@ -229,6 +230,8 @@ static void consumer_ready(void *ctx, struct flow *f)
             snprintf(c->topics + n, sizeof c->topics - n, "%.*s ", (int)v.len, (const char *)v.ptr);
         }
         uint32_t rows = item.batch->rows;
+        if (c->requests && item.done && c->err)
+            (void)diag_set(item.done->diag, c->err, 0, 0, "row 1: no");
         if (atomic_load(&c->hold))
             c->items[c->held++] = item;
         else
@@ -258,7 +261,8 @@ static void consumer_start(struct consumer *c, const struct bed *bed, const char
         .on_closed = consumer_closed,
     };
     CHECK_OK(flow_new(&options, &c->flow));
-    CHECK_OK(broker_subscribe_flow(bed->broker, filter, c->flow));
+    CHECK_OK(c->requests ? broker_request_flow(bed->broker, filter, c->flow)
+                         : broker_subscribe_flow(bed->broker, filter, c->flow));
 }
 
 static int release_run(void *ctx)
@@ -365,6 +369,37 @@ TEST(what_could_not_be_stored_is_not_acknowledged_as_if)
     publish(&three, "stored", "x", &sent); /* 3.1.1 has no word for it: the connection ends */
     CHECK_SOON(atomic_load(&sent.err) != 1, SOON_MS);
     CHECK_EQ(atomic_load(&sent.err), ERR_CLOSED);
+    party_stop(&five);
+    party_stop(&three);
+    bed_stop(&bed);
+    flow_unref(c.flow);
+}
+
+TEST(a_request_is_refused_alone_and_for_what_it_says)
+{
+    struct bed bed;
+    struct party five = {.options = {.client_id = "five"}};
+    struct party three = {.options = {.version = MQTT_3_1_1, .client_id = "three"}};
+    struct consumer c = {.requests = true, .hold = true, .err = ERR_MALFORMED};
+    struct sent sent[2];
+    bed_start(&bed, 0, "");
+    consumer_start(&c, &bed, "asked", 0);
+    CHECK_ERR(broker_request_flow(bed.broker, "a/#/b", c.flow), ERR_INVALID);
+    party_start(&five, &bed);
+    publish(&five, "asked", "x", &sent[0]);
+    publish(&five, "asked", "y", &sent[1]);
+    CHECK_SOON(atomic_load(&c.rows) == 2, SOON_MS);
+    CHECK_EQ(atomic_load(&c.batches), 2); /* each its own */
+    consumer_release(&c, &bed);
+    CHECK_SOON(atomic_load(&five.acknowledged) == 2, SOON_MS);
+    CHECK_EQ(atomic_load(&sent[0].reason), MQTT_PAYLOAD_FORMAT_INVALID);
+    CHECK_EQ(atomic_load(&sent[1].reason), MQTT_PAYLOAD_FORMAT_INVALID);
+    /* 3.1.1 has no word for it, and would send it again for ever. */
+    atomic_store(&c.hold, false);
+    party_start(&three, &bed);
+    publish(&three, "asked", "x", &sent[0]);
+    CHECK_SOON(atomic_load(&sent[0].err) != 1, SOON_MS);
+    CHECK_OK(atomic_load(&sent[0].err));
     party_stop(&five);
     party_stop(&three);
     bed_stop(&bed);
