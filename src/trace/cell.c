@@ -104,6 +104,12 @@ struct bytes cell_print(const struct value *v, char out[static TRACE_CELL_BYTES_
     return b;
 }
 
+bool cell_number(const struct value *v, double *ret)
+{
+    bool text = v->type == VALUE_STRING || v->type == VALUE_BYTES;
+    return text ? str_to_double(v->bytes, ret) == OK && isfinite(*ret) : value_to_double(v, ret);
+}
+
 bool cell_unit(const struct batch *b, const char *name, uint32_t row,
                char out[static TRACE_UNIT_TEXT + 1])
 {

@@ -223,9 +223,10 @@ static void take_alias(struct forward *f, const struct name *n, const struct tra
 
 static void take_child(struct forward *f, struct reached *r, const struct trace_entry *e)
 {
-    bool in_time = r->at == INT64_MIN || e->t_from >= r->at - STORY_LATE_US;
-    if (r->depth == 0 && (e->t_from < f->since_us || e->t_from > f->until_us))
-        return;
+    /* Of a lot or a serial, the time that was asked for is when it was used; a factor's or a
+     * station's units have been chosen by it already. */
+    bool in_time = r->at == INT64_MIN ? e->t_from >= f->since_us && e->t_from <= f->until_us
+                                      : e->t_from >= r->at - STORY_LATE_US;
     if (!in_time || map_find_text(&f->names, e->other))
         return;
     if (r->depth >= f->depth_max) {

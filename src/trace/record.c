@@ -153,7 +153,7 @@ static int row_measure(const struct row *r, const char *name)
     const char *uom = "";
     double number = 0;
     struct value v = cell_shown(r->batch, name, r->row, &uom);
-    bool present = value_to_double(&v, &number);
+    bool present = cell_number(&v, &number);
     const struct characteristic *c = trace_characteristic(r->trace, name);
     /* A unit that was there and has no value was not measured, which is not the same as good; a
      * line of a file that names no value says nothing. */

@@ -118,6 +118,9 @@ struct value cell_shown(const struct batch *b, const char *name, uint32_t row,
  * null, no text, or longer than TRACE_SERIAL_BYTES_MAX. */
 struct bytes cell_print(const struct value *v, char out[static TRACE_CELL_BYTES_MAX]);
 
+/* A number, also one that a file has as text; false for everything else. */
+bool cell_number(const struct value *v, double *ret);
+
 /* The id of a row's unit as text; false if it has none. */
 bool cell_unit(const struct batch *b, const char *name, uint32_t row,
                char out[static TRACE_UNIT_TEXT + 1]);

@@ -1,0 +1,505 @@
+/* Genealogy, rework, corrections and containment over a real historian; and databases of old. */
+#include "base/clock.h"
+#include "tests/support/check.h"
+#include "trace/trace.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define T0     ((int64_t)1763800000000000)
+#define SECOND ((int64_t)1000000)
+
+static const char config_text[] =
+    "name: n\n"
+    "characteristics:\n"
+    "  - {name: thick, lower: 10, upper: 20, uom: um}\n"
+    "rules:\n"
+    "  - {name: print, sql: \"SELECT 1\", actions: [{trace: {operation: print, measures: [thick], "
+    "factors: {man: [operator], machine: [nozzle], material: [paste]}, consumes: [paste]}}]}\n"
+    "  - {name: cut, sql: \"SELECT 1\", actions: [{trace: {operation: cut, children: [b1, b2]}}]}\n"
+    "  - {name: aoi, sql: \"SELECT 1\", actions: [{trace: {operation: inspect, unit: serial, "
+    "station: aoi, defects: [defect], position: refdes, verdict: result, measures: [height]}}]}\n"
+    "  - {name: build, sql: \"SELECT 1\", actions: [{trace: {operation: build, unit: serial, "
+    "parents: [part]}}]}\n";
+
+static const struct field presence_fields[] = {
+    {.name = "unit", .type = VALUE_BYTES},      {.name = "serial", .type = VALUE_STRING},
+    {.name = "station", .type = VALUE_STRING},  {.name = "t_in", .type = VALUE_TIMESTAMP},
+    {.name = "t_out", .type = VALUE_TIMESTAMP}, {.name = "status", .type = VALUE_STRING},
+    {.name = "revision", .type = VALUE_INT64},  {.name = "result", .type = VALUE_STRING},
+};
+static const struct field print_fields[] = {
+    {.name = "unit", .type = VALUE_BYTES},
+    {.name = "thick", .type = VALUE_DOUBLE},
+    {.name = "operator", .type = VALUE_STRING},
+    {.name = "nozzle", .type = VALUE_INT64},
+    {.name = "paste", .type = VALUE_BYTES, .flags = FIELD_TEXT},
+};
+static const struct field cut_fields[] = {
+    {.name = "unit", .type = VALUE_BYTES},
+    {.name = "b1", .type = VALUE_STRING},
+    {.name = "b2", .type = VALUE_STRING},
+};
+static const struct field aoi_fields[] = {
+    {.name = "serial", .type = VALUE_ANY}, {.name = "defect", .type = VALUE_ANY},
+    {.name = "refdes", .type = VALUE_ANY}, {.name = "result", .type = VALUE_ANY},
+    {.name = "height", .type = VALUE_ANY},
+};
+static const struct field build_fields[] = {
+    {.name = "serial", .type = VALUE_STRING},
+    {.name = "part", .type = VALUE_STRING},
+};
+
+static const struct {
+    const char *name;
+    enum stream_kind kind;
+    const struct field *fields;
+    uint32_t count;
+} streams[] = {
+    {"presence.line", STREAM_PRESENCE, presence_fields, 8},
+    {"print", STREAM_RULE, print_fields, 5},
+    {"cut", STREAM_RULE, cut_fields, 3},
+    {"aoi", STREAM_RULE, aoi_fields, 5},
+    {"build", STREAM_RULE, build_fields, 2},
+};
+
+#define STREAMS (sizeof streams / sizeof streams[0])
+
+struct fixture {
+    struct config *config;
+    struct catalogue catalogue;
+    struct historian *h;
+    struct trace *t;
+    struct exec *exec;
+    struct schema *schemas[STREAMS];
+    uint64_t seq;
+    char path[512];
+};
+
+static void fixture_start(struct fixture *f)
+{
+    struct historian_options options = {.path = f->path};
+    struct diag diag = {0};
+    CHECK_OK(historian_new(&options, &f->h));
+    CHECK_OK(historian_configure(f->h, &f->catalogue, &diag));
+    CHECK_OK(trace_new(&(struct trace_options){f->h}, &f->t));
+    if (trace_configure(f->t, f->config, &f->catalogue, &diag))
+        check_fail_at(__FILE__, __LINE__, "trace: %s", diag.text);
+    if (historian_start(f->h, &diag))
+        check_fail_at(__FILE__, __LINE__, "start: %s", diag.text);
+    CHECK_OK(exec_thread_new("caller", 0, &f->exec));
+}
+
+static void fixture_catalogue(struct fixture *f)
+{
+    struct stream *s = NULL;
+    CHECK_OK(catalogue_init(&f->catalogue, "n"));
+    for (size_t i = 0; i < STREAMS; i++)
+        CHECK_OK(catalogue_stream_add(&f->catalogue, streams[i].name, streams[i].kind, "",
+                                      f->schemas[i], &s));
+}
+
+static void fixture_open(struct fixture *f)
+{
+    struct diag diag = {0};
+    *f = (struct fixture){0};
+    if (config_parse("t.yaml", bytes_of_text(config_text), &f->config, &diag))
+        check_fail_at(__FILE__, __LINE__, "config: %s", diag.text);
+    for (size_t i = 0; i < STREAMS; i++)
+        CHECK_OK(schema_new(streams[i].fields, streams[i].count, &f->schemas[i]));
+    (void)snprintf(f->path, sizeof f->path, "%s/h.duckdb", check_folder());
+    fixture_catalogue(f);
+}
+
+static void fixture_stop(struct fixture *f)
+{
+    historian_free(f->h);
+    trace_free(f->t);
+    catalogue_fini(&f->catalogue);
+    exec_thread_free(f->exec);
+}
+
+static void fixture_close(struct fixture *f)
+{
+    fixture_stop(f);
+    config_free(f->config);
+    for (size_t i = 0; i < STREAMS; i++)
+        schema_unref(f->schemas[i]);
+}
+
+/* --------------------------------------------------------------------------------------- records
+ */
+
+static void set_cell(struct batch_builder *bb, const struct field *field, uint32_t col,
+                     const char *text)
+{
+    uint8_t unit[16] = {(uint8_t)atoi(text)};
+    bool is_id = field->type == VALUE_BYTES && !field->flags;
+    struct value v = {.type = VALUE_STRING, .bytes = bytes_of_text(text)};
+    if (is_id)
+        v = (struct value){.type = VALUE_BYTES, .bytes = bytes_of(unit, sizeof unit)};
+    else if (field->type == VALUE_BYTES)
+        v.type = VALUE_BYTES;
+    else if (field->type == VALUE_DOUBLE)
+        v = (struct value){.type = VALUE_DOUBLE, .f64 = strtod(text, NULL)};
+    else if (field->type == VALUE_INT64)
+        v = (struct value){.type = VALUE_INT64, .i64 = strtoll(text, NULL, 10)};
+    else if (field->type == VALUE_TIMESTAMP)
+        v = (struct value){.type = VALUE_TIMESTAMP, .i64 = T0 + strtoll(text, NULL, 10) * SECOND};
+    CHECK_OK(batch_set_value(bb, col, &v));
+}
+
+struct adding {
+    struct fixture *f;
+    const char *stream;
+    struct batch *batch;
+};
+
+static int append(void *ctx)
+{
+    struct adding *a = ctx;
+    struct diag diag = {0};
+    int err = historian_append(a->f->h, "n", a->stream, a->batch, (struct position){1, ++a->f->seq},
+                               &diag);
+    return err ? err : historian_commit(a->f->h, &diag);
+}
+
+/* One row at a second after T0: its cells between blanks, "-" = none. */
+static void add(struct fixture *f, const char *stream, int second, const char *cells)
+{
+    size_t i = 0;
+    struct batch_builder *bb = NULL;
+    struct adding a = {.f = f, .stream = stream};
+    char text[256];
+    char *rest = NULL;
+    while (strcmp(streams[i].name, stream) != 0)
+        i++;
+    CHECK_OK(batch_builder_new(f->schemas[i], 1, NULL, &bb));
+    CHECK(batch_builder_row(bb, T0 + second * SECOND) >= 0);
+    (void)snprintf(text, sizeof text, "%s", cells);
+    uint32_t col = 0;
+    for (char *cell = strtok_r(text, " ", &rest); cell; cell = strtok_r(NULL, " ", &rest), col++)
+        if (strcmp(cell, "-") != 0)
+            set_cell(bb, &streams[i].fields[col], col, cell);
+    CHECK_EQ(col, streams[i].count);
+    CHECK_OK(batch_builder_finish(bb, &a.batch));
+    batch_builder_free(bb);
+    CHECK_OK(exec_call(historian_writer(f->h), append, &a));
+}
+
+/* ----------------------------------------------------------------------------------------- calls
+ */
+
+struct asked {
+    atomic_bool done;
+    int err;
+    struct batch *answer;
+    struct arena arena;
+};
+
+static void asked_done(void *ctx, const struct call_result *r)
+{
+    struct asked *a = ctx;
+    a->err = r->err;
+    a->answer = r->answer ? batch_ref(r->answer) : NULL;
+    atomic_store(&a->done, true);
+}
+
+/* args: name, text, name, text, …, NULL; a text of digits is a number. */
+static void ask(struct fixture *f, struct asked *a, const char *call, const char *const *args)
+{
+    const struct call_port *port = catalogue_call_find(&f->catalogue, call);
+    struct batch_builder *bb = NULL;
+    struct batch *request = NULL;
+    CHECK(port != NULL);
+    *a = (struct asked){0};
+    CHECK_OK(batch_builder_new(port->request, 1, NULL, &bb));
+    CHECK(batch_builder_row(bb, 0) >= 0);
+    for (; *args; args += 2) {
+        int32_t col = schema_find(port->request, bytes_of_text(args[0]));
+        CHECK(col >= 0);
+        set_cell(bb, &port->request->fields[col], (uint32_t)col, args[1]);
+    }
+    CHECK_OK(batch_builder_finish(bb, &request));
+    batch_builder_free(bb);
+    struct call_options options = {
+        .exec = f->exec, .done = asked_done, .ctx = a, .origin = {"tester", "test", CALL_VIEWER}};
+    CHECK_OK(call_send(port, request, &options));
+    CHECK_SOON(atomic_load(&a->done), 10000);
+}
+
+#define ASK(f, a, call, ...) ask(f, a, call, (const char *const[]){__VA_ARGS__, NULL})
+
+static void asked_fini(struct asked *a)
+{
+    batch_unref(a->answer);
+    arena_fini(&a->arena);
+}
+
+static const char *text_of(struct asked *a, const char *name, uint32_t row)
+{
+    CHECK_OK(a->err);
+    int32_t col = schema_find(a->answer->schema, bytes_of_text(name));
+    CHECK(col >= 0);
+    struct column c = batch_column(a->answer, (uint32_t)col);
+    return arena_copy(&a->arena, column_bytes(&c, row));
+}
+
+static struct tree *list_of(struct asked *a, const char *name)
+{
+    struct tree *t = NULL;
+    CHECK_OK(tree_parse_json(&a->arena, name, bytes_of_text(text_of(a, name, 0)), &t, NULL));
+    return t;
+}
+
+/* A list as one line: the named members of each row between commas, rows between blanks. */
+static void check_list(struct asked *a, const char *list, const char *members, const char *want)
+{
+    struct buf out = {0};
+    const struct tree *rows = list_of(a, list);
+    for (const struct tree *row = rows->first; row; row = row->next) {
+        struct bytes rest = bytes_of_text(members);
+        (void)buf_append_text(&out, out.len ? " " : "");
+        while (rest.ptr) {
+            const char *comma = memchr(rest.ptr, ',', rest.len);
+            size_t len = comma ? (size_t)(comma - (const char *)rest.ptr) : rest.len;
+            const char *member = arena_copy(&a->arena, bytes_of(rest.ptr, len));
+            (void)buf_printf(&out, "%s%s", rest.ptr == (const uint8_t *)members ? "" : ",",
+                             tree_text(tree_get(row, member)));
+            rest = comma ? bytes_of(comma + 1, rest.len - len - 1) : (struct bytes){0};
+        }
+    }
+    CHECK_STR(buf_text(&out), want);
+    buf_fini(&out);
+}
+
+static void check_verdict(struct fixture *f, const char *serial, const char *want)
+{
+    struct asked a;
+    ASK(f, &a, "trace.unit", "serial", serial);
+    CHECK_STR(text_of(&a, "verdict", 0), want);
+    asked_fini(&a);
+}
+
+/* Panel P passes printer and aoi, and is cut into B1 and B2, which are tested by nobody. */
+static void add_panel(struct fixture *f)
+{
+    add(f, "presence.line", 20, "1 P printer 10 20 exact 1 -");
+    add(f, "print", 20, "1 15 ann 3 LOT-7");
+    add(f, "presence.line", 40, "2 P aoi 30 40 exact 1 -");
+    add(f, "presence.line", 60, "3 P depanel 50 60 exact 1 -");
+    add(f, "cut", 60, "3 B1 B2");
+}
+
+TEST(a_board_has_its_panels_story)
+{
+    struct fixture f;
+    struct asked a;
+    fixture_open(&f);
+    fixture_start(&f);
+    add_panel(&f);
+    add(&f, "aoi", 41, "P bridge 2.C17 fail -");
+    ASK(&f, &a, "trace.unit", "serial", "B1");
+    CHECK_STR(text_of(&a, "serial", 0), "B1");
+    CHECK_STR(text_of(&a, "verdict", 0), "pass"); /* the defect is the other board's */
+    check_list(&a, "steps", "station,operation,verdict,of",
+               "printer,print,pass,P aoi,inspect,pass,P depanel,depanel,unknown,P");
+    check_list(&a, "factors", "kind,name,value,of",
+               "machine,nozzle,3,P man,operator,ann,P material,paste,LOT-7,P");
+    check_list(&a, "measures", "characteristic,value,ok", "thick,15,true");
+    check_list(&a, "defects", "defect", "");
+    check_list(&a, "parents", "parent,child,kind,position,depth",
+               "P,B1,split,1,1 LOT-7,P,consumption,null,2");
+    asked_fini(&a);
+    ASK(&f, &a, "trace.unit", "serial", "B2");
+    CHECK_STR(text_of(&a, "verdict", 0), "fail");
+    check_list(&a, "defects", "defect,position,station", "bridge,2.C17,aoi");
+    asked_fini(&a);
+    ASK(&f, &a, "trace.unit", "serial", "P");
+    CHECK_STR(text_of(&a, "verdict", 0), "fail");
+    check_list(&a, "children", "child,position", "B1,1 B2,2");
+    asked_fini(&a);
+    ASK(&f, &a, "trace.unit", "serial", "B1", "depth", "0");
+    check_list(&a, "parents", "parent", "");
+    asked_fini(&a);
+    fixture_close(&f);
+}
+
+TEST(a_second_visit_has_its_own_rows)
+{
+    struct fixture f;
+    struct asked a;
+    fixture_open(&f);
+    fixture_start(&f);
+    add(&f, "presence.line", 20, "1 S aoi 10 20 exact 1 -");
+    add(&f, "aoi", 21, "S open R1 fail 1.5");
+    check_verdict(&f, "S", "fail");
+    add(&f, "presence.line", 120, "2 S aoi 110 120 exact 1 -");
+    add(&f, "aoi", 119, "S - - pass 2.5");
+    ASK(&f, &a, "trace.unit", "serial", "S");
+    CHECK_STR(text_of(&a, "verdict", 0), "pass");
+    check_list(&a, "steps", "visit,verdict", "1,fail 2,pass");
+    check_list(&a, "measures", "value,step", "1.5,0 2.5,1");
+    check_list(&a, "defects", "defect,position,step", "open,R1,0");
+    asked_fini(&a);
+    /* What no track saw is told all the same. */
+    add(&f, "aoi", 30, "X short C1 scrap -");
+    ASK(&f, &a, "trace.unit", "serial", "X");
+    CHECK_STR(text_of(&a, "verdict", 0), "scrap");
+    check_list(&a, "steps", "station,status,verdict", "aoi,recorded,scrap");
+    asked_fini(&a);
+    fixture_close(&f);
+}
+
+TEST(a_corrected_serial_does_not_tie_units)
+{
+    struct fixture f;
+    struct asked a;
+    fixture_open(&f);
+    fixture_start(&f);
+    add(&f, "presence.line", 20, "1 S1 printer 10 20 inferred 1 pass");
+    add(&f, "presence.line", 40, "2 S1 aoi 30 40 exact 1 pass");
+    add(&f, "presence.line", 45, "2 S2 aoi 30 40 exact 2 fail");
+    ASK(&f, &a, "trace.unit", "serial", "S1");
+    check_list(&a, "steps", "station,verdict", "printer,pass");
+    asked_fini(&a);
+    ASK(&f, &a, "trace.unit", "serial", "S2");
+    check_list(&a, "steps", "station,verdict", "aoi,fail");
+    asked_fini(&a);
+    ASK(&f, &a, "trace.forward", "from", "S1");
+    check_list(&a, "units", "serial", "S1");
+    asked_fini(&a);
+    fixture_close(&f);
+}
+
+TEST(the_containment_is_what_a_suspicion_reaches)
+{
+    struct fixture f;
+    struct asked a;
+    fixture_open(&f);
+    fixture_start(&f);
+    add_panel(&f);
+    add(&f, "presence.line", 25, "9 Q printer 21 25 exact 1 -");
+    add(&f, "print", 25, "9 15 bob 4 LOT-7");
+    add(&f, "build", 90, "DEVICE B2");
+    add(&f, "build", 95, "B2 DEVICE"); /* a cycle: nobody builds so, but somebody may write it */
+    ASK(&f, &a, "trace.forward", "from", "LOT-7");
+    check_list(&a, "units", "serial,depth,via,kind",
+               "P,0,null,null Q,0,null,null B1,1,P,split B2,1,P,split DEVICE,2,B2,assembly");
+    asked_fini(&a);
+    ASK(&f, &a, "trace.forward", "from", "nozzle=3", "depth", "1");
+    check_list(&a, "units", "serial,depth", "P,0 B1,1 B2,1");
+    CHECK_STR(text_of(&a, "reason", 0), "the genealogy goes on beyond depth");
+    asked_fini(&a);
+    ASK(&f, &a, "trace.forward", "station", "printer", "since", "22");
+    CHECK_ERR(a.err, ERR_INVALID); /* no time */
+    asked_fini(&a);
+    ASK(&f, &a, "trace.forward", "station", "printer", "until", "2025-11-22T08:26:50.500Z");
+    check_list(&a, "units", "serial", "P B1 B2 DEVICE");
+    asked_fini(&a);
+    ASK(&f, &a, "trace.forward", "from", "LOT-7", "limit", "2");
+    check_list(&a, "units", "serial", "P Q");
+    CHECK_STR(text_of(&a, "reason", 0), "there are more units than limit");
+    asked_fini(&a);
+    fixture_close(&f);
+}
+
+TEST(bad_units_are_those_that_are_bad_now)
+{
+    struct fixture f;
+    struct asked a;
+    fixture_open(&f);
+    fixture_start(&f);
+    add(&f, "presence.line", 20, "1 A aoi 10 20 exact 1 fail");
+    add(&f, "presence.line", 30, "2 A aoi 21 30 exact 1 pass");
+    add(&f, "presence.line", 50, "3 B aoi 40 50 exact 1 -");
+    add(&f, "aoi", 51, "B open R1 - -");
+    add(&f, "presence.line", 70, "4 C printer 60 70 exact 1 -");
+    add(&f, "print", 70, "4 25 ann 1 LOT-1");
+    ASK(&f, &a, "trace.units", "verdict", "bad");
+    CHECK_OK(a.err);
+    CHECK_EQ(a.answer->rows, 2);
+    CHECK_STR(text_of(&a, "serial", 0), "C");
+    CHECK_STR(text_of(&a, "serial", 1), "B");
+    CHECK_STR(text_of(&a, "defects", 1), "open");
+    asked_fini(&a);
+    ASK(&f, &a, "trace.units", "station", "aoi");
+    CHECK_EQ(a.answer->rows, 3);
+    CHECK_STR(text_of(&a, "verdict", 0), "fail");
+    CHECK_STR(text_of(&a, "defects", 0), "open");
+    CHECK_STR(text_of(&a, "verdict", 1), "pass");
+    CHECK_STR(text_of(&a, "verdict", 2), "fail");
+    asked_fini(&a);
+    ASK(&f, &a, "trace.units", "verdict", "purple");
+    CHECK_ERR(a.err, ERR_INVALID);
+    asked_fini(&a);
+    fixture_close(&f);
+}
+
+/* ---------------------------------------------------------------------------- databases of old */
+
+/* The tables as they were before the index and the later columns. */
+static const char old_tables[] =
+    "CREATE TABLE units(unit VARCHAR NOT NULL, serial VARCHAR NOT NULL, status VARCHAR NOT NULL, "
+    "node VARCHAR NOT NULL, track VARCHAR NOT NULL, valid_from TIMESTAMP NOT NULL, valid_to "
+    "TIMESTAMP, known_at TIMESTAMP NOT NULL, revision BIGINT NOT NULL, retracted BOOLEAN NOT NULL);"
+    "CREATE TABLE steps(unit VARCHAR NOT NULL, node VARCHAR NOT NULL, track VARCHAR NOT NULL, "
+    "station VARCHAR NOT NULL, place VARCHAR NOT NULL, t_in TIMESTAMP, t_out TIMESTAMP, status "
+    "VARCHAR NOT NULL, probability DOUBLE, evidence VARCHAR NOT NULL, result VARCHAR NOT NULL, "
+    "known_at TIMESTAMP NOT NULL, revision BIGINT NOT NULL, retracted BOOLEAN NOT NULL);"
+    "CREATE TABLE measures(unit VARCHAR NOT NULL, node VARCHAR NOT NULL, rule VARCHAR NOT NULL, "
+    "station VARCHAR NOT NULL, operation VARCHAR NOT NULL, characteristic VARCHAR NOT NULL, value "
+    "DOUBLE, lower DOUBLE, upper DOUBLE, target DOUBLE, uom VARCHAR NOT NULL, measured_at "
+    "TIMESTAMP NOT NULL, known_at TIMESTAMP NOT NULL, revision BIGINT NOT NULL, retracted BOOLEAN "
+    "NOT NULL);"
+    "INSERT INTO units VALUES ('0a000000000000000000000000000000', 'OLD-1', 'exact', 'n', 'press1',"
+    " TIMESTAMP '2025-11-01 08:00:00', NULL, TIMESTAMP '2025-11-01 08:00:02', 1, false);"
+    "INSERT INTO steps VALUES ('0a000000000000000000000000000000', 'n', 'press1', 'press', 'hall',"
+    " TIMESTAMP '2025-11-01 08:00:00', TIMESTAMP '2025-11-01 08:00:01', 'exact', 1, 'e', '',"
+    " TIMESTAMP '2025-11-01 08:00:02', 1, false);"
+    "INSERT INTO measures VALUES ('0a000000000000000000000000000000', 'n', 'r', '', 'pressing',"
+    " 'force', 21, 10, 20, NULL, 'kN', TIMESTAMP '2025-11-01 08:00:01',"
+    " TIMESTAMP '2025-11-01 08:00:02', 5, false);";
+
+static void make_old(const char *path)
+{
+    struct duck_options options = {.path = path};
+    struct duck *duck = NULL;
+    struct duck_conn *conn = NULL;
+    struct diag diag = {0};
+    CHECK_OK(duck_open(&options, &duck, &diag));
+    CHECK_OK(duck_connect(duck, &conn));
+    if (duck_exec(conn, old_tables, &diag))
+        check_fail_at(__FILE__, __LINE__, "old tables: %s", diag.text);
+    duck_disconnect(conn);
+    duck_close(duck);
+}
+
+TEST(an_old_database_goes_on)
+{
+    struct fixture f;
+    struct asked a;
+    fixture_open(&f);
+    make_old(f.path);
+    fixture_start(&f);
+    ASK(&f, &a, "trace.unit", "serial", "OLD-1");
+    CHECK_STR(text_of(&a, "verdict", 0), "fail");
+    check_list(&a, "steps", "station,operation", "press,pressing");
+    asked_fini(&a);
+    add(&f, "presence.line", 20, "1 OLD-1 printer 10 20 exact 1 -");
+    add(&f, "print", 20, "1 15 ann 3 LOT-7");
+    ASK(&f, &a, "trace.unit", "serial", "OLD-1");
+    check_list(&a, "steps", "station,verdict", "press,fail printer,pass");
+    asked_fini(&a);
+    ASK(&f, &a, "trace.units", "limit", "10");
+    CHECK_EQ(a.answer->rows, 2);
+    asked_fini(&a);
+    fixture_stop(&f);
+    fixture_catalogue(&f); /* and once more, with the new columns there */
+    fixture_start(&f);
+    ASK(&f, &a, "trace.forward", "from", "nozzle=3");
+    check_list(&a, "units", "serial", "OLD-1");
+    asked_fini(&a);
+    fixture_close(&f);
+}
