@@ -1,46 +1,18 @@
 /* A Modbus TCP server for simulators. See modbus_server.h. */
 #include "sim/modbus_server.h"
 
-#include "base/err.h"
+#include "sim/server.h"
 
-#include <arpa/inet.h>
-#include <errno.h>
-#include <fcntl.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
-#include <poll.h>
-#include <signal.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/signalfd.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
 #define HEAD_BYTES 7 /* MBAP: transaction, protocol, length, unit */
 #define PDU_MAX    253
 #define FRAME_MAX  (HEAD_BYTES + PDU_MAX)
-#define IN_MAX     (64 * FRAME_MAX) /* a client may send many requests at once */
 
 enum exception {
     ILLEGAL_FUNCTION = 1,
     ILLEGAL_ADDRESS = 2,
     ILLEGAL_VALUE = 3,
-};
-
-struct client {
-    int fd;
-    size_t in_len;
-    size_t out_len;
-    uint8_t in[IN_MAX];
-    uint8_t out[IN_MAX + FRAME_MAX];
-};
-
-struct server {
-    const struct modbus_server_options *options;
-    int listen_fd;
-    int signal_fd;
-    struct client clients[MODBUS_CLIENTS_MAX];
 };
 
 static uint16_t get16(const uint8_t *p)
@@ -60,7 +32,7 @@ static void put16(uint8_t *p, uint16_t v)
 /* One request: pdu is function code and data; the answer goes to `out` the same way. Each handler
  * returns the answer's length, or minus an exception code. */
 struct request {
-    struct server *server;
+    const struct modbus_server_options *options;
     struct modbus_unit *unit;
     uint8_t unit_id;
     const uint8_t *pdu;
@@ -93,7 +65,7 @@ static int read_registers(const struct request *r, const uint16_t *registers, ui
 
 static uint8_t may_write(const struct request *r, bool coils, uint16_t count)
 {
-    const struct modbus_server_options *o = r->server->options;
+    const struct modbus_server_options *o = r->options;
     return o->may_write ? o->may_write(o->ctx, r->unit_id, coils, r->address, count) : 0;
 }
 
@@ -202,10 +174,10 @@ static uint16_t touched(uint8_t function, uint16_t second)
 }
 
 /* Answers one frame; returns the answer's length, 0 for none. */
-static size_t answer(struct server *s, const uint8_t *frame, size_t pdu_len, uint8_t *out)
+static size_t answer(const struct modbus_server_options *o, const uint8_t *frame, size_t pdu_len,
+                     uint8_t *out)
 {
-    const struct modbus_server_options *o = s->options;
-    struct request r = {.server = s, .unit_id = frame[6], .pdu = frame + HEAD_BYTES};
+    struct request r = {.options = o, .unit_id = frame[6], .pdu = frame + HEAD_BYTES};
     r.len = pdu_len;
     r.address = pdu_len >= 5 ? get16(r.pdu + 1) : 0;
     r.count = pdu_len >= 5 ? get16(r.pdu + 3) : 0;
@@ -231,177 +203,38 @@ static size_t answer(struct server *s, const uint8_t *frame, size_t pdu_len, uin
     return HEAD_BYTES + (size_t)len;
 }
 
-/* --------------------------------------------------------------------------------------- clients
- */
-
-static void client_close(struct client *c)
+size_t modbus_serve(void *ctx, struct bytes in, struct buf *out)
 {
-    (void)close(c->fd);
-    c->fd = -1;
-    c->in_len = 0;
-    c->out_len = 0;
+    if (in.len < HEAD_BYTES)
+        return 0;
+    uint16_t length = get16(in.ptr + 4);
+    if (get16(in.ptr + 2) != 0 || length < 2 || length > PDU_MAX + 1)
+        return SIM_CLOSE; /* not Modbus */
+    if (in.len < 6u + length)
+        return 0;
+    uint8_t *at = buf_reserve(out, FRAME_MAX);
+    if (!at)
+        return SIM_CLOSE;
+    out->len += answer(ctx, in.ptr, length - 1u, at);
+    return 6u + length;
 }
 
-static void client_flush(struct client *c)
+int modbus_server_run(struct modbus_server_options *options, const char *name)
 {
-    if (c->out_len == 0)
-        return;
-    ssize_t n = send(c->fd, c->out, c->out_len, MSG_NOSIGNAL);
-    if (n < 0 && errno != EAGAIN) {
-        client_close(c);
-        return;
-    }
-    if (n > 0) {
-        c->out_len -= (size_t)n;
-        memmove(c->out, c->out + n, c->out_len);
-    }
-}
-
-/* Serves the whole frames in the buffer as long as their answers find room. */
-static void client_serve(struct server *s, struct client *c)
-{
-    size_t at = 0;
-    while (c->in_len - at >= HEAD_BYTES && c->out_len <= sizeof c->out - FRAME_MAX) {
-        const uint8_t *frame = c->in + at;
-        uint16_t length = get16(frame + 4);
-        if (get16(frame + 2) != 0 || length < 2 || length > PDU_MAX + 1) {
-            client_close(c); /* not Modbus */
-            return;
-        }
-        if (c->in_len - at < 6u + length)
-            break;
-        c->out_len += answer(s, frame, length - 1u, c->out + c->out_len);
-        at += 6u + length;
-    }
-    c->in_len -= at;
-    memmove(c->in, c->in + at, c->in_len);
-}
-
-static void client_read(struct server *s, struct client *c)
-{
-    if (c->in_len == sizeof c->in) {
-        client_serve(s, c);
-        return;
-    }
-    ssize_t n = recv(c->fd, c->in + c->in_len, sizeof c->in - c->in_len, 0);
-    if (n == 0 || (n < 0 && errno != EAGAIN)) {
-        client_close(c);
-        return;
-    }
-    if (n > 0)
-        c->in_len += (size_t)n;
-    client_serve(s, c);
-    if (c->fd >= 0)
-        client_flush(c);
-}
-
-static void client_accept(struct server *s)
-{
-    int fd = accept4(s->listen_fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
-    if (fd < 0)
-        return;
-    int on = 1;
-    (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-    for (size_t i = 0; i < MODBUS_CLIENTS_MAX; i++) {
-        if (s->clients[i].fd < 0) {
-            s->clients[i].fd = fd;
-            return;
-        }
-    }
-    (void)close(fd);
-}
-
-/* ---------------------------------------------------------------------------------------- server
- */
-
-static int server_listen(struct server *s, const char *name)
-{
-    const struct modbus_server_options *o = s->options;
-    struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(o->port)};
-    socklen_t len = sizeof address;
-    int on = 1;
-    s->listen_fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    if (s->listen_fd < 0 || inet_pton(AF_INET, o->host, &address.sin_addr) != 1 ||
-        setsockopt(s->listen_fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) ||
-        bind(s->listen_fd, (struct sockaddr *)&address, sizeof address) ||
-        listen(s->listen_fd, MODBUS_CLIENTS_MAX) ||
-        getsockname(s->listen_fd, (struct sockaddr *)&address, &len)) {
-        (void)fprintf(stderr, "sim %s: cannot listen on %s:%u: %s\n", name, o->host, o->port,
-                      err_text(err_from_errno(errno)));
-        return -1;
-    }
-    (void)printf("sim %s: Modbus TCP on %s:%u\n", name, o->host, ntohs(address.sin_port));
-    (void)fflush(stdout);
-    return 0;
-}
-
-static int server_signals(struct server *s)
-{
-    sigset_t set;
-    (void)sigemptyset(&set);
-    (void)sigaddset(&set, SIGINT);
-    (void)sigaddset(&set, SIGTERM);
-    (void)pthread_sigmask(SIG_BLOCK, &set, NULL);
-    s->signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
-    return s->signal_fd < 0 ? -1 : 0;
-}
-
-static void server_turn(struct server *s, const struct pollfd *fds)
-{
-    if (fds[0].revents)
-        client_accept(s);
-    for (size_t i = 0; i < MODBUS_CLIENTS_MAX; i++) {
-        struct client *c = &s->clients[i];
-        if (c->fd < 0 || c->fd != fds[2 + i].fd || !fds[2 + i].revents)
-            continue;
-        if (fds[2 + i].revents & POLLOUT)
-            client_flush(c);
-        if (c->fd >= 0)
-            client_read(s, c);
-    }
-}
-
-static void server_loop(struct server *s)
-{
-    const struct modbus_server_options *o = s->options;
-    struct pollfd fds[2 + MODBUS_CLIENTS_MAX];
-    while (!o->tick || o->tick(o->ctx)) {
-        fds[0] = (struct pollfd){.fd = s->listen_fd, .events = POLLIN};
-        fds[1] = (struct pollfd){.fd = s->signal_fd, .events = POLLIN};
-        for (size_t i = 0; i < MODBUS_CLIENTS_MAX; i++) {
-            const struct client *c = &s->clients[i];
-            short events = (short)(c->out_len ? POLLIN | POLLOUT : POLLIN);
-            fds[2 + i] = (struct pollfd){.fd = c->fd, .events = events};
-        }
-        if (poll(fds, 2 + MODBUS_CLIENTS_MAX, o->tick_ms) < 0 && errno != EINTR)
-            return;
-        if (fds[1].revents)
-            return;
-        server_turn(s, fds);
-    }
-}
-
-int modbus_server_run(const struct modbus_server_options *options, const char *name)
-{
-    struct server *s = calloc(1, sizeof *s); /* two megabytes: too much for a stack */
-    if (!s)
-        return 1;
-    s->options = options;
-    s->listen_fd = -1;
-    s->signal_fd = -1;
-    for (size_t i = 0; i < MODBUS_CLIENTS_MAX; i++)
-        s->clients[i].fd = -1;
-    int code = server_signals(s) || server_listen(s, name) ? 1 : 0;
-    if (!code)
-        server_loop(s);
-    for (size_t i = 0; i < MODBUS_CLIENTS_MAX; i++) {
-        if (s->clients[i].fd >= 0)
-            client_close(&s->clients[i]);
-    }
-    if (s->listen_fd >= 0)
-        (void)close(s->listen_fd);
-    if (s->signal_fd >= 0)
-        (void)close(s->signal_fd);
-    free(s);
-    return code;
+    struct sim_listener listener = {
+        .label = "Modbus TCP",
+        .port = options->port,
+        .ctx = options,
+        .serve = modbus_serve,
+    };
+    struct sim_server_options server = {
+        .name = name,
+        .host = options->host,
+        .listeners = &listener,
+        .count = 1,
+        .ctx = options->ctx,
+        .tick = options->tick,
+        .tick_ms = options->tick_ms,
+    };
+    return sim_server_run(&server);
 }

@@ -2,17 +2,15 @@
  * V1.1b3", "MODBUS Messaging on TCP/IP V1.0b") and sharing no line with the gateway's driver, so
  * that a mistake is not made twice.
  *
- * One thread, poll(2), at most MODBUS_CLIENTS_MAX clients. The machine behind it fills in the
- * registers before each request is served.
+ * It speaks; the loop is server.h's. The machine behind it fills in the registers before each
+ * request is served.
  */
 #ifndef LOTLINE_SIM_MODBUS_SERVER_H
 #define LOTLINE_SIM_MODBUS_SERVER_H
 
-#include <stdbool.h>
-#include <stdint.h>
+#include "base/bytes.h"
 
-#define MODBUS_CLIENTS_MAX 64
-#define MODBUS_AREA        65536
+#define MODBUS_AREA 65536
 
 /* What a unit shows. */
 struct modbus_unit {
@@ -41,6 +39,10 @@ struct modbus_server_options {
 };
 
 /* Serves until tick says no or SIGINT/SIGTERM; prints the port. Returns an exit code. */
-int modbus_server_run(const struct modbus_server_options *options, const char *name);
+int modbus_server_run(struct modbus_server_options *options, const char *name);
+
+/* For a listener of server.h: ctx is a struct modbus_server_options (host, port and tick unused).
+ */
+size_t modbus_serve(void *ctx, struct bytes in, struct buf *out);
 
 #endif

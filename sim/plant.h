@@ -46,6 +46,7 @@
 #define CONSUMED_MAX  8
 #define REPAIRS_MAX   3
 #define UNITS_MAX     4096 /* in the line at a time; above, no panel enters */
+#define OPERATORS     4    /* that may work at a station */
 #define BOOK_ROWS_MAX 65536
 
 #define BELT_PANEL_MM 250.0 /* length of a panel; positions are those of its leading edge */
@@ -381,6 +382,7 @@ void book_rota_change(struct plant *p, int64_t t);
 void book_order_next(struct plant *p, int64_t t); /* before a panel enters */
 void book_consume_paste(struct plant *p, struct unit *u, int64_t t);
 void book_consume_parts(struct plant *p, struct unit *u, int64_t t);
+void book_badge(enum machine station, unsigned which, char out[static NAME_BYTES]);
 void book_operator(const struct plant *p, enum machine station, char out[static NAME_BYTES]);
 void book_setup(struct plant *p, int64_t t);
 

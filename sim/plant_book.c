@@ -12,7 +12,6 @@
 
 #define PASTE_PART      "PASTE-SAC305"
 #define POOL            3
-#define OPERATORS       4    /* that may work at a station */
 #define LOT_ENDS        0.06 /* how often a new reel is of a lot nobody has had yet */
 #define BAD_SHARE       0.3  /* of the reels put on during the fault */
 #define REEL_PANELS_MIN 20
@@ -152,10 +151,14 @@ void book_consume_parts(struct plant *p, struct unit *u, int64_t t)
 /* ------------------------------------------------------------------------------------- operators
  */
 
+void book_badge(enum machine station, unsigned which, char out[static NAME_BYTES])
+{
+    (void)snprintf(out, NAME_BYTES, "W%u", 1000 + (unsigned)station * 16 + which * 3 + 1);
+}
+
 void book_operator(const struct plant *p, enum machine station, char out[static NAME_BYTES])
 {
-    unsigned badge = 1000 + (unsigned)station * 16 + p->operators[station] * 3 + 1;
-    (void)snprintf(out, NAME_BYTES, "W%u", badge);
+    book_badge(station, p->operators[station], out);
 }
 
 /* The stencil is set up anew: by whoever is at the printer. */

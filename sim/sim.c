@@ -10,6 +10,7 @@
 
 static const char usage[] =
     "Usage: lotline sim press [options]\n"
+    "       lotline sim plant [options]     (try: lotline sim plant --help)\n"
     "\n"
     "  --host IP         address to listen on (default 127.0.0.1)\n"
     "  --port N          port (default 5020; 0 = any free one)\n"
@@ -99,6 +100,8 @@ int sim_main(int argc, char **argv)
 {
     if (argc >= 2 && strcmp(argv[1], "press") == 0)
         return sim_press(argc, argv);
+    if (argc >= 2 && strcmp(argv[1], "plant") == 0)
+        return sim_plant(argc, argv);
     (void)fputs(usage, argc >= 2 && strcmp(argv[1], "--help") == 0 ? stdout : stderr);
     return argc >= 2 && strcmp(argv[1], "--help") == 0 ? 0 : 2;
 }

@@ -9,4 +9,7 @@ int sim_main(int argc, char **argv);
 /* A press with a scanner, or with --registers a bank of counters (press.c, bank.c). */
 int sim_press(int argc, char **argv);
 
+/* A soldering line with its MES (plant.c). */
+int sim_plant(int argc, char **argv);
+
 #endif
