@@ -123,7 +123,7 @@ TEST(bh_of_the_first_example)
 TEST(mann_whitney_with_and_without_ties)
 {
     /* scipy.stats.mannwhitneyu(x, y, method='asymptotic'), the example of its own page. */
-    const double plain[] = {19, 22, 16, 29, 24, 20, 11, NAN, 17, 12};
+    const double plain[] = {19, 22, 16, 29, 24, 20, 11, (double)NAN, 17, 12};
     const uint8_t first[] = {1, 1, 1, 1, 1, 0, 0, 1, 0, 0};
     struct why_mann_whitney r;
     CHECK_OK(why_mann_whitney(plain, first, 10, &r));
