@@ -276,3 +276,53 @@ def test_what_was_recorded_makes_the_same_presences(tmp_path, start_node, start_
             assert abs(micros(imported, is_now[edge]) - micros(imported, was[edge])) <= POLL_US
         values = [{m["characteristic"]: m["value"] for m in t["measures"]} for t in (before, after)]
         assert values[0] == values[1]
+
+
+# ---------------------------------------------------------------------------------------- how fast
+
+TAGS, VALUES_MIN_PER_S = 20, 400_000
+
+
+def wide_config():
+    tags = "".join(
+        f'          - {{name: t{i}, address: "1!4{2 * i + 1:05}", type: {kind}}}\n'
+        for i, kind in enumerate(["float", "int16, scale: 0.1"] * (TAGS // 2))
+    )
+    device = CONFIG.split("        tags:\n")[0]
+    device = device.replace("    place:", "    enabled: false\n    place:")
+    return device + "        tags:\n" + tags
+
+
+def wide_rows(first, rows, dice):
+    def value(i):
+        return round(dice.uniform(0, 100), 3) if i % 2 == 0 else dice.randrange(30000) / 10
+
+    return [
+        {"ts": BEGIN_MS + (first + k) * 100, **{f"t{i}": value(i) for i in range(TAGS)}}
+        for k in range(rows)
+    ]
+
+
+@pytest.mark.bench
+@pytest.mark.parametrize("rows, messages", [(1, 5000), (100, 1000), (1000, 100)])
+def test_one_publisher_is_fast_enough(start_node, rows, messages):
+    """Values a second until all PUBACKs are there (on disk), and until the historian has them."""
+    node = start_node(wide_config())
+    dice = random.Random(rows)
+    payloads = [
+        json.dumps(wide_rows(n * rows, rows, dice), separators=(",", ":")).encode()
+        for n in range(messages)
+    ]
+    values = rows * messages * TAGS
+    with Importer(node, TOPIC) as importer:
+        began = time.monotonic()
+        importer.put_all(payloads)
+        acked_s = time.monotonic() - began
+    wait_until(lambda: count(node) == values, "all values in the historian", 120)
+    stored_s = time.monotonic() - began
+    size = sum(map(len, payloads)) / values
+    print(
+        f"{rows} rows a message, {size:.1f} bytes a value:"
+        f" {values / acked_s:,.0f} values/s acknowledged, {values / stored_s:,.0f} in the historian"
+    )
+    assert rows == 1 or values / acked_s >= VALUES_MIN_PER_S
