@@ -26,7 +26,14 @@ static const struct field presence_fields[] = {
     {.name = "t_in", .type = VALUE_TIMESTAMP},  {.name = "t_out", .type = VALUE_TIMESTAMP},
     {.name = "status", .type = VALUE_STRING},   {.name = "probability", .type = VALUE_DOUBLE},
     {.name = "evidence", .type = VALUE_STRING}, {.name = "revision", .type = VALUE_INT64},
-    {.name = "result", .type = VALUE_STRING},
+    {.name = "result", .type = VALUE_STRING},   {.name = "path", .type = VALUE_BYTES},
+};
+
+/* On the track t, which is a belt. */
+static const struct signal_place signals[] = {
+    {"p", "x", 0, 50},
+    {"p", "n", 50, 100},
+    {"p", "temp", 40, 60},
 };
 
 static void stream_put(struct catalogue *c, const char *name, enum stream_kind kind,
@@ -91,6 +98,10 @@ static struct batch *presence(const struct schema *s)
     (void)batch_builder_row(bb, 2000000);
     batch_set_i64(bb, 4, 600000);
     batch_set_i64(bb, 5, 2000000);
+    /* From 0 at 0.5 s to 100 mm at 3 s. */
+    static const uint8_t path[] = {1, 2, 0x20, 0xa1, 7,    0,    0,    0,    0,
+                                   0, 0, 0xa0, 0xcb, 0x98, 0x01, 0xc0, 0x9a, 0x0c};
+    (void)batch_set_bytes(bb, 11, bytes_of(path, sizeof path));
     if (batch_builder_finish(bb, &b) != OK)
         abort();
     batch_builder_free(bb);
@@ -138,6 +149,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     stream_put(&c, "p", STREAM_GROUP, press_fields, sizeof press_fields / sizeof press_fields[0]);
     stream_put(&c, "presence.t", STREAM_PRESENCE, presence_fields,
                sizeof presence_fields / sizeof presence_fields[0]);
+    struct stream *track = catalogue_stream_find(&c, bytes_of_text("presence.t"));
+    track->signals = signals;
+    track->signal_count = sizeof signals / sizeof signals[0];
     stream_put(&c, "loose", STREAM_SOURCE, NULL, 0);
     int err = plan_new(sql, &c, &plan, &diag);
     if (!err && plan->from->kind == STREAM_GROUP)

@@ -1,0 +1,1 @@
+SELECT unit_id() AS u, max(profile('x')) AS a, avg(profile('?')) AS b, timeabove(profile('[nx]'), -1.5) AS c, covered(profile('x')) AS d, timeabove(n, 2) AS e, min(profile('n')) AS f FROM p GROUP BY UNITWINDOW('t')

@@ -1,0 +1,1 @@
+SELECT max(profile()) FROM p GROUP BY UNITWINDOW('t', 's')
