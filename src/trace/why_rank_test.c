@@ -3,7 +3,7 @@
 #include "trace/why_rank.h"
 
 #include "base/rand.h"
-#include "support/check.h"
+#include "tests/support/check.h"
 
 #include <math.h>
 #include <stdio.h>

@@ -2,7 +2,7 @@
  * examples, or the formula written out. */
 #include "trace/why_stats.h"
 
-#include "support/check.h"
+#include "tests/support/check.h"
 
 #include <math.h>
 
