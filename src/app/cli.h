@@ -57,8 +57,10 @@ int cli_print_json(struct bytes json, bool as_json);
  * standard error when rows were left out. */
 int cli_print_sql(struct bytes json, bool as_json);
 
-/* Prints an answer of trace.unit (cli_trace.c). */
-int cli_print_trace(struct bytes json, bool as_json);
+/* Print an answer of trace.unit, trace.forward, trace.units (cli_trace.c). */
+int cli_print_trace(struct bytes json, bool as_json, bool as_csv);
+int cli_print_forward(struct bytes json, bool as_json, bool as_csv);
+int cli_print_units(struct bytes json, bool as_json, bool as_csv);
 
 /* Prints a problem+json answer as a sentence; gives the exit code for its status. */
 int cli_problem(struct bytes json, int status);

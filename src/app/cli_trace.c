@@ -1,6 +1,9 @@
-/* `lotline trace` on a terminal: the answer's JSON back into columns, printed by trace/. */
+/* `lotline trace`, `where-used` and `units`: the answer's JSON back into columns, for a terminal or
+ * as CSV. What a unit looks like is trace/'s.
+ */
 #include "app/cli.h"
 #include "base/clock.h"
+#include "codec/csv.h"
 #include "codec/json.h"
 #include "trace/trace.h"
 
@@ -34,7 +37,18 @@ static int answer_batch(struct bytes json, struct batch **ret)
     return err;
 }
 
-int cli_print_trace(struct bytes json, bool as_json)
+static int unreadable(int err)
+{
+    return cli_error(EXIT_FAILED, "the node's answer could not be read: %s", err_text(err));
+}
+
+static int print_text(const struct buf *text)
+{
+    (void)fwrite(text->ptr, 1, text->len, stdout);
+    return EXIT_OK;
+}
+
+int cli_print_trace(struct bytes json, bool as_json, bool as_csv)
 {
     if (as_json)
         return cli_print_json(json, true);
@@ -47,11 +61,66 @@ int cli_print_trace(struct bytes json, bool as_json)
     };
     int err = answer_batch(json, &answer);
     if (!err)
-        err = trace_print(answer, &options, &text);
-    if (!err)
-        (void)fwrite(text.ptr, 1, text.len, stdout);
+        err = as_csv ? trace_print_csv(answer, &text) : trace_print(answer, &options, &text);
+    int code = err ? unreadable(err) : print_text(&text);
     buf_fini(&text);
     batch_unref(answer);
-    return err ? cli_error(EXIT_FAILED, "the node's answer could not be read: %s", err_text(err))
-               : EXIT_OK;
+    return code;
+}
+
+/* ------------------------------------------------------------------------------------------ lists
+ */
+
+/* An array of objects as CSV; an empty one as nothing. */
+static int print_csv(struct bytes json)
+{
+    struct batch *rows = NULL;
+    struct buf text = {0};
+    int err = answer_batch(json, &rows);
+    if (!err)
+        err = csv_print(rows, true, &text);
+    int code = err == ERR_INVALID ? EXIT_OK : err ? unreadable(err) : print_text(&text);
+    buf_fini(&text);
+    batch_unref(rows);
+    return code;
+}
+
+int cli_print_units(struct bytes json, bool as_json, bool as_csv)
+{
+    return as_csv ? print_csv(json) : cli_print_json(json, as_json);
+}
+
+static struct bytes cell_of(const struct batch *b, const char *name)
+{
+    int32_t col = schema_find(b->schema, bytes_of_text(name));
+    if (col < 0 || b->rows == 0)
+        return bytes_of_text("");
+    struct column c = batch_column(b, (uint32_t)col);
+    struct value v = column_value(&c, 0);
+    return v.type == VALUE_STRING ? v.bytes : bytes_of_text("");
+}
+
+int cli_print_forward(struct bytes json, bool as_json, bool as_csv)
+{
+    struct batch *answer = NULL;
+    if (as_json)
+        return cli_print_json(json, true);
+    int err = answer_batch(json, &answer);
+    if (err)
+        return unreadable(err);
+    struct bytes units = cell_of(answer, "units");
+    struct bytes reason = cell_of(answer, "reason");
+    struct bytes from = cell_of(answer, "from");
+    int code = as_csv ? print_csv(units) : EXIT_OK;
+    if (!as_csv && units.len <= 2)
+        code = cli_error(EXIT_NOT_FOUND, "nothing was made with %.*s", (int)from.len,
+                         (const char *)from.ptr);
+    else if (!as_csv)
+        code = cli_print_json(units, false);
+    /* On standard error, so that it is seen also when the list goes into a file. */
+    if (code == EXIT_OK && reason.len)
+        (void)fprintf(stderr, "lotline: the list is not complete: %.*s\n", (int)reason.len,
+                      (const char *)reason.ptr);
+    batch_unref(answer);
+    return code;
 }

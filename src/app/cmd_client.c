@@ -1,4 +1,4 @@
-/* Subcommands that ask a running node over its socket: lists, read, write, sql, trace, tail, link,
+/* Subcommands that ask a running node over its socket: lists, read, write, sql, tail, link,
  * backup. Each builds one request, sends it and prints the answer. */
 #include "api/client.h"
 #include "app/commands.h"
@@ -224,36 +224,6 @@ int command_sql(int argc, char **argv, const struct cli_command *command)
     if (code == EXIT_OK)
         code = cli_print_sql(buf_bytes(&answer), common.json);
     buf_fini(&body);
-    buf_fini(&answer);
-    return code;
-}
-
-int command_trace(int argc, char **argv, const struct cli_command *command)
-{
-    struct common common = {0};
-    const char *as_of = NULL;
-    const struct cli_option options[] = {
-        COMMON_OPTIONS(&common),
-        {"as-of", 0, "TIME", "what was known then (RFC 3339)", &as_of, NULL},
-        {0},
-    };
-    int count = 0;
-    if (!cli_parse(argc, argv, command, options, &count))
-        return EXIT_USAGE;
-    if (count != 1)
-        return cli_error(EXIT_USAGE, "trace needs a serial number");
-    struct buf path = {0};
-    struct buf answer = {0};
-    (void)buf_append_text(&path, "/api/v1/trace/");
-    cli_url_encode(&path, argv[1]);
-    if (as_of) {
-        (void)buf_append_text(&path, "?as_of=");
-        cli_url_encode(&path, as_of);
-    }
-    int code = cli_request(cli_data_dir(common.data), "GET", buf_text(&path), NULL, &answer);
-    if (code == EXIT_OK)
-        code = cli_print_trace(buf_bytes(&answer), common.json);
-    buf_fini(&path);
     buf_fini(&answer);
     return code;
 }

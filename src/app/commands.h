@@ -8,12 +8,14 @@ typedef int command_fn(int argc, char **argv, const struct cli_command *command)
 
 command_fn command_run;
 command_fn command_check;
-command_fn command_list; /* devices, tags, streams, rules, alarms, units: lists over REST */
+command_fn command_list; /* devices, tags, streams, rules, alarms: lists over REST */
 command_fn command_read;
 command_fn command_write;
 command_fn command_tail;
 command_fn command_sql;
 command_fn command_trace;
+command_fn command_where_used;
+command_fn command_units;
 command_fn command_link;
 command_fn command_backup;
 command_fn command_restore;

@@ -21,7 +21,8 @@ static const struct cli_command commands[] = {
     {"streams", "", "The streams and where they come from.", NULL, command_list},
     {"rules", "", "The rules, their counters and their last errors.", NULL, command_list},
     {"alarms", "", "The alarms: raised, cleared, acknowledged.", NULL, command_list},
-    {"units", "", "The units seen lately.", NULL, command_list},
+    {"units", "", "The units seen lately, or the bad ones of a time.",
+     "  lotline units --verdict bad --since 8h\n", command_units},
     {"read", "TAG | URL ADDRESS",
      "Read a tag from its device now, or try a device without any "
      "configuration.",
@@ -36,8 +37,17 @@ static const struct cli_command commands[] = {
      "  lotline sql 'SELECT count(*) FROM points'\n"
      "  lotline sql --csv 'SELECT * FROM history LIMIT 100' > history.csv\n",
      command_sql},
-    {"trace", "SERIAL", "What happened to a unit: where it was, its measures, verdict and curve.",
-     "  lotline trace PRS-000007\n", command_trace},
+    {"trace", "SERIAL",
+     "What happened to a unit: where it was, its measures, defects, relatives, verdict and curve.",
+     "  lotline trace PRS-000007\n"
+     "  lotline trace LOT-4711 --forward --json\n",
+     command_trace},
+    {"where-used", "SERIAL | LOT | NAME=VALUE",
+     "Every unit that something reaches: trace --forward.",
+     "  lotline where-used LOT-4711\n"
+     "  lotline where-used nozzle=3 --since 2h --csv\n"
+     "  lotline where-used --station reflow --since 2026-11-22T08:00:00Z\n",
+     command_where_used},
     {"link", "", "Print a new one-time link that signs in to the console.", NULL, command_link},
     {"backup", "DIR", "Copy a running node's state to DIR.", "  lotline backup /mnt/backup/today\n",
      command_backup},

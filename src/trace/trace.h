@@ -42,8 +42,12 @@ struct trace_print_options {
     int64_t utc_offset_s; /* times are shown in this zone */
 };
 
-/* Renders an answer of trace.unit for a person: steps, measures, curves as one line each. */
+/* Renders an answer of trace.unit for a person: steps, measures, defects, what it was made with,
+ * its relatives, curves as one line each. */
 int trace_print(const struct batch *answer, const struct trace_print_options *options,
                 struct buf *out);
+
+/* The same, without curves, as CSV for programs: a line each, what it is in the first column. */
+int trace_print_csv(const struct batch *answer, struct buf *out);
 
 #endif

@@ -111,7 +111,7 @@ static void table_line(struct print *p, const struct table *t, const size_t *wid
 
 static void table_print(struct print *p, const struct table *t)
 {
-    size_t widths[PRINT_COLUMNS_MAX];
+    size_t widths[PRINT_COLUMNS_MAX] = {0};
     for (uint32_t i = 0; i < t->columns; i++) {
         widths[i] = text_width(t->titles[i]);
         for (uint32_t r = 0; r < t->rows; r++) {
@@ -126,50 +126,147 @@ static void table_print(struct print *p, const struct table *t)
     (void)buf_append_u8(p->out, '\n');
 }
 
-static int print_steps(struct print *p, const struct tree *list)
+/* A column of a section: its title, the member it shows, how, and whether it is left out where it
+ * would say nothing. */
+enum column_form {
+    FORM_TEXT,
+    FORM_TIME,
+    FORM_NUMBER,
+    FORM_YES, /* true: yes, false: no */
+};
+
+struct section_column {
+    const char *title;
+    const char *member;
+    enum column_form form;
+    bool optional; /* not shown if every row has the same */
+};
+
+static const struct section_column step_columns[] = {
+    {"STATION", "station", FORM_TEXT, false}, {"OPERATION", "operation", FORM_TEXT, false},
+    {"VISIT", "visit", FORM_TEXT, true},      {"OF", "of", FORM_TEXT, true},
+    {"IN", "t_in", FORM_TIME, false},         {"OUT", "t_out", FORM_TIME, false},
+    {"STATUS", "status", FORM_TEXT, false},   {"VERDICT", "verdict", FORM_TEXT, false},
+    {NULL, NULL, FORM_TEXT, false},
+};
+static const struct section_column measure_columns[] = {
+    {"MEASURE", "characteristic", FORM_TEXT, false},
+    {"OPERATION", "operation", FORM_TEXT, true},
+    {"VALUE", "value", FORM_NUMBER, false},
+    {"LOWER", "lower", FORM_NUMBER, false},
+    {"UPPER", "upper", FORM_NUMBER, false},
+    {"UNIT", "uom", FORM_TEXT, false},
+    {"OK", "ok", FORM_YES, false},
+    {NULL, NULL, FORM_TEXT, false},
+};
+static const struct section_column defect_columns[] = {
+    {"DEFECT", "defect", FORM_TEXT, false},
+    {"POSITION", "position", FORM_TEXT, false},
+    {"STATION", "station", FORM_TEXT, false},
+    {"OPERATION", "operation", FORM_TEXT, false},
+    {"OF", "of", FORM_TEXT, true},
+    {"FOUND", "detected_at", FORM_TIME, false},
+    {NULL, NULL, FORM_TEXT, false},
+};
+static const struct section_column factor_columns[] = {
+    {"MADE WITH", "name", FORM_TEXT, false}, {"VALUE", "value", FORM_TEXT, false},
+    {"KIND", "kind", FORM_TEXT, false},      {"OPERATION", "operation", FORM_TEXT, false},
+    {"AT", "at", FORM_TIME, false},          {NULL, NULL, FORM_TEXT, false},
+};
+static const struct section_column parent_columns[] = {
+    {"MADE FROM", "parent", FORM_TEXT, false},
+    {"INTO", "child", FORM_TEXT, false},
+    {"LINK", "kind", FORM_TEXT, false},
+    {"POSITION", "position", FORM_TEXT, true},
+    {"AT", "at", FORM_TIME, false},
+    {NULL, NULL, FORM_TEXT, false},
+};
+static const struct section_column child_columns[] = {
+    {"BECAME", "child", FORM_TEXT, false}, {"FROM", "parent", FORM_TEXT, false},
+    {"LINK", "kind", FORM_TEXT, false},    {"POSITION", "position", FORM_TEXT, true},
+    {"AT", "at", FORM_TIME, false},        {NULL, NULL, FORM_TEXT, false},
+};
+
+static bool column_says_something(const struct tree *list, const struct section_column *c)
 {
-    struct table t = {.titles = {"STATION", "OPERATION", "IN", "OUT", "STATUS", "VERDICT"},
-                      .columns = 6};
-    t.cells = arena_array(&p->arena, (size_t)list->count * 6 + 1, sizeof *t.cells);
+    const char *first = list->first ? field(list->first, c->member) : "";
+    for (const struct tree *row = list->first; row; row = row->next)
+        if (strcmp(field(row, c->member), first) != 0)
+            return true;
+    return !c->optional;
+}
+
+static const char *section_cell(struct print *p, const struct tree *row,
+                                const struct section_column *c)
+{
+    const char *text = field(row, c->member);
+    if (c->form == FORM_TIME)
+        return print_time(p, text);
+    if (c->form == FORM_NUMBER)
+        return print_number(p, text);
+    if (c->form == FORM_YES)
+        return strcmp(text, "true") == 0 ? "yes" : strcmp(text, "false") == 0 ? "no" : "";
+    return text;
+}
+
+static int print_section(struct print *p, const struct tree *list,
+                         const struct section_column *columns)
+{
+    const struct section_column *shown[PRINT_COLUMNS_MAX];
+    struct table t = {0};
+    if (list->count == 0)
+        return OK;
+    for (const struct section_column *c = columns; c->title; c++) {
+        if (!column_says_something(list, c))
+            continue;
+        shown[t.columns] = c;
+        t.titles[t.columns++] = c->title;
+    }
+    t.cells = arena_array(&p->arena, (size_t)list->count * t.columns, sizeof *t.cells);
     if (!t.cells)
         return ERR_NOMEM;
-    for (const struct tree *row = list->first; row; row = row->next) {
-        const char **cell = &t.cells[t.rows++ * 6];
-        cell[0] = field(row, "station");
-        cell[1] = field(row, "operation");
-        cell[2] = print_time(p, field(row, "t_in"));
-        cell[3] = print_time(p, field(row, "t_out"));
-        cell[4] = field(row, "status");
-        cell[5] = field(row, "verdict");
-    }
+    for (const struct tree *row = list->first; row; row = row->next, t.rows++)
+        for (uint32_t i = 0; i < t.columns; i++)
+            t.cells[t.rows * t.columns + i] = section_cell(p, row, shown[i]);
     table_print(p, &t);
-    for (const struct tree *row = list->first; row; row = row->next)
-        if (strcmp(field(row, "status"), "exact") != 0)
-            (void)buf_printf(p->out, "%s is %s: %s\n\n", field(row, "station"),
-                             field(row, "status"), field(row, "evidence"));
     return OK;
+}
+
+static int print_steps(struct print *p, const struct tree *list)
+{
+    int err = print_section(p, list, step_columns);
+    for (const struct tree *row = list->first; row; row = row->next) {
+        const char *status = field(row, "status");
+        if (strcmp(status, "exact") != 0 && strcmp(status, "recorded") != 0)
+            (void)buf_printf(p->out, "%s is %s: %s\n\n", field(row, "station"), status,
+                             field(row, "evidence"));
+    }
+    return err;
 }
 
 static int print_measures(struct print *p, const struct tree *list)
 {
-    struct table t = {.titles = {"MEASURE", "VALUE", "LOWER", "UPPER", "UNIT", "OK"}, .columns = 6};
-    if (list->count == 0)
-        return OK;
-    t.cells = arena_array(&p->arena, (size_t)list->count * 6, sizeof *t.cells);
-    if (!t.cells)
-        return ERR_NOMEM;
-    for (const struct tree *row = list->first; row; row = row->next) {
-        const char **cell = &t.cells[t.rows++ * 6];
-        const char *ok = field(row, "ok");
-        cell[0] = field(row, "characteristic");
-        cell[1] = print_number(p, field(row, "value"));
-        cell[2] = print_number(p, field(row, "lower"));
-        cell[3] = print_number(p, field(row, "upper"));
-        cell[4] = field(row, "uom");
-        cell[5] = strcmp(ok, "true") == 0 ? "yes" : strcmp(ok, "false") == 0 ? "no" : "";
-    }
-    table_print(p, &t);
-    return OK;
+    return print_section(p, list, measure_columns);
+}
+
+static int print_defects(struct print *p, const struct tree *list)
+{
+    return print_section(p, list, defect_columns);
+}
+
+static int print_factors(struct print *p, const struct tree *list)
+{
+    return print_section(p, list, factor_columns);
+}
+
+static int print_parents(struct print *p, const struct tree *list)
+{
+    return print_section(p, list, parent_columns);
+}
+
+static int print_children(struct print *p, const struct tree *list)
+{
+    return print_section(p, list, child_columns);
 }
 
 /* ---------------------------------------------------------------------------------------- curves
@@ -278,6 +375,16 @@ static int print_list(struct print *p, const struct batch *b, const char *name,
     return err ? err : print(p, list);
 }
 
+static bool answer_is_cut(const struct batch *b)
+{
+    int32_t col = schema_find(b->schema, bytes_of_text("truncated"));
+    if (col < 0 || b->rows == 0)
+        return false;
+    struct column c = batch_column(b, (uint32_t)col);
+    struct value v = column_value(&c, 0);
+    return v.type == VALUE_BOOL && v.boolean;
+}
+
 int trace_print(const struct batch *answer, const struct trace_print_options *options,
                 struct buf *out)
 {
@@ -296,7 +403,91 @@ int trace_print(const struct batch *answer, const struct trace_print_options *op
     if (!err)
         err = print_list(&p, answer, "measures", print_measures);
     if (!err)
+        err = print_list(&p, answer, "defects", print_defects);
+    if (!err)
+        err = print_list(&p, answer, "factors", print_factors);
+    if (!err)
+        err = print_list(&p, answer, "parents", print_parents);
+    if (!err)
+        err = print_list(&p, answer, "children", print_children);
+    if (!err)
         err = print_list(&p, answer, "curves", print_curves);
+    if (!err && answer_is_cut(answer))
+        (void)buf_append_text(out, "There is more than this: a limit cut something off.\n");
+    arena_fini(&p.arena);
+    return err ? err : buf_error(out);
+}
+
+/* ------------------------------------------------------------------------------------------- CSV
+ */
+
+static const char csv_header[] =
+    "what,time,of,station,operation,name,value,lower,upper,uom,position,verdict\n";
+
+/* What stands in each column of a list's lines: members of its rows, NULL = nothing. */
+struct csv_list {
+    const char *list;
+    const char *what;
+    const char *members[11];
+};
+
+static const struct csv_list csv_lists[] = {
+    {"steps",
+     "step",
+     {"t_in", "of", "station", "operation", "status", "t_out", NULL, NULL, NULL, "place",
+      "verdict"}},
+    {"measures",
+     "measure",
+     {"measured_at", "of", "station", "operation", "characteristic", "value", "lower", "upper",
+      "uom", NULL, "ok"}},
+    {"defects",
+     "defect",
+     {"detected_at", "of", "station", "operation", "defect", NULL, NULL, NULL, NULL, "position",
+      NULL}},
+    {"factors",
+     "factor",
+     {"at", "of", "station", "operation", "name", "value", NULL, NULL, "kind", NULL, NULL}},
+    {"parents",
+     "parent",
+     {"at", "child", NULL, NULL, "parent", NULL, NULL, NULL, "kind", "position", NULL}},
+    {"children",
+     "child",
+     {"at", "parent", NULL, NULL, "child", NULL, NULL, NULL, "kind", "position", NULL}},
+};
+
+static void csv_cell(struct buf *out, const char *text)
+{
+    bool quoted = strpbrk(text, ",\"\r\n") != NULL;
+    (void)buf_append_text(out, quoted ? ",\"" : ",");
+    for (; *text; text++) {
+        if (*text == '"')
+            (void)buf_append_u8(out, '"');
+        (void)buf_append_u8(out, (uint8_t)*text);
+    }
+    (void)buf_append_text(out, quoted ? "\"" : "");
+}
+
+static void csv_row(struct buf *out, const struct csv_list *list, const struct tree *row)
+{
+    (void)buf_append_text(out, list->what);
+    for (size_t i = 0; i < sizeof list->members / sizeof list->members[0]; i++)
+        csv_cell(out, list->members[i] ? field(row, list->members[i]) : "");
+    (void)buf_append_u8(out, '\n');
+}
+
+int trace_print_csv(const struct batch *answer, struct buf *out)
+{
+    struct print p = {.out = out};
+    int err = buf_append_text(out, csv_header);
+    for (size_t i = 0; !err && i < sizeof csv_lists / sizeof csv_lists[0]; i++) {
+        struct tree *rows = NULL;
+        const char *text = answer_text(&p, answer, csv_lists[i].list);
+        err = text ? tree_parse_json(&p.arena, csv_lists[i].list,
+                                     bytes_of_text(text[0] ? text : "[]"), &rows, NULL)
+                   : ERR_NOMEM;
+        TREE_EACH(row, err ? NULL : rows)
+        csv_row(out, &csv_lists[i], row);
+    }
     arena_fini(&p.arena);
     return err ? err : buf_error(out);
 }

@@ -55,6 +55,7 @@ class Service:
             ("GET", "/sql"): {"query": "?sql=SELECT%20count(*)%20AS%20n%20FROM%20points"},
             ("POST", "/sql"): {"body": {"sql": "SELECT * FROM points LIMIT 3"}},
             ("GET", "/units"): {},
+            ("GET", "/containment"): {"query": "?station=press"},
             ("GET", "/trace/{serial}"): {"path": {"serial": self.serial}},
             ("GET", "/sessions"): {},
             ("POST", "/publish"): {"body": {"topic": "a/b", "payload": "hello"}},

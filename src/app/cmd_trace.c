@@ -1,0 +1,186 @@
+/* Subcommands about units: trace, where-used, units. They ask the running node; what people see is
+ * printed by cli_trace.c.
+ */
+#include "app/commands.h"
+#include "base/clock.h"
+#include "base/str.h"
+
+#include <string.h>
+
+/* How an answer is printed. */
+struct shape {
+    const char *data;
+    bool json;
+    bool csv;
+};
+
+#define SHAPE_OPTIONS(s)                                                                           \
+    {"data", 0, "DIR", "the node's data directory", &(s)->data, NULL},                             \
+        {"json", 0, NULL, "print JSON for programs", NULL, &(s)->json},                            \
+    {                                                                                              \
+        "csv", 0, NULL, "print CSV", NULL, &(s)->csv                                               \
+    }
+
+/* ?name=text or &name=text; nothing if there is no text. */
+static void query_append(struct buf *path, const char *name, const char *text)
+{
+    if (!text)
+        return;
+    bool first = memchr(path->ptr, '?', path->len) == NULL;
+    (void)buf_printf(path, "%s%s=", first ? "?" : "&", name);
+    cli_url_encode(path, text);
+}
+
+/* A time as written, or how long ago: `--since 2h`. */
+static void query_time(struct buf *path, const char *name, const char *text)
+{
+    char out[CLOCK_TEXT_BYTES_MAX];
+    int64_t ago_us = 0;
+    if (text && str_to_duration_us(bytes_of_text(text), &ago_us) == OK) {
+        (void)clock_format(clock_wall_us() - ago_us, out);
+        text = out;
+    }
+    query_append(path, name, text);
+}
+
+static int shape_check(const struct shape *shape, const char *command)
+{
+    if (shape->csv && shape->json)
+        return cli_error(EXIT_USAGE, "%s: --csv or --json, not both", command);
+    return EXIT_OK;
+}
+
+typedef int (*print_fn)(struct bytes json, bool as_json, bool as_csv);
+
+static int ask(const struct shape *shape, struct buf *path, print_fn print)
+{
+    struct buf answer = {0};
+    int code = cli_request(cli_data_dir(shape->data), "GET", buf_text(path), NULL, &answer);
+    if (code == EXIT_OK)
+        code = print(buf_bytes(&answer), shape->json, shape->csv);
+    buf_fini(&answer);
+    buf_fini(path);
+    return code;
+}
+
+/* ---------------------------------------------------------------------------- trace, where-used
+ */
+
+struct asking {
+    struct shape shape;
+    bool forward;
+    bool no_curves;
+    const char *as_of;
+    const char *depth;
+    const char *station;
+    const char *since;
+    const char *until;
+    const char *limit;
+};
+
+static int ask_forward(const struct asking *a, const char *from)
+{
+    struct buf path = {0};
+    (void)buf_append_text(&path, "/api/v1/containment");
+    query_append(&path, "from", from);
+    query_append(&path, "station", a->station);
+    query_time(&path, "since", a->since);
+    query_time(&path, "until", a->until);
+    query_append(&path, "as_of", a->as_of);
+    query_append(&path, "depth", a->depth);
+    query_append(&path, "limit", a->limit);
+    return ask(&a->shape, &path, cli_print_forward);
+}
+
+static int ask_trace(const struct asking *a, const char *serial)
+{
+    struct buf path = {0};
+    (void)buf_append_text(&path, "/api/v1/trace/");
+    cli_url_encode(&path, serial);
+    query_append(&path, "as_of", a->as_of);
+    query_append(&path, "depth", a->depth);
+    query_append(&path, "curves", a->no_curves ? "false" : NULL);
+    return ask(&a->shape, &path, cli_print_trace);
+}
+
+static int trace_run(struct asking *a, int argc, char **argv, const struct cli_command *command)
+{
+    const struct cli_option options[] = {
+        SHAPE_OPTIONS(&a->shape),
+        {"forward", 'f', NULL, "every unit that it reaches: the containment", NULL, &a->forward},
+        {"depth", 0, "N", "steps through the genealogy", &a->depth, NULL},
+        {"as-of", 0, "TIME", "what was known then (RFC 3339)", &a->as_of, NULL},
+        {"station", 0, "NAME", "forward, instead of a name: what was at this station", &a->station,
+         NULL},
+        {"since", 0, "TIME", "forward: only from then on; a time, or how long ago: 2h", &a->since,
+         NULL},
+        {"until", 0, "TIME", "forward: only until then", &a->until, NULL},
+        {"limit", 'n', "COUNT", "forward: units at most (default 1000)", &a->limit, NULL},
+        {"no-curves", 0, NULL, "without the curves", NULL, &a->no_curves},
+        {0},
+    };
+    int count = 0;
+    if (!cli_parse(argc, argv, command, options, &count))
+        return EXIT_USAGE;
+    const char *name = count ? argv[1] : NULL;
+    if (count > 1 || (!name && !(a->forward && a->station)))
+        return cli_error(EXIT_USAGE, "%s needs a serial number, a lot, or a factor as NAME=VALUE",
+                         command->name);
+    if (!a->forward && (a->station || a->since || a->until || a->limit))
+        return cli_error(EXIT_USAGE, "--station, --since, --until and --limit go with --forward");
+    int code = shape_check(&a->shape, command->name);
+    if (code != EXIT_OK)
+        return code;
+    return a->forward ? ask_forward(a, name) : ask_trace(a, name);
+}
+
+int command_trace(int argc, char **argv, const struct cli_command *command)
+{
+    struct asking a = {0};
+    return trace_run(&a, argc, argv, command);
+}
+
+int command_where_used(int argc, char **argv, const struct cli_command *command)
+{
+    struct asking a = {.forward = true};
+    return trace_run(&a, argc, argv, command);
+}
+
+/* ------------------------------------------------------------------------------------------ units
+ */
+
+int command_units(int argc, char **argv, const struct cli_command *command)
+{
+    struct shape shape = {0};
+    const char *verdict = NULL;
+    const char *station = NULL;
+    const char *since = NULL;
+    const char *until = NULL;
+    const char *limit = NULL;
+    const struct cli_option options[] = {
+        SHAPE_OPTIONS(&shape),
+        {"verdict", 0, "NAME", "only units that are bad now: fail, rework, scrap, or bad (any)",
+         &verdict, NULL},
+        {"station", 0, "NAME", "only there", &station, NULL},
+        {"since", 0, "TIME", "only from then on; a time, or how long ago: 2h", &since, NULL},
+        {"until", 0, "TIME", "only until then", &until, NULL},
+        {"limit", 'n', "COUNT", "rows at most (default 100)", &limit, NULL},
+        {0},
+    };
+    int count = 0;
+    if (!cli_parse(argc, argv, command, options, &count))
+        return EXIT_USAGE;
+    if (count)
+        return cli_error(EXIT_USAGE, "units: what is '%s'?", argv[1]);
+    int code = shape_check(&shape, command->name);
+    if (code != EXIT_OK)
+        return code;
+    struct buf path = {0};
+    (void)buf_append_text(&path, "/api/v1/units");
+    query_append(&path, "verdict", verdict);
+    query_append(&path, "station", station);
+    query_time(&path, "since", since);
+    query_time(&path, "until", until);
+    query_append(&path, "limit", limit);
+    return ask(&shape, &path, cli_print_units);
+}
