@@ -85,6 +85,14 @@ static const struct row log_rows[] = {
     GAUGE(log, stream_log_stats, waiting, "Streams whose batch waits for space or credit."),
 };
 
+static const struct row stream_rows[] = {
+    COUNTER(stream, stream_engine_stats, messages, "MQTT messages decoded into streams."),
+    COUNTER(stream, stream_engine_stats, malformed, "Messages left out because they are no JSON."),
+    COUNTER(stream, stream_engine_stats, imports, "MQTT messages with values of the past."),
+    COUNTER(stream, stream_engine_stats, imports_refused, "Imports refused whole."),
+    COUNTER(stream, stream_engine_stats, import_rows, "Rows of the past taken into groups."),
+};
+
 static const struct row historian_rows[] = {
     COUNTER(historian, historian_stats, records, "Records of the log read by the historian."),
     COUNTER(historian, historian_stats, points, "Points committed."),
@@ -128,6 +136,7 @@ static const struct row track_rows[] = {
 union stats {
     struct journal_log_stats journal;
     struct stream_log_stats log;
+    struct stream_engine_stats stream;
     struct gateway_stats gateway;
     struct broker_stats broker;
     struct historian_stats historian;
@@ -153,6 +162,11 @@ static void gateway_read(const struct node *n, union stats *ret)
 static void broker_read(const struct node *n, union stats *ret)
 {
     broker_stats_get(n->broker, &ret->broker);
+}
+
+static void stream_read(const struct node *n, union stats *ret)
+{
+    stream_engine_stats_get(n->stream, &ret->stream);
 }
 
 static void historian_read(const struct node *n, union stats *ret)
@@ -199,6 +213,7 @@ static const struct metrics_stage stages[] = {
     STAGE(log, log_read, log_rows, NULL),
     STAGE(gateway, gateway_read, gateway_rows, NULL),
     STAGE(broker, broker_read, broker_rows, broker_print_dropped),
+    STAGE(stream, stream_read, stream_rows, NULL),
     STAGE(historian, historian_read, historian_rows, NULL),
     STAGE(uplink, uplink_read, uplink_rows, NULL),
     STAGE(track, track_read, track_rows, NULL),

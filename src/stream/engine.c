@@ -521,6 +521,25 @@ struct stream *stream_engine_output(const struct stream_engine *e, uint32_t i,
     return e->sources[i].stream;
 }
 
+static uint64_t count_of(const atomic_ullong *count)
+{
+    return atomic_load_explicit(count, memory_order_relaxed);
+}
+
+void stream_engine_stats_get(const struct stream_engine *e, struct stream_engine_stats *ret)
+{
+    *ret = (struct stream_engine_stats){0};
+    for (uint32_t i = 0; i < e->source_count; i++) {
+        ret->messages += count_of(&e->sources[i].messages);
+        ret->malformed += count_of(&e->sources[i].malformed);
+    }
+    for (uint32_t i = 0; i < e->importer_count; i++) {
+        ret->imports += count_of(&e->importers[i].messages);
+        ret->imports_refused += count_of(&e->importers[i].refused);
+        ret->import_rows += count_of(&e->importers[i].rows);
+    }
+}
+
 int stream_check(const char *sql, const struct catalogue *catalogue, struct diag *ret_diag)
 {
     struct plan *plan = NULL;

@@ -232,7 +232,7 @@ struct importer {
     struct exec_task stop_task;
     atomic_ullong messages;
     atomic_ullong refused;
-    bool opened;
+    atomic_ullong rows;
 };
 
 int importer_init(struct importer *im, struct stream_engine *e, struct stream *stream);

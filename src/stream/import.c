@@ -179,6 +179,7 @@ static bool message_take(struct importer *im)
         it->importer = im;
         it->item = item;
         it->batch = b;
+        atomic_fetch_add_explicit(&im->rows, b ? b->rows : 0, memory_order_relaxed);
         flow_done_init(&it->done, im->exec, item_done);
         engine_busy_add(im->engine);
         im->waiting = it;

@@ -190,6 +190,7 @@ TEST(a_message_that_does_not_fit_is_refused_in_words)
     CHECK_EQ(take(&rows, OK), 1790000060000000);
     CHECK_EQ(atomic_load(&importer.messages), 5);
     CHECK_EQ(atomic_load(&importer.refused), 4);
+    CHECK_EQ(atomic_load(&importer.rows), 1);
     tear_down();
 }
 

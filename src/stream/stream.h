@@ -88,6 +88,19 @@ struct outlet *stream_engine_publisher(const struct stream_engine *e, uint32_t i
 struct stream *stream_engine_output(const struct stream_engine *e, uint32_t i,
                                     struct outlet **ret_producer);
 
+/* ------------------------------------------------------------------------------------- metrics */
+
+struct stream_engine_stats {
+    uint64_t messages;        /* decoded into streams */
+    uint64_t malformed;       /* … and left out */
+    uint64_t imports;         /* messages that bring values of a group's past */
+    uint64_t imports_refused; /* … that did not fit */
+    uint64_t import_rows;     /* of those that did */
+};
+
+/* Any thread, after configure. */
+void stream_engine_stats_get(const struct stream_engine *e, struct stream_engine_stats *ret);
+
 /* --------------------------------------------------------------------------------------- check */
 
 /* Compiles one statement against the catalogue and throws the result away. ERR_SYNTAX,

@@ -123,6 +123,9 @@ def test_a_message_is_refused_whole_and_in_words(start_node):
         assert importer.put({"ts": BEGIN_MS}, topic=GROUP + "s/import")[0] == NO_GROUP
         assert importer.put({"ts": BEGIN_MS, "state": 1})[0] == TAKEN
     wait_until(lambda: count(node) == 1, "the one row that was good")
+    metrics = node.request("GET", "/metrics", token=False).body.decode()
+    assert f"lotline_stream_imports_refused_total {len(REFUSED)}\n" in metrics
+    assert "lotline_stream_import_rows_total 1\n" in metrics
 
 
 def test_it_needs_a_token(start_node):
