@@ -83,6 +83,8 @@ static int make_stages(struct node *n)
     int err = make_alarm_and_gateway(n);
     if (!err && has(n, MODULE_BROKER))
         err = broker_new(&(struct broker_options){.exec = n->loops[0]}, &n->broker);
+    if (!err)
+        err = node_sources_make(n);
     if (!err && has(n, MODULE_TRACK))
         err = track_new(&(struct track_options){.node = n->catalogue.node}, &n->track);
     if (!err && has(n, MODULE_STREAM)) {
@@ -155,6 +157,8 @@ static int configure_producers(struct node *n, struct diag *diag)
         err = gateway_configure(n->gateway, n->config, c, diag);
     if (!err && n->broker)
         err = broker_configure(n->broker, n->config, c, diag);
+    if (!err)
+        err = source_stage_configure(n->source, n->config, c, diag);
     if (!err && n->track)
         err = track_configure(n->track, n->config, c, diag);
     if (!err && n->stream)

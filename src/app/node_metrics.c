@@ -270,12 +270,14 @@ int node_metrics_new(struct node *n)
 int node_metrics_start(struct node *n, struct diag *diag)
 {
     (void)diag;
-    return metrics_add(n->metrics, collect_stages, n);
+    int err = metrics_add(n->metrics, node_sources_collect, n);
+    return err ? err : metrics_add(n->metrics, collect_stages, n);
 }
 
 /* Before the stages end. */
 void node_metrics_stop(struct node *n)
 {
+    metrics_remove(n->metrics, node_sources_collect, n);
     metrics_remove(n->metrics, collect_stages, n);
 }
 

@@ -15,6 +15,7 @@
 #include "journal/journal.h"
 #include "model/catalogue.h"
 #include "model/metrics.h"
+#include "source/source.h"
 #include "stream/log.h"
 #include "stream/stream.h"
 #include "trace/trace.h"
@@ -47,6 +48,7 @@ struct node {
     struct audit_bridge *audit;
     struct gateway *gateway;
     struct broker *broker;
+    struct source_stage *source;
     struct track_stage *track;
     struct stream_engine *stream;
     struct historian *historian;
@@ -79,6 +81,13 @@ int node_links_start(struct node *n, struct diag *diag);
 void node_links_stop(struct node *n);
 void node_links_end(struct node *n);
 void node_links_free(struct node *n);
+
+/* node_sources.c: streams from outside that we ask for. */
+int node_sources_make(struct node *n);
+int node_sources_insert(struct node *n);
+int node_sources_start(struct node *n, struct diag *diag);
+int node_sources_go(struct node *n, struct diag *diag);
+void node_sources_collect(void *ctx, struct metrics_writer *w);
 
 /* node_metrics.c, node_calls.c */
 int node_metrics_new(struct node *n);

@@ -36,7 +36,7 @@ static int log_insert_groups(struct node *n)
  * outside (MQTT) does not. */
 static int log_insert_made(struct node *n)
 {
-    int err = OK;
+    int err = node_sources_insert(n);
     struct outlet *producer = NULL;
     struct stream *s;
     for (uint32_t i = 0; !err && n->track && (s = track_output(n->track, i, &producer)); i++)
@@ -175,10 +175,20 @@ struct start_step {
 };
 
 static const struct start_step start_steps[] = {
-    {"the journal", start_log},  {"alarms", start_alarm},      {"the historian", start_historian},
-    {"tracks", start_track},     {"rules", start_stream},      {"metrics", node_metrics_start},
-    {"the API", start_api},      {"the broker", start_broker}, {"the uplink", node_links_start},
-    {"cursors", forget_cursors}, {"devices", start_gateway},   {"run.json", write_run_file},
+    {"the journal", start_log},
+    {"alarms", start_alarm},
+    {"the historian", start_historian},
+    {"lookups", node_sources_start},
+    {"tracks", start_track},
+    {"rules", start_stream},
+    {"metrics", node_metrics_start},
+    {"the API", start_api},
+    {"the broker", start_broker},
+    {"the uplink", node_links_start},
+    {"cursors", forget_cursors},
+    {"sources", node_sources_go},
+    {"devices", start_gateway},
+    {"run.json", write_run_file},
 };
 
 int node_start(struct node *n, struct diag *diag)
@@ -220,6 +230,7 @@ void node_stop(struct node *n)
     (void)unlink(node_path(n, RUN_FILE));
     if (n->gateway)
         gateway_stop(n->gateway);
+    source_stage_stop(n->source);
     if (n->api)
         api_stop(n->api);
     wait_for(n->worker); /* a backup may take longer than who asked for it waited */
@@ -256,6 +267,7 @@ void node_free(struct node *n)
     node_links_free(n);
     broker_free(n->broker);
     stream_engine_free(n->stream);
+    source_stage_free(n->source);
     track_free(n->track);
     trace_free(n->trace);
     historian_free(n->historian);

@@ -1,0 +1,154 @@
+/* What the files of the stage share: a source is one stream, and what feeds it. */
+#ifndef LOTLINE_SOURCE_SOURCE_PRIV_H
+#define LOTLINE_SOURCE_SOURCE_PRIV_H
+
+#include "base/arena.h"
+#include "codec/csv_read.h"
+#include "codec/json.h"
+#include "model/lookup.h"
+#include "net/http_client.h"
+#include "source/source.h"
+
+#include <limits.h>
+#include <pthread.h>
+
+#define SOURCES_MAX            1000
+#define SOURCE_HEADERS_MAX     32
+#define SOURCE_BACKOFF_US_MAX  60000000
+#define SOURCE_RETRY_US        1000000 /* the first wait of a back-off, at least */
+#define SOURCE_ROWS_MAX        1000000
+#define SOURCE_FILE_BYTES      (256u << 10) /* read at a time */
+#define SOURCE_FILE_ROWS       4096
+#define SOURCE_FILES_MAX       10000 /* in one folder */
+#define SOURCE_NAME_BYTES_MAX  255
+#define SOURCE_ALARM_BYTES_MAX 1024
+
+struct http_options {
+    const char *name;
+    int source;
+    const char *url;
+    int64_t interval_us;
+    int64_t timeout_us;
+    int format;
+    const char *rows;
+    const struct tree *headers;
+    const char *token;
+    const struct tree *columns;
+    const char *time;
+    const char *place;
+    bool only_changes;
+    uint64_t rows_max;
+    uint64_t bytes_max;
+    bool lookup;
+    struct option_texts key;
+    const char *from;
+    const char *to;
+    int64_t wait_us;
+};
+
+struct file_options {
+    const char *name;
+    int source;
+    const char *folder;
+    const char *pattern;
+    int format;
+    const char *separator;
+    int64_t interval_us;
+    int64_t settle_us;
+    const struct tree *columns;
+    const char *time;
+    const char *place;
+};
+
+/* Common to all. */
+struct source {
+    struct source_stage *stage;
+    const char *name;
+    struct stream *stream;
+    struct outlet out;
+    struct batch_builder *builder;
+    int32_t time_column; /* -1: when it was asked for or read */
+    bool has_outlet;
+    bool failed; /* its alarm is raised */
+    atomic_ullong reads;
+    atomic_ullong failures;
+    atomic_ullong rows;
+    atomic_ullong broken;
+};
+
+struct http_source {
+    struct source base; /* first */
+    struct http_options options;
+    const char *shown; /* the URL as written, without its secrets */
+    const char *header_texts[SOURCE_HEADERS_MAX];
+    uint32_t header_count;
+    struct schema *rows_schema; /* of one text column named as the path of the rows */
+    struct json_reader *rows_reader;
+    struct batch_builder *rows_builder;
+    struct json_reader *reader;
+    struct lookup *lookup; /* NULL: none */
+    struct exec_timer timer;
+    struct http_call *call;
+    struct batch *waiting; /* has no credit */
+    struct buf body;
+    uint64_t body_hash;
+    bool body_known;
+    bool loaded;    /* under the stage's mutex: a table was published */
+    uint32_t tries; /* that failed, one after the other */
+};
+
+struct file_source;
+
+struct source_stage {
+    struct source_options options;
+    struct arena arena;
+    struct http_source **http;
+    uint32_t http_count;
+    struct file_source **files;
+    uint32_t file_count;
+    struct http_client *client;
+    struct exec *thread; /* the files' */
+    pthread_mutex_t mutex;
+    pthread_cond_t loaded;
+    bool started;
+    bool going; /* rows may leave; on the loop */
+    bool stopped;
+};
+
+/* source_config.c */
+int source_columns(const struct tree *columns, struct arena *arena, struct schema **ret,
+                   struct diag *diag);
+/* Index of the column of that name and type; -1 for NULL. */
+int source_column_find(const struct config_object *object, const struct schema *schema,
+                       const char *key, const char *name, enum value_type type, int32_t *ret,
+                       struct diag *diag);
+/* The stream and its outlet. */
+int source_stream_add(struct source *s, struct source_stage *stage,
+                      const struct config_object *object, struct catalogue *catalogue,
+                      const char *place, const struct schema *schema, struct exec *exec,
+                      void (*on_credit)(struct outlet *o), struct diag *diag);
+
+/* Raises the source's alarm once, or takes it back. */
+void source_fail(struct source *s, const char *format, ...) __attribute__((format(printf, 2, 3)));
+void source_works(struct source *s);
+
+/* Gives each row the time of its time column, where it has one. b is not yet published. */
+void source_times_set(const struct source *s, struct batch *b);
+
+/* http.c */
+int http_source_make(struct source_stage *stage, const struct config_object *object,
+                     struct catalogue *catalogue, struct diag *diag);
+void http_source_open(struct http_source *s); /* on the loop, as the next three */
+void http_source_go(struct http_source *s);
+void http_source_close(struct http_source *s);
+void http_source_free(struct http_source *s);
+
+/* file.c */
+int file_source_make(struct source_stage *stage, const struct config_object *object,
+                     struct catalogue *catalogue, struct diag *diag);
+void file_source_open(struct file_source *s); /* on the thread */
+void file_source_close(struct file_source *s);
+void file_source_free(struct file_source *s);
+struct source *file_source_base(struct file_source *s);
+
+#endif
