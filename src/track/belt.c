@@ -132,7 +132,8 @@ static int belt_entry(struct belt *b, const struct track_event *e)
     int64_t gap_us;
     double belt_mm = 0;
     if (!level_edge(&b->entry.level, e, b->track.inputs[SIGNAL_BEGIN].rising, b->track.gap_max_us,
-                    &edge, &gap_us))
+                    &edge, &gap_us) ||
+        edge == EDGE_UNSEEN) /* the first reading of all: nobody says that somebody came */
         return OK;
     int err = pulse_reach(b, e->time_us, &belt_mm);
     if (err)
@@ -290,6 +291,11 @@ static struct belt_unit *entry_unit_at(struct belt *b, int64_t time_us)
 
 static int belt_entry_unit(struct belt *b, const struct track_event *e)
 {
+    /* Only the scanner's reach asks for the position at a mere reading. */
+    bool reach = b->entry.options.reach_mm > 0 && motion_next(&b->motion);
+    int err = reach ? motion_reach(&b->motion, e->time_us, b->track.gap_max_us) : OK;
+    if (err)
+        return err;
     struct belt_unit *u = entry_unit_at(b, e->time_us);
     gate_scan(&b->entry, u ? &u->entry_scan : NULL, e->text);
     return OK;
