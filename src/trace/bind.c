@@ -271,7 +271,7 @@ static bool fact_is_replaced(const struct story_fact *f, const struct story_fact
 {
     bool older = f->revision != first->revision || f->known_at != first->known_at;
     if (f->kind == STORY_VERDICT)
-        return true;
+        return older && !f->serial[0];
     if (f->kind == STORY_MEASURE || (f->kind == STORY_FACTOR && !f->serial[0]))
         return older;
     return same_text(f, before) || (older && same_text(f, first));
@@ -314,6 +314,23 @@ static bool is_sibling(const struct story *s, const struct story_fact *f)
     return !bytes_equal(part, bytes_of_text(subject->position));
 }
 
+static int verdict_rank(const char *verdict)
+{
+    static const char *const ranks[] = {"unknown", "pass", "rework", "fail", "scrap"};
+    for (int i = 4; i > 0; i--)
+        if (strcmp(verdict, ranks[i]) == 0)
+            return i;
+    return 0;
+}
+
+/* The last word counts; of several lines of one moment the worst. */
+static bool visit_hears(const struct story_visit *v, const struct story_fact *f)
+{
+    if (f->at != v->said_at)
+        return f->at > v->said_at;
+    return verdict_rank(f->name) > verdict_rank(v->said);
+}
+
 static void fact_judge(struct story *s, struct story_fact *f)
 {
     struct story_visit *v = &s->visits[f->visit];
@@ -328,7 +345,7 @@ static void fact_judge(struct story *s, struct story_fact *f)
         v->defective_sibling = true;
     } else if (f->kind == STORY_DEFECT) {
         v->defective = true;
-    } else if (f->kind == STORY_VERDICT && f->at >= v->said_at) {
+    } else if (f->kind == STORY_VERDICT && visit_hears(v, f)) {
         v->said = f->name;
         v->said_at = f->at;
     }
@@ -349,15 +366,6 @@ static const char *visit_judge(const struct story_visit *v)
     if (v->failed)
         return "fail";
     return v->passed ? "pass" : "unknown";
-}
-
-static int verdict_rank(const char *verdict)
-{
-    static const char *const ranks[] = {"unknown", "pass", "rework", "fail", "scrap"};
-    for (int i = 4; i > 0; i--)
-        if (strcmp(verdict, ranks[i]) == 0)
-            return i;
-    return 0;
 }
 
 static bool visit_is_last(const struct story *s, uint32_t i)

@@ -343,6 +343,10 @@ TEST(a_second_visit_has_its_own_rows)
     check_list(&a, "measures", "value,step", "1.5,0 2.5,1");
     check_list(&a, "defects", "defect,position,step", "open,R1,0");
     asked_fini(&a);
+    /* Of several lines of one inspection the worst counts, in whatever order they come. */
+    add(&f, "aoi", 130, "S - - fail -");
+    add(&f, "aoi", 130, "S - - pass -");
+    check_verdict(&f, "S", "fail");
     /* What no track saw is told all the same. */
     add(&f, "aoi", 30, "X short C1 scrap -");
     ASK(&f, &a, "trace.unit", "serial", "X");
