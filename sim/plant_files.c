@@ -153,7 +153,9 @@ void plant_files_tick(struct plant_files *f, bool end)
         }
         file_write(f->pending[i].path, "ae", buf_bytes(&f->pending[i].rest));
         buf_fini(&f->pending[i].rest);
-        f->pending[i] = f->pending[--f->pending_count];
+        f->pending_count--;
+        f->pending[i] = f->pending[f->pending_count];
+        f->pending[f->pending_count].rest = (struct buf){0}; /* it moved */
     }
     for (unsigned i = 0; end && i < STATIONS; i++) {
         if (f->open[i].text.len > 0)

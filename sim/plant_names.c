@@ -1,5 +1,5 @@
-/* All names of the plant. tools/plant_words reads this file and looks for them in src/, where none
- * may be: a node knows a plant from its configuration alone. */
+/* All names of the plant. tools/hygiene reads this file and looks for them in src/, where none may
+ * be: a node knows a plant from its configuration alone. */
 #include "sim/plant.h"
 
 const char *const plant_machine_names[MACHINES] = {

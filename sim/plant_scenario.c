@@ -250,7 +250,8 @@ static int text_read(const char *file, struct buf *text, struct diag *diag)
     FILE *from = fopen(file, "re");
     if (!from)
         return diag_set(diag, err_from_errno(errno), 0, 0, "the scenario cannot be read: %s",
-                        err_text(err_from_errno(errno)));
+                        errno == ENOENT ? "there is no such file"
+                                        : err_text(err_from_errno(errno)));
     uint8_t *at = buf_reserve(text, FILE_BYTES_MAX);
     size_t n = at ? fread(at, 1, FILE_BYTES_MAX, from) : 0;
     bool whole = at && feof(from);

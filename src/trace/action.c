@@ -34,7 +34,7 @@ static const struct option factor_table[] = {
     FACTOR(2, "material", "columns of materials: lots, suppliers"),
     FACTOR(3, "method", "columns of methods: recipe, program, its revision"),
     FACTOR(4, "measurement", "columns of the means of measuring: gauge, its calibration"),
-    FACTOR(5, "environment", "columns of surroundings: temperature, humidity"),
+    FACTOR(5, "environment", "columns of surroundings: temperature, dust"),
     {.name = NULL},
 };
 

@@ -275,7 +275,7 @@ static int places_bind(struct belt *b, struct arena *arena, struct diag *diag)
     const struct tree *list = b->options.places;
     if (list->kind != TREE_LIST || list->count == 0)
         return tree_error(diag, ERR_TYPE, list,
-                          "places is a list: - {station: reflow, from_mm: 1200, to_mm: 3400}");
+                          "places is a list: - {station: paint, from_mm: 1200, to_mm: 3400}");
     if (list->count > BELT_PLACES_MAX)
         return tree_error(diag, ERR_LIMIT, list, "a belt has at most %d places", BELT_PLACES_MAX);
     TREE_EACH(item, list)
@@ -347,7 +347,7 @@ static int signals_bind(struct belt *b, struct arena *arena, const struct catalo
     if (map->kind != TREE_MAP)
         return tree_error(
             diag, ERR_TYPE, map,
-            "signals of a belt have places: plc2.oven.zone1: {from_mm: 0, to_mm: 275}");
+            "signals of a belt have places: plc2.dryer.zone1: {from_mm: 0, to_mm: 275}");
     if (map->count > BELT_SIGNALS_MAX)
         return tree_error(diag, ERR_LIMIT, map, "a belt has at most %d signals", BELT_SIGNALS_MAX);
     b->signals = arena_array(arena, map->count + 1u, sizeof *b->signals);
