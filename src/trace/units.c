@@ -82,6 +82,11 @@ struct listing {
     "f.serial = s.serial AND f.station = s.station AND f." t                                       \
     " >= s.t_in - INTERVAL 2 SECONDS AND f." t " < s.next_in)"
 
+/* The last word, and of one moment's words the worst. */
+#define LAST_VERDICT                                                                               \
+    "arg_max(f.verdict, epoch_us(f.decided_at) * 4 + CASE f.verdict WHEN 'scrap' THEN 3 WHEN "     \
+    "'fail' THEN 2 WHEN 'rework' THEN 1 ELSE 0 END)"
+
 #define OF_PAGE(table)                                                                             \
     "(SELECT * FROM " table " WHERE NOT retracted AND (unit IN (SELECT unit FROM s) OR (serial "   \
     "<> '' AND serial IN (SELECT serial FROM s)))) f"
