@@ -185,6 +185,7 @@ void track_drop(struct track *t)
     batch_builder_free(t->builder);
     batch_unref(t->held);
     free(t->events);
+    free(t->event_heap);
     free(t->place);
     free(t->node);
     free(t);

@@ -1,4 +1,5 @@
-/* Readings that wait until slower streams have caught up: a heap by time. See track_priv.h. */
+/* Readings that wait until slower streams have caught up: a heap by time, of slots, since an event
+ * is large. See track_priv.h. */
 #include "track/track_priv.h"
 
 #include <stdlib.h>
@@ -12,30 +13,49 @@ static bool event_before(const struct track_event *a, const struct track_event *
     return a->order < b->order;
 }
 
-static void event_swap(struct track_event *a, struct track_event *b)
+/* Both arrays for that many; the slots that are not in use stand behind those that are. */
+static int events_grow(struct track *t, uint32_t cap)
 {
-    struct track_event t = *a;
-    *a = *b;
-    *b = t;
+    struct track_event *events = realloc(t->events, cap * sizeof *events);
+    if (!events)
+        return ERR_NOMEM;
+    t->events = events;
+    uint32_t *heap = realloc(t->event_heap, cap * sizeof *heap);
+    if (!heap)
+        return ERR_NOMEM;
+    t->event_heap = heap;
+    for (uint32_t i = t->event_cap; i < cap; i++)
+        heap[i] = i;
+    t->event_cap = cap;
+    return OK;
+}
+
+static bool heap_before(const struct track *t, uint32_t a, uint32_t b)
+{
+    return event_before(&t->events[t->event_heap[a]], &t->events[t->event_heap[b]]);
+}
+
+static void heap_swap(struct track *t, uint32_t a, uint32_t b)
+{
+    uint32_t slot = t->event_heap[a];
+    t->event_heap[a] = t->event_heap[b];
+    t->event_heap[b] = slot;
 }
 
 int events_push(struct track *t, const struct track_event *e)
 {
     if (t->event_count == TRACK_EVENTS_MAX)
         return ERR_LIMIT;
-    if (t->event_count == t->event_cap) {
-        uint32_t cap = t->event_cap ? t->event_cap * 2 : 16;
-        struct track_event *list = realloc(t->events, cap * sizeof *list);
-        if (!list)
-            return ERR_NOMEM;
-        t->events = list;
-        t->event_cap = cap;
-    }
+    int err =
+        t->event_count == t->event_cap ? events_grow(t, t->event_cap ? t->event_cap * 2 : 16) : OK;
+    if (err)
+        return err;
     uint32_t i = t->event_count++;
-    t->events[i] = *e;
-    t->events[i].order = t->event_order++;
-    while (i && event_before(&t->events[i], &t->events[(i - 1) / 2])) {
-        event_swap(&t->events[i], &t->events[(i - 1) / 2]);
+    struct track_event *slot = &t->events[t->event_heap[i]];
+    *slot = *e;
+    slot->order = t->event_order++;
+    while (i && heap_before(t, i, (i - 1) / 2)) {
+        heap_swap(t, i, (i - 1) / 2);
         i = (i - 1) / 2;
     }
     return OK;
@@ -43,22 +63,22 @@ int events_push(struct track *t, const struct track_event *e)
 
 const struct track_event *events_first(const struct track *t)
 {
-    return t->event_count ? &t->events[0] : NULL;
+    return t->event_count ? &t->events[t->event_heap[0]] : NULL;
 }
 
 void events_pop(struct track *t)
 {
-    t->events[0] = t->events[--t->event_count];
+    heap_swap(t, 0, --t->event_count);
     if (t->event_count == 0)
         t->event_order = 0;
     for (uint32_t i = 0;;) {
         uint32_t least = i;
         for (uint32_t child = 2 * i + 1; child <= 2 * i + 2 && child < t->event_count; child++)
-            if (event_before(&t->events[child], &t->events[least]))
+            if (heap_before(t, child, least))
                 least = child;
         if (least == i)
             return;
-        event_swap(&t->events[i], &t->events[least]);
+        heap_swap(t, i, least);
         i = least;
     }
 }

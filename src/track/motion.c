@@ -185,6 +185,11 @@ static double parabola_mm(const struct motion_point *a, double acceleration, int
     return a->mm + (a->speed + acceleration * t / 2) * t;
 }
 
+static double piece_mm(const struct motion_point *a, double acceleration, int64_t time_us)
+{
+    return time_us == a->time_us ? a->mm : parabola_mm(a, acceleration, time_us);
+}
+
 /* The piece that holds time_us: index of its start. count > 1. */
 static uint32_t piece_find(const struct motion *m, int64_t time_us)
 {
@@ -210,9 +215,7 @@ double motion_mm(const struct motion *m, int64_t time_us)
     if (time_us <= m->points[0].time_us)
         return m->points[0].mm;
     const struct motion_point *a = &m->points[piece_find(m, time_us)];
-    if (a->time_us == time_us)
-        return a->mm;
-    return parabola_mm(a, acceleration_of(a, a + 1), time_us);
+    return piece_mm(a, acceleration_of(a, a + 1), time_us);
 }
 
 double motion_speed(const struct motion *m, int64_t time_us)
@@ -296,8 +299,8 @@ static bool walk_next(struct walk *w, struct span *ret)
                           : INT64_MIN;
     if (turn_us > s.from_us && turn_us < s.to_us)
         s.to_us = turn_us;
-    s.from_mm = motion_mm(m, s.from_us);
-    s.to_mm = motion_mm(m, s.to_us);
+    s.from_mm = piece_mm(a, s.acceleration, s.from_us);
+    s.to_mm = s.to_us == b->time_us ? b->mm : piece_mm(a, s.acceleration, s.to_us);
     w->at_us = s.to_us;
     *ret = s;
     return true;

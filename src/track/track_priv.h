@@ -131,9 +131,10 @@ struct track {
     uint32_t source_count;
 
     /* State: goes into the checkpoint. */
-    struct position at;         /* all records up to here are in it */
-    int64_t done_us;            /* readings up to this moment were taken */
-    struct track_event *events; /* a heap by (time, signal, order) */
+    struct position at; /* all records up to here are in it */
+    int64_t done_us;    /* readings up to this moment were taken */
+    struct track_event *events;
+    uint32_t *event_heap; /* indices into events, by (time, signal, order); then those free */
     uint32_t event_count;
     uint32_t event_cap;
     uint32_t event_order;
