@@ -62,6 +62,9 @@ int cli_print_trace(struct bytes json, bool as_json, bool as_csv);
 int cli_print_forward(struct bytes json, bool as_json, bool as_csv);
 int cli_print_units(struct bytes json, bool as_json, bool as_csv);
 
+/* Prints an answer of trace.why. */
+int cli_print_why(struct bytes json, bool as_json);
+
 /* Prints a problem+json answer as a sentence; gives the exit code for its status. */
 int cli_problem(struct bytes json, int status);
 

@@ -6,6 +6,7 @@
 #include "codec/csv.h"
 #include "codec/json.h"
 #include "trace/trace.h"
+#include "trace/why.h"
 
 #include <sys/ioctl.h>
 #include <time.h>
@@ -62,6 +63,26 @@ int cli_print_trace(struct bytes json, bool as_json, bool as_csv)
     int err = answer_batch(json, &answer);
     if (!err)
         err = as_csv ? trace_print_csv(answer, &text) : trace_print(answer, &options, &text);
+    int code = err ? unreadable(err) : print_text(&text);
+    buf_fini(&text);
+    batch_unref(answer);
+    return code;
+}
+
+int cli_print_why(struct bytes json, bool as_json)
+{
+    if (as_json)
+        return cli_print_json(json, true);
+    struct batch *answer = NULL;
+    struct buf text = {0};
+    struct trace_print_options options = {
+        .colour = isatty(STDOUT_FILENO) != 0,
+        .width = terminal_width(),
+        .utc_offset_s = zone_offset_s(),
+    };
+    int err = answer_batch(json, &answer);
+    if (!err)
+        err = trace_print_why(answer, &options, &text);
     int code = err ? unreadable(err) : print_text(&text);
     buf_fini(&text);
     batch_unref(answer);

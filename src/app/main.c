@@ -46,8 +46,12 @@ static const struct cli_command commands[] = {
      "Every unit that something reaches: trace --forward.",
      "  lotline where-used LOT-4711\n"
      "  lotline where-used nozzle=3 --since 2h --csv\n"
-     "  lotline where-used --station reflow --since 2026-11-22T08:00:00Z\n",
+     "  lotline where-used --station press --since 2026-11-22T08:00:00Z\n",
      command_where_used},
+    {"why", "--defect NAME", "What may have caused a defect: factors ranked by evidence.",
+     "  lotline why --defect scratch\n"
+     "  lotline why --defect dent --since 2d --json\n",
+     command_why},
     {"link", "", "Print a new one-time link that signs in to the console.", NULL, command_link},
     {"backup", "DIR", "Copy a running node's state to DIR.", "  lotline backup /mnt/backup/today\n",
      command_backup},

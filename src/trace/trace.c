@@ -2,6 +2,7 @@
 #include "trace/trace.h"
 
 #include "trace/trace_priv.h"
+#include "trace/why.h"
 
 #include <stdlib.h>
 
@@ -32,6 +33,7 @@ int trace_configure(struct trace *t, const struct config *config, struct catalog
         {&trace_unit_spec, trace_unit_serve},
         {&trace_units_spec, trace_units_serve},
         {&trace_forward_spec, trace_forward_serve},
+        {&trace_why_spec, trace_why_serve},
     };
     const struct historian_tap tap = {.ctx = t,
                                       .tables = trace_tables,
@@ -47,7 +49,8 @@ int trace_configure(struct trace *t, const struct config *config, struct catalog
     if (!err)
         err = historian_tap_add(t->historian, &tap);
     if (!err)
-        err = catalogue_calls_add(catalogue, calls, 3, historian_reader(t->historian), t);
+        err = catalogue_calls_add(catalogue, calls, sizeof calls / sizeof calls[0],
+                                  historian_reader(t->historian), t);
     return err;
 }
 

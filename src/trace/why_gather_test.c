@@ -1,0 +1,153 @@
+/* From the tables to the cause: rows as rules write them, with units known by ids on one side and
+ * by serials on the other, panels that become boards, and a test that would give itself away. */
+#include "trace/why_gather.h"
+
+#include "tests/support/check.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define T0_US     INT64_C(1767225600000000) /* 2026-01-01 */
+#define HOUR_US   INT64_C(3600000000)
+#define END       "'n', 'r', TIMESTAMP '2026-01-03', 1, false"
+#define AT(extra) "TIMESTAMP '2026-01-01' + INTERVAL (i * 20 + " #extra ") SECOND"
+
+/* Panel i has the id u<i> at the printer and v<i> at the oven, serial P<i>, boards P<i>-1 and -2.
+ * Paste lot changes every 400 panels, reel of feeder C12 every 170; one reel is bad on its boards.
+ */
+static const char *const fill[] = {
+    "CREATE TABLE p AS SELECT range AS i, CAST(hash(range) % 1000 AS INTEGER) AS h FROM "
+    "range(2000)",
+    "INSERT INTO units SELECT 'u' || i, 'P' || i, 'exact', 'n', 'print', " AT(
+        1) ", NULL, "
+           "TIMESTAMP '2026-01-03', 1, false, 'printer' FROM p",
+    "INSERT INTO units SELECT 'v' || i, 'P' || i, 'exact', 'n', 'oven', " AT(
+        60) ", NULL, "
+            "TIMESTAMP '2026-01-03', 1, false, 'reflow' FROM p",
+    "INSERT INTO steps SELECT 'v' || i, 'n', 'oven', 'reflow', '', " AT(60) ", " AT(
+        300) ", "
+             "'exact', 1, '', '', TIMESTAMP '2026-01-03', 1, false FROM p",
+    "INSERT INTO factors SELECT 'u' || i, '', 'print', '', 'man', 'operator', 'op' || (i // 700), "
+    "NULL, " AT(2) ", " END " FROM p",
+    "INSERT INTO factors SELECT 'u' || i, '', 'print', '', 'machine', 'nozzle', CAST(h % 4 AS "
+    "VARCHAR), h % 4, " AT(2) ", " END " FROM p",
+    "INSERT INTO factors SELECT '', 'P' || i, 'print', '', 'method', 'constant', 'same', NULL, " AT(
+        2) ", " END " FROM p",
+    "INSERT INTO links SELECT 'paste' || (i // 400), 'u' || i, 'consumption', NULL, '', 'print', "
+    "'', " AT(2) ", NULL, " END " FROM p",
+    "INSERT INTO links SELECT 'reel' || (i // 170), 'P' || i, 'consumption', NULL, 'C12', 'place', "
+    "'', " AT(30) ", NULL, " END " FROM p WHERE h % 2 = 0",
+    "INSERT INTO measures SELECT 'v' || i, 'n', 'r', '', 'reflow', 'zone5', 240 + h / 1000.0, "
+    "NULL, "
+    "NULL, NULL, '', " AT(300) ", TIMESTAMP '2026-01-03', 1, false, '' FROM p",
+    "INSERT INTO links SELECT 'P' || i, 'P' || i || '-' || b, 'split', NULL, '', 'depanel', "
+    "'', " AT(400) ", NULL, " END " FROM p, range(1, 3) r(b)",
+    "CREATE TABLE b AS SELECT i, 'P' || i || '-' || b AS serial, h % 2 = 0 AND i // 170 = 5 AND "
+    "hash(i * 2 + b) % 3 = 0 OR hash(i * 2 + b) % 200 = 0 AS bad FROM p, range(1, 3) r(b)",
+    "INSERT INTO verdicts SELECT '', serial, 'ict', '', CASE WHEN bad THEN 'fail' ELSE 'pass' "
+    "END, " AT(500) ", " END " FROM b",
+    "INSERT INTO defects SELECT '', serial, 'ict', '', 'open', 'R1', " AT(500) ", " END
+                                                                               " FROM b WHERE bad",
+    "INSERT INTO measures SELECT '', 'n', 'r', '', 'ict', 'resistance', CASE WHEN bad THEN 1e9 "
+    "ELSE "
+    "100 END, NULL, NULL, NULL, '', " AT(500) ", TIMESTAMP '2026-01-03', 1, false, serial FROM b",
+    /* what happened to a board after its test can't have caused what the test found */
+    "INSERT INTO factors SELECT '', serial, 'rework', '', 'man', 'repairer', CASE WHEN bad THEN "
+    "'x' "
+    "ELSE 'y' END, NULL, " AT(900) ", " END " FROM b",
+};
+
+struct fixture {
+    struct duck *duck;
+    struct duck_conn *conn;
+};
+
+static void open_tables(struct fixture *f)
+{
+    struct diag diag = {0};
+    char path[512];
+    (void)snprintf(path, sizeof path, "%s/w.duckdb", check_folder());
+    if (duck_open(&(struct duck_options){.path = path}, &f->duck, &diag))
+        check_fail_at(__FILE__, __LINE__, "%s", diag.text);
+    CHECK_OK(duck_connect(f->duck, &f->conn));
+    for (int i = 0; i < TRACE_TABLE_COUNT; i++)
+        if (trace_tables[i].ddl && duck_exec(f->conn, trace_tables[i].ddl, &diag))
+            check_fail_at(__FILE__, __LINE__, "%s", diag.text);
+}
+
+static void fill_tables(const struct fixture *f)
+{
+    struct diag diag = {0};
+    for (size_t i = 0; i < sizeof fill / sizeof fill[0]; i++)
+        if (duck_exec(f->conn, fill[i], &diag))
+            check_fail_at(__FILE__, __LINE__, "%s: %s", fill[i], diag.text);
+}
+
+static void close_tables(struct fixture *f)
+{
+    duck_disconnect(f->conn);
+    duck_close(f->duck);
+}
+
+static const struct why_factor *factor(const struct why_gathered *g, const char *name,
+                                       const char *operation)
+{
+    for (uint32_t i = 0; i < g->matrix.factor_count; i++)
+        if (strcmp(g->matrix.factors[i].name, name) == 0 &&
+            strcmp(g->matrix.factors[i].station, operation) == 0)
+            return &g->matrix.factors[i];
+    return NULL;
+}
+
+TEST(rows_become_a_matrix_and_the_reel_is_found)
+{
+    struct fixture f;
+    struct diag diag = {0};
+    struct why_gathered g;
+    struct why_answer *a = calloc(1, sizeof *a);
+    const struct why_question q = {"open", NULL, T0_US, T0_US + 48 * HOUR_US};
+    open_tables(&f);
+    fill_tables(&f);
+    if (why_gather(f.conn, &q, &g, &diag))
+        check_fail_at(__FILE__, __LINE__, "%s", diag.text);
+    CHECK_STR(g.operation, "ict");
+    CHECK_EQ(g.matrix.units, 4000);
+    CHECK_EQ(g.parents, 4000);
+    /* The panel's rows are the boards', by whichever name they were written. */
+    CHECK_EQ(factor(&g, "operator", "print")->entry_count, 4000);
+    CHECK_EQ(factor(&g, "operator", "print")->kind, WHY_MAN);
+    CHECK_EQ(factor(&g, "lot", "print")->level_count, 5);
+    CHECK_EQ(factor(&g, "C12", "place")->level_count, 12);
+    CHECK_EQ(factor(&g, "nozzle", "print")->level_count, 4); /* a number that is a name */
+    CHECK(factor(&g, "zone5", "reflow")->numbers != NULL);
+    /* What does not differ, what the test measured, and what came later explain nothing. */
+    CHECK(factor(&g, "constant", "print") == NULL);
+    CHECK(factor(&g, "resistance", "ict") == NULL);
+    CHECK(factor(&g, "repairer", "rework") == NULL);
+    CHECK_OK(why_rank(&g.matrix, a, &diag));
+    CHECK_EQ(a->result, WHY_CAUSES);
+    const struct why_factor *top = &g.matrix.factors[a->causes[0].factor];
+    CHECK_STR(top->name, "C12");
+    CHECK_STR(top->levels[a->causes[0].level], "reel5");
+    why_gathered_fini(&g);
+    close_tables(&f);
+    free(a);
+}
+
+TEST(a_defect_that_nobody_has_is_said)
+{
+    struct fixture f;
+    struct diag diag = {0};
+    struct why_gathered g;
+    const struct why_question q = {"opne", NULL, T0_US, T0_US + 48 * HOUR_US};
+    open_tables(&f);
+    CHECK_ERR(why_gather(f.conn, &q, &g, &diag), ERR_NOT_FOUND);
+    CHECK(strstr(diag.text, "no unit has any defect") != NULL);
+    why_gathered_fini(&g);
+    fill_tables(&f);
+    CHECK_ERR(why_gather(f.conn, &q, &g, &diag), ERR_NOT_FOUND);
+    CHECK(strstr(diag.text, "there are open") != NULL);
+    why_gathered_fini(&g);
+    close_tables(&f);
+}
