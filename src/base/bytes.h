@@ -134,7 +134,9 @@ struct reader {
 
 static inline struct reader reader_of(struct bytes v)
 {
-    return (struct reader){v.ptr, v.ptr + v.len, false};
+    /* An empty view may have no address, and NULL + 0 is not defined in C17. */
+    const uint8_t *ptr = v.ptr ? v.ptr : (const uint8_t *)"";
+    return (struct reader){ptr, ptr + v.len, false};
 }
 
 static inline size_t reader_left(const struct reader *r)

@@ -66,6 +66,15 @@ TEST(buf_remembers_that_it_failed)
     buf_fini(&b);
 }
 
+TEST(a_reader_of_nothing_has_nothing)
+{
+    struct reader r = reader_of(bytes_of(NULL, 0));
+    CHECK_EQ(reader_left(&r), 0);
+    CHECK(!r.failed);
+    CHECK_EQ(reader_u8(&r), 0);
+    CHECK(r.failed);
+}
+
 TEST(varints_come_back)
 {
     struct rand r;
