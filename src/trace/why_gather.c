@@ -73,8 +73,7 @@ static int slots_grow(struct gather *g)
     if (g->slots && 2 * (g->used + 1) <= count)
         return OK;
     if (g->used > NODES_MAX)
-        return diag_set(g->diag, ERR_LIMIT, 0, 0,
-                        "too many units in this time; ask for a shorter one");
+        return diag_set(g->diag, ERR_LIMIT, 0, 0, "too many units; ask for a shorter time");
     g->slot_count = count ? 2 * count : TABLE_START;
     g->slots = calloc(g->slot_count, sizeof *g->slots);
     if (!g->slots) {
@@ -82,7 +81,7 @@ static int slots_grow(struct gather *g)
         g->slot_count = count;
         return ERR_NOMEM;
     }
-    for (uint32_t i = 0; i < count; i++)
+    for (uint32_t i = 0; old && i < count; i++)
         if (old[i].hash)
             *slot_find(g, old[i].hash) = old[i];
     free(old);
@@ -298,11 +297,12 @@ static int find_units(struct gather *g)
             g->units[n++] = g->units[i];
     g->unit_count = n;
     qsort(g->units, n, sizeof *g->units, unit_compare_time);
-    if (n > WHY_UNITS_MAX)
+    if (n > WHY_UNITS_MAX) {
         return diag_set(g->diag, ERR_LIMIT, 0, 0,
                         "%u units went through %s in this time, more than %d; ask for a shorter "
                         "time (--since, --until)",
                         n, g->out->operation, WHY_UNITS_MAX);
+    }
     return OK;
 }
 
@@ -450,11 +450,12 @@ static int fact_add(struct gather *g, const struct fact *f)
         else if (f->text.len)
             err = why_column_text(columns, column, unit, f->text);
     }
-    if (err == ERR_LIMIT)
+    if (err == ERR_LIMIT) {
         return diag_set(g->diag, ERR_LIMIT, 0, 0,
                         "there are more factors than fit (%d factors, %u MB); ask for a shorter "
                         "time (--since, --until)",
                         WHY_FACTORS_MAX, WHY_COLUMN_BYTES_MAX >> 20);
+    }
     return err;
 }
 

@@ -72,9 +72,9 @@ static void time_layouts(struct ranking *r)
     *odd = (struct why_layout){.strata = WHY_CELLS / WHY_WIDE + 1};
     *narrow = (struct why_layout){.strata = WHY_CELLS};
     even->end[0] = 1;
-    for (uint16_t i = 0; r->cell && i < even->strata; i++)
+    for (uint32_t i = 0; r->cell && i < even->strata; i++)
         even->end[i] = (uint16_t)((i + 1) * WHY_WIDE);
-    for (uint16_t i = 0; i < odd->strata; i++)
+    for (uint32_t i = 0; i < odd->strata; i++)
         odd->end[i] = (uint16_t)(i * WHY_WIDE + WHY_WIDE / 2);
     odd->end[odd->strata - 1] = WHY_CELLS;
     for (uint16_t i = 0; i < WHY_CELLS; i++)
