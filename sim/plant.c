@@ -14,6 +14,13 @@
 #define MES_OFFSET   10 /* the MES's port lies so many behind the first machine's */
 #define TICK_MS      20
 
+#define BACKFILL_MAX_US  (400 * 24 * HOUR_US)
+#define BACKFILL_TURN_US 50000     /* then the MES may be asked again */
+#define BACKFILL_NEAR_US SECOND_US /* as near to the present, it is done */
+#define BACKFILL_FILE    500       /* inspections in a file of the past */
+#define SCOUT_US         HOUR_US   /* how much longer than the past a backfill may take */
+#define TOKEN_MAX        512
+
 static const char usage[] =
     "Usage: lotline sim plant [options]\n"
     "\n"
@@ -29,6 +36,13 @@ static const char usage[] =
     "  --config FILE     write devices and tracks for a node's configuration, and go on;\n"
     "                    -: print them and end\n"
     "  --interval TIME   poll interval in that configuration (default 100ms)\n"
+    "  --backfill TIME   first publish a past of that length at the broker, then open the "
+    "machines\n"
+    "  --rate X          rows a second of it (default 1, at most 10)\n"
+    "  --mqtt HOST:PORT  the broker (default 127.0.0.1:1883)\n"
+    "  --token-file FILE an engineer's token for it (DATA/admin.token of the node)\n"
+    "  --wait-mes N      begin when the MES's books were asked for N times (default 0)\n"
+    "  --live no         end after the past\n"
     "\n"
     "Registers, the MES's routes and the scenario's form are explained in docs/simulators.md.\n";
 
@@ -44,12 +58,23 @@ struct plant_options {
     const char *ledger;
     const char *config;
     const char *interval;
+    int64_t backfill_us; /* 0 = none */
+    double rate;
+    const char *mqtt;
+    const char *token_file;
+    uint64_t wait_mes;
+    bool no_live;
 };
 
 /* One running plant. */
 struct run {
     struct plant_options options;
     struct plant plant;
+    struct plant scout; /* during a backfill: the same, already at its end, for the MES's book */
+    struct plant_backfill backfill;
+    bool failed;
+    bool past; /* the backfill is not done yet */
+    struct sim_server_options server;
     struct plant_mes mes;
     struct plant_files files;
     FILE *ledger;
@@ -72,10 +97,41 @@ static bool number(const char *text, uint64_t max, uint64_t *ret)
     return str_to_u64(bytes_of_text(text), ret) == OK && *ret <= max;
 }
 
+static bool real(const char *text, double min, double max, double *ret)
+{
+    return str_to_double(bytes_of_text(text), ret) == OK && *ret >= min && *ret <= max;
+}
+
 static bool interval_ok(const char *text)
 {
     int64_t us;
     return str_to_duration_us(bytes_of_text(text), &us) == OK && us > 0;
+}
+
+static int option_read_number(struct plant_options *o, const char *name, const char *text)
+{
+    struct bytes v = bytes_of_text(text);
+    bool ok;
+    if (strcmp(name, "--port") == 0) {
+        ok = number(text, 65535 - MES_OFFSET, &o->port);
+    } else if (strcmp(name, "--panels") == 0) {
+        ok = number(text, UINT64_MAX, &o->panels);
+    } else if (strcmp(name, "--wait-mes") == 0) {
+        ok = number(text, UINT64_MAX, &o->wait_mes);
+    } else if (strcmp(name, "--speed") == 0) {
+        ok = real(text, 0.01, 1000, &o->speed);
+    } else if (strcmp(name, "--rate") == 0) {
+        ok = real(text, 0.5, 10, &o->rate);
+    } else if (strcmp(name, "--backfill") == 0) {
+        ok = str_to_duration_us(v, &o->backfill_us) == OK && o->backfill_us > 0 &&
+             o->backfill_us <= BACKFILL_MAX_US;
+    } else if (strcmp(name, "--live") == 0) {
+        o->no_live = strcmp(text, "no") == 0;
+        ok = o->no_live || strcmp(text, "yes") == 0;
+    } else {
+        return 0;
+    }
+    return ok ? 1 : -1;
 }
 
 /* 1 = taken, 0 = unknown, -1 = bad value. */
@@ -84,9 +140,11 @@ static int option_read(struct plant_options *o, const char *name, const char *te
     const struct {
         const char *name;
         const char **value;
-    } texts[] = {{"--host", &o->host},     {"--scenario", &o->scenario},
-                 {"--files", &o->files},   {"--ledger", &o->ledger},
-                 {"--config", &o->config}, {"--interval", &o->interval}};
+    } texts[] = {
+        {"--host", &o->host},         {"--scenario", &o->scenario},     {"--files", &o->files},
+        {"--ledger", &o->ledger},     {"--config", &o->config},         {"--mqtt", &o->mqtt},
+        {"--interval", &o->interval}, {"--token-file", &o->token_file},
+    };
 
     for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
         if (strcmp(name, texts[i].name) == 0) {
@@ -94,26 +152,23 @@ static int option_read(struct plant_options *o, const char *name, const char *te
             return strcmp(name, "--interval") != 0 || interval_ok(text) ? 1 : -1;
         }
     }
-    if (strcmp(name, "--port") == 0)
-        return number(text, 65535 - MES_OFFSET, &o->port) ? 1 : -1;
-    if (strcmp(name, "--panels") == 0)
-        return number(text, UINT64_MAX, &o->panels) ? 1 : -1;
     if (strcmp(name, "--seed") == 0) {
         o->seed_given = true;
         return number(text, UINT64_MAX, &o->seed) ? 1 : -1;
     }
-    if (strcmp(name, "--speed") == 0)
-        return str_to_double(bytes_of_text(text), &o->speed) == OK && o->speed >= 0.01 &&
-                       o->speed <= 1000
-                   ? 1
-                   : -1;
-    return 0;
+    return option_read_number(o, name, text);
 }
 
 /* -1: go on; else the exit code. */
 static int options_read(int argc, char **argv, struct plant_options *ret)
 {
-    *ret = (struct plant_options){.host = "127.0.0.1", .port = PORT_DEFAULT, .interval = "100ms"};
+    *ret = (struct plant_options){
+        .host = "127.0.0.1",
+        .port = PORT_DEFAULT,
+        .interval = "100ms",
+        .rate = 1,
+        .mqtt = "127.0.0.1:1883",
+    };
     for (int i = 2; i < argc; i += 2) {
         if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0) {
             (void)fputs(usage, stdout);
@@ -197,11 +252,98 @@ static uint8_t machine_may_write(void *ctx, uint8_t unit, bool coils, uint16_t a
     return 2; /* illegal data address: nothing may be written */
 }
 
+/* -------------------------------------------------------------------------------------- backfill
+ */
+
+static void machines_open(struct run *r, bool open)
+{
+    for (unsigned m = 0; m < MACHINES; m++)
+        r->listeners[m].closed = !open;
+}
+
+static bool token_read(const char *file, char out[static TOKEN_MAX])
+{
+    out[0] = '\0';
+    FILE *from = file ? fopen(file, "re") : NULL;
+    if (from && !fgets(out, TOKEN_MAX, from))
+        out[0] = '\0';
+    if (from)
+        (void)fclose(from);
+    out[strcspn(out, "\r\n")] = '\0';
+    if (file && out[0] == '\0')
+        (void)fprintf(stderr, "sim plant: there is no token in %s\n", file);
+    return !file || out[0] != '\0';
+}
+
+/* The plant's past begins; the scout goes ahead to its end, so that the MES knows all of it. */
+static int past_begin(struct run *r, const struct scenario *scenario)
+{
+    int64_t start = clock_wall_us() - r->options.backfill_us;
+    if (plant_start(&r->scout, scenario, start))
+        return ERR_NOMEM;
+    plant_past(&r->scout, start);
+    plant_past(&r->plant, start);
+    plant_run(&r->scout, r->options.backfill_us + SCOUT_US);
+    r->mes.book = &r->scout;
+    r->past = true;
+    r->backfill = (struct plant_backfill){.plant = &r->plant, .rate = r->options.rate};
+    plant_files_every(&r->files, BACKFILL_FILE);
+    machines_open(r, false);
+    return OK;
+}
+
+static void past_end(struct run *r)
+{
+    struct plant_backfill *b = &r->backfill;
+    double seconds = (double)(clock_mono_us() - b->begin_mono_us) / 1e6;
+    (void)printf(
+        "sim plant: the past is told: %llu rows in %llu messages, %llu panels, %llu boards,"
+        " %.1f s\n",
+        (unsigned long long)b->rows, (unsigned long long)b->messages,
+        (unsigned long long)r->plant.panels, (unsigned long long)r->plant.boards, seconds);
+    (void)fflush(stdout);
+    plant_live(&r->plant, clock_wall_us());
+    r->past = false;
+    r->mes.book = &r->plant;
+    r->server.tick_ms = TICK_MS;
+    plant_free(&r->scout);
+    plant_files_every(&r->files, 1);
+    machines_open(r, true);
+}
+
+/* Tells the past for a moment. False: it cannot be told, or all is done. */
+static bool past_tick(struct run *r)
+{
+    struct plant_backfill *b = &r->backfill;
+    char token[TOKEN_MAX];
+    if (r->mes.asked < r->options.wait_mes)
+        return true;
+    if (!b->publisher) {
+        b->begin_mono_us = clock_mono_us();
+        if (token_read(r->options.token_file, token))
+            b->publisher = plant_publisher_open(r->options.mqtt, token[0] ? token : NULL);
+        r->failed = !b->publisher;
+    }
+    int64_t end = clock_mono_us() + BACKFILL_TURN_US;
+    while (!r->failed && clock_mono_us() < end) {
+        int64_t now = clock_wall_us() - r->plant.start_us;
+        if (now - b->t_us < BACKFILL_NEAR_US) {
+            r->failed = !plant_publisher_flush(b->publisher);
+            past_end(r);
+            return !r->failed && !r->options.no_live;
+        }
+        r->failed = !plant_backfill_go(b, now);
+    }
+    return !r->failed;
+}
+
 static bool on_tick(void *ctx)
 {
     struct run *r = ctx;
-    (void)run_now(r);
     plant_files_tick(&r->files, false);
+    if (r->past)
+        return past_tick(r);
+    (void)run_now(r);
     return true;
 }
 
@@ -251,6 +393,7 @@ static void listeners_fill(struct run *r)
         };
     }
     r->mes.plant = &r->plant;
+    r->mes.book = &r->plant;
     r->http = (struct sim_http){.ctx = &r->mes, .answer = plant_mes_answer};
     r->listeners[MACHINES] = (struct sim_listener){
         .label = "mes",
@@ -281,12 +424,15 @@ static int run_open(struct run *r)
     r->plant.keep_paths = r->ledger != NULL;
     r->plant.panels_max = o->panels;
     r->plant.ports = (struct plant_ports){.ctx = r, .inspected = on_inspected, .left = on_left};
-    return plant_start(&r->plant, &scenario, clock_wall_us()) ? 1 : 0;
+    err = plant_start(&r->plant, &scenario, clock_wall_us());
+    if (!err && o->backfill_us > 0)
+        err = past_begin(r, &scenario);
+    return err ? 1 : 0;
 }
 
 static int run_serve(struct run *r)
 {
-    struct sim_server_options server = {
+    r->server = (struct sim_server_options){
         .name = "plant",
         .host = r->options.host,
         .listeners = r->listeners,
@@ -294,9 +440,10 @@ static int run_serve(struct run *r)
         .ctx = r,
         .ready = on_ready,
         .tick = on_tick,
-        .tick_ms = TICK_MS,
+        .tick_ms = r->past ? 0 : TICK_MS,
     };
-    return sim_server_run(&server);
+    int code = sim_server_run(&r->server);
+    return r->failed ? 1 : code;
 }
 
 static void run_close(struct run *r)
@@ -304,6 +451,8 @@ static void run_close(struct run *r)
     plant_end(&r->plant);
     plant_files_tick(&r->files, true);
     plant_free(&r->plant);
+    plant_free(&r->scout);
+    plant_backfill_free(&r->backfill);
     plant_mes_free(&r->mes);
     if (r->ledger)
         (void)fclose(r->ledger);

@@ -108,6 +108,8 @@ extern const char *const plant_parts[FEEDERS];
 extern const char *const plant_positions[POSITIONS];
 extern const char *const plant_symptoms[2]; /* what ICT calls it: no contact, contact */
 
+struct plant;
+
 /* ------------------------------------------------------------------------------------ scenario */
 
 struct fault_spec {
@@ -184,8 +186,7 @@ int64_t belt_when_free(struct belt *b, int64_t t, double mm);
 void belt_trim(struct belt *b, int64_t t);
 /* Writes [t,mm] pairs of the way since `mm`, exact at each, straight between within a millimetre.
  */
-void belt_print_path(struct belt *b, int64_t from, int64_t to, double mm, int64_t start_us,
-                     double speed, struct buf *out);
+void belt_print_path(struct plant *p, int64_t from, int64_t to, double mm, struct buf *out);
 
 /* ---------------------------------------------------------------------------------------- book */
 
@@ -300,8 +301,6 @@ struct event {
 
 #define EVENTS_MAX 256
 
-struct plant;
-
 /* What leaves the model while it runs; each may be NULL. */
 struct plant_ports {
     void *ctx;
@@ -315,6 +314,8 @@ struct plant {
     struct scenario scenario;
     struct plant_ports ports;
     int64_t start_us; /* wall time of t = 0 */
+    int64_t live_t;   /* from then on the speed is the scenario's, before it is 1 (a past that is */
+    int64_t live_us;  /* told afterwards); wall time of live_t */
     int64_t now_us;
     double pace; /* cycle times = nominal × pace */
     struct rand rand_flow, rand_book, rand_quality;
@@ -360,6 +361,12 @@ void plant_free(struct plant *p);
 /* The plant's time ⇄ wall time. */
 int64_t plant_wall(const struct plant *p, int64_t t);
 int64_t plant_time(const struct plant *p, int64_t wall_us);
+/* How fast the plant's time runs at t. */
+double plant_speed(const struct plant *p, int64_t t);
+/* What is before live_t happened at a speed of 1; begins plant_start with that. */
+void plant_past(struct plant *p, int64_t start_us);
+/* From now on, the wall's wall_us, at the scenario's speed. */
+void plant_live(struct plant *p, int64_t wall_us);
 
 /* Takes the unit with this serial out at its next station. False: it is not in the line. */
 bool plant_hold(struct plant *p, const char *serial);

@@ -257,19 +257,18 @@ void belt_trim(struct belt *b, int64_t t)
     b->count -= keep;
 }
 
-static void path_point(struct belt *b, int64_t t, double mm, int64_t start_us, double speed,
-                       struct buf *out)
+static void path_point(struct plant *p, int64_t t, double mm, struct buf *out)
 {
-    long long wall = (long long)(start_us + llround((double)t / speed));
-    (void)buf_printf(out, "%s[%lld,%.2f]", out->ptr[out->len - 1] == '[' ? "" : ",", wall,
-                     belt_mm(b, t) - mm);
+    (void)buf_printf(out, "%s[%lld,%.2f]", out->ptr[out->len - 1] == '[' ? "" : ",",
+                     (long long)plant_wall(p, t), belt_mm(&p->belt, t) - mm);
 }
 
-void belt_print_path(struct belt *b, int64_t from, int64_t to, double mm, int64_t start_us,
-                     double speed, struct buf *out)
+void belt_print_path(struct plant *p, int64_t from, int64_t to, double mm, struct buf *out)
 {
-    (void)buf_append_text(out, "[");
-    path_point(b, from, mm, start_us, speed, out);
+    const struct belt *b = &p->belt;
+    if (buf_append_text(out, "["))
+        return;
+    path_point(p, from, mm, out);
     for (uint32_t i = piece_at(b, from); i < b->count && b->pieces[i].t_us < to; i++) {
         const struct belt_piece *piece = &b->pieces[i];
         int64_t end = piece_end(b, i) < to ? piece_end(b, i) : to;
@@ -277,7 +276,7 @@ void belt_print_path(struct belt *b, int64_t from, int64_t to, double mm, int64_
         double bow = fabs(piece->a) * pow(s_between(begin, end), 2) / 8;
         unsigned parts = bow > 0.5 ? (unsigned)ceil(sqrt(bow / 0.5)) : 1;
         for (unsigned k = 1; k <= parts; k++)
-            path_point(b, begin + (end - begin) * k / parts, mm, start_us, speed, out);
+            path_point(p, begin + (end - begin) * k / parts, mm, out);
     }
     (void)buf_append_text(out, "]");
 }

@@ -45,6 +45,12 @@ static const char *place_of(enum machine m)
     return m < STATIONS ? plant_station_names[m] : plant_machine_names[m];
 }
 
+void plant_topic(enum machine m, struct buf *out)
+{
+    (void)buf_printf(out, PLACE_PREFIX "/%s/%s/%s", place_of(m), plant_machine_names[m],
+                     plant_group_names[m]);
+}
+
 static void print_device(const char *host, uint16_t port, enum machine m, const char *interval,
                          struct buf *out)
 {

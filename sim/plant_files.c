@@ -143,6 +143,15 @@ void plant_files_inspected(struct plant_files *f, struct plant *p, const struct 
         file_drop(f, station, f->every > 1);
 }
 
+void plant_files_every(struct plant_files *f, uint32_t every)
+{
+    for (unsigned i = 0; i < STATIONS; i++) {
+        if (f->open[i].text.len > 0)
+            file_drop(f, (enum machine)i, true);
+    }
+    f->every = every;
+}
+
 void plant_files_tick(struct plant_files *f, bool end)
 {
     int64_t now = clock_mono_us();
@@ -157,9 +166,8 @@ void plant_files_tick(struct plant_files *f, bool end)
         f->pending[i] = f->pending[f->pending_count];
         f->pending[f->pending_count].rest = (struct buf){0}; /* it moved */
     }
-    for (unsigned i = 0; end && i < STATIONS; i++) {
-        if (f->open[i].text.len > 0)
-            file_drop(f, (enum machine)i, true);
+    if (end)
+        plant_files_every(f, f->every);
+    for (unsigned i = 0; end && i < STATIONS; i++)
         buf_fini(&f->open[i].text);
-    }
 }

@@ -31,14 +31,36 @@ static const int cycle_s[STATIONS] = {
     [AOI] = 30,     [DEPANEL] = 20, [ICT] = 13,       [REWORK] = 35,
 };
 
+double plant_speed(const struct plant *p, int64_t t)
+{
+    return t < p->live_t ? 1 : p->scenario.speed;
+}
+
 int64_t plant_wall(const struct plant *p, int64_t t)
 {
-    return p->start_us + llround((double)t / p->scenario.speed);
+    if (t < p->live_t)
+        return p->start_us + t;
+    return p->live_us + llround((double)(t - p->live_t) / p->scenario.speed);
 }
 
 int64_t plant_time(const struct plant *p, int64_t wall_us)
 {
-    return llround((double)(wall_us - p->start_us) * p->scenario.speed);
+    if (wall_us < p->live_us)
+        return p->live_t > 0 ? wall_us - p->start_us : 0;
+    return p->live_t + llround((double)(wall_us - p->live_us) * p->scenario.speed);
+}
+
+void plant_past(struct plant *p, int64_t start_us)
+{
+    p->start_us = start_us;
+    p->live_t = INT64_MAX;
+    p->live_us = INT64_MAX;
+}
+
+void plant_live(struct plant *p, int64_t wall_us)
+{
+    p->live_t = p->now_us;
+    p->live_us = wall_us;
 }
 
 static int64_t paced(const struct plant *p, double us)
@@ -356,8 +378,7 @@ static void belt_take(struct plant *p, int64_t t)
 static void keep_path(struct plant *p, struct unit *u)
 {
     struct buf text = {0};
-    belt_print_path(&p->belt, u->enter_us, u->exit_us, u->enter_mm, p->start_us, p->scenario.speed,
-                    &text);
+    belt_print_path(p, u->enter_us, u->exit_us, u->enter_mm, &text);
     u->path = strdup(buf_text(&text));
     buf_fini(&text);
 }
@@ -462,6 +483,7 @@ int plant_start(struct plant *p, const struct scenario *s, int64_t start_us)
 {
     p->scenario = *s;
     p->start_us = start_us;
+    p->live_us = start_us;
     p->pace = (double)s->takt_us / (double)NOMINAL_TAKT_US;
     p->belt_last_mm = -BELT_SPACE_MM;
     rand_seed(&p->rand_flow, s->seed * 4);
@@ -495,4 +517,5 @@ void plant_free(struct plant *p)
     plant_end(p);
     belt_free(&p->belt);
     book_free(p);
+    memset(p, 0, sizeof *p);
 }

@@ -234,9 +234,10 @@ static const struct book_route routes[] = {
     {"/paste", offsetof(struct plant, paste), print_paste},
 };
 
-static int get_book(const struct plant *p, struct bytes path, struct bytes query, struct buf *out)
+static int get_book(struct plant_mes *m, struct bytes path, struct bytes query, struct buf *out)
 {
     int64_t since;
+    const struct plant *p = m->book;
     for (size_t i = 0; i < ROUTES; i++) {
         if (!str_equal(path, routes[i].path))
             continue;
@@ -245,6 +246,7 @@ static int get_book(const struct plant *p, struct bytes path, struct bytes query
             return 400;
         }
         const struct book *b = (const void *)((const char *)p + routes[i].book);
+        m->asked++;
         print_book(p, b, since, routes[i].print, out);
         return 200;
     }
@@ -253,7 +255,7 @@ static int get_book(const struct plant *p, struct bytes path, struct bytes query
     return 404;
 }
 
-static int get(const struct plant_mes *m, struct bytes path, struct bytes query, struct buf *out)
+static int get(struct plant_mes *m, struct bytes path, struct bytes query, struct buf *out)
 {
     if (str_equal(path, "/routing"))
         print_routing(out);
@@ -266,7 +268,7 @@ static int get(const struct plant_mes *m, struct bytes path, struct bytes query,
     else if (str_equal(path, "/holds"))
         print_posts(m->holds, m->hold_count, out);
     else
-        return get_book(m->plant, path, query, out);
+        return get_book(m, path, query, out);
     return 200;
 }
 
@@ -274,7 +276,8 @@ int plant_mes_answer(void *ctx, struct bytes method, struct bytes path, struct b
                      struct bytes body, struct buf *out)
 {
     struct plant_mes *m = ctx;
-    plant_run(m->plant, plant_time(m->plant, clock_wall_us()));
+    if (m->book == m->plant)
+        plant_run(m->plant, plant_time(m->plant, clock_wall_us()));
     bool hold = str_equal(path, "/holds");
     if (str_equal(method, "GET"))
         return get(m, path, query, out);

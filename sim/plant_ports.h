@@ -53,11 +53,16 @@ void plant_registers(struct plant *p, enum machine m, int64_t t, struct modbus_u
 void plant_config(const char *host, const uint16_t ports[static MACHINES], const char *interval,
                   struct buf *out);
 
+/* The topic that the machine's group publishes on. */
+void plant_topic(enum machine m, struct buf *out);
+
 /* ------------------------------------------------------------------------------------------ MES */
 
 struct plant_mes {
-    struct plant *plant;
-    char **verdicts; /* as they were posted, the latest MES_POSTS_MAX */
+    struct plant *plant; /* of which units are held */
+    struct plant *book;  /* whose book is told: the same, but during a backfill */
+    uint64_t asked;      /* how often a book was */
+    char **verdicts;     /* as they were posted, the latest MES_POSTS_MAX */
     char **holds;
     uint32_t verdict_count, hold_count;
 };
@@ -97,7 +102,46 @@ struct plant_files {
 int plant_files_start(struct plant_files *f, const char *folder, uint32_t every, uint64_t seed);
 void plant_files_inspected(struct plant_files *f, struct plant *p, const struct unit *u,
                            enum machine station);
+/* From now on so many inspections in one file; what is collected is written. */
+void plant_files_every(struct plant_files *f, uint32_t every);
 /* Writes what was left out of files begun earlier; all of it at the end. */
 void plant_files_tick(struct plant_files *f, bool end);
+
+/* ------------------------------------------------------------------------------------- backfill */
+
+/* A connection to a broker over which messages go with QoS 1: MQTT 5.0 (OASIS), as much as it
+ * takes. Blocking; errors are told on stderr. */
+struct plant_publisher;
+
+struct plant_publisher *plant_publisher_open(const char *address, const char *token);
+/* Returns when it is sent, and only some messages wait for their acknowledgement. */
+bool plant_publisher_send(struct plant_publisher *b, struct bytes topic, struct bytes payload);
+bool plant_publisher_flush(struct plant_publisher *b); /* all are acknowledged */
+void plant_publisher_close(struct plant_publisher *b);
+
+#define VALUE_BYTES 48 /* of a value as printed */
+
+struct plant_backfill {
+    struct plant *plant;
+    struct plant_publisher *publisher;
+    double rate; /* rows a second */
+    int64_t begin_mono_us;
+    uint64_t rows, messages;
+    int64_t t_us; /* of the next row */
+
+    struct {
+        struct buf text;
+        struct buf held;            /* a row that says nothing new, unless the next one does */
+        char last[64][VALUE_BYTES]; /* what each text or number showed last, as printed */
+        int64_t row_us, full_us;
+    } groups[MACHINES];
+};
+
+#define BACKFILL_CHUNK_US (120 * SECOND_US)
+
+/* Goes on for BACKFILL_CHUNK_US of the plant's time, at most until then, and sends. False: told on
+ * stderr. */
+bool plant_backfill_go(struct plant_backfill *b, int64_t until_us);
+void plant_backfill_free(struct plant_backfill *b);
 
 #endif

@@ -170,7 +170,7 @@ static double oven_number(struct plant *p, const struct plant_tag *tag, int64_t 
     double encoder = belt_encoder(&p->belt, t);
     switch (tag->quantity) {
     case Q_SPEED:
-        return noisy(p, tag, OVEN, encoder, 0.003 * fabs(encoder), t) * p->scenario.speed;
+        return noisy(p, tag, OVEN, encoder, 0.003 * fabs(encoder), t) * plant_speed(p, t);
     case Q_ZONE:
         return noisy(p, tag, OVEN, air_zone(p, tag->index, t), 0.2, t);
     case Q_ENTRY:

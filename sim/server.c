@@ -33,6 +33,7 @@ struct server {
     const struct sim_server_options *options;
     int signal_fd;
     int listen_fds[SIM_LISTENERS_MAX];
+    bool listening[SIM_LISTENERS_MAX];
     struct client clients[SIM_CLIENTS_MAX];
 };
 
@@ -130,7 +131,7 @@ static int server_listen(struct server *s, uint32_t i)
     s->listen_fds[i] = fd;
     if (fd < 0 || inet_pton(AF_INET, o->host, &address.sin_addr) != 1 ||
         setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) ||
-        bind(fd, (struct sockaddr *)&address, sizeof address) || listen(fd, SIM_CLIENTS_MAX) ||
+        bind(fd, (struct sockaddr *)&address, sizeof address) ||
         getsockname(fd, (struct sockaddr *)&address, &len)) {
         (void)fprintf(stderr, "sim %s: cannot listen on %s:%u: %s\n", o->name, o->host, l->port,
                       err_text(err_from_errno(errno)));
@@ -140,6 +141,15 @@ static int server_listen(struct server *s, uint32_t i)
     (void)printf("sim %s: %s on %s:%u\n", o->name, l->label, o->host, l->port);
     (void)fflush(stdout);
     return 0;
+}
+
+/* Lets in where it has not yet been done. */
+static void server_open(struct server *s)
+{
+    for (uint32_t i = 0; i < s->options->count; i++) {
+        if (!s->options->listeners[i].closed && !s->listening[i])
+            s->listening[i] = listen(s->listen_fds[i], SIM_CLIENTS_MAX) == 0;
+    }
 }
 
 static int server_signals(struct server *s)
@@ -178,8 +188,10 @@ static void server_loop(struct server *s)
     nfds_t count = 1 + o->count + SIM_CLIENTS_MAX;
     while (!o->tick || o->tick(o->ctx)) {
         fds[0] = (struct pollfd){.fd = s->signal_fd, .events = POLLIN};
+        server_open(s);
         for (uint32_t i = 0; i < o->count; i++)
-            fds[1 + i] = (struct pollfd){.fd = s->listen_fds[i], .events = POLLIN};
+            fds[1 + i] =
+                (struct pollfd){.fd = s->listening[i] ? s->listen_fds[i] : -1, .events = POLLIN};
         for (size_t i = 0; i < SIM_CLIENTS_MAX; i++) {
             const struct client *c = &s->clients[i];
             short events = (short)(c->out.len ? POLLIN | POLLOUT : POLLIN);
@@ -222,6 +234,8 @@ int sim_server_run(const struct sim_server_options *options)
     int code = server_signals(s) ? 1 : 0;
     for (uint32_t i = 0; i < options->count && !code; i++)
         code = server_listen(s, i) ? 1 : 0;
+    if (!code)
+        server_open(s);
     if (!code && options->ready && !options->ready(options->ctx))
         code = 1;
     if (!code)

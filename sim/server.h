@@ -15,6 +15,7 @@
 struct sim_listener {
     const char *label; /* for the line that tells the port */
     uint16_t port;     /* 0 = any; then the one it got */
+    bool closed;       /* the port is taken, but nobody is let in until this is false */
     void *ctx;
     /* Answers the first request in `in`: appends to out, returns how many bytes it took, 0 if the
      * request is not whole yet, SIM_CLOSE to end the connection (once out is sent). */
