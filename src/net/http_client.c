@@ -48,6 +48,16 @@ struct curl_api {
 #undef CURL_MEMBER
 };
 
+static const struct {
+    const char *name;
+    size_t offset;
+} functions[] = {
+
+#define CURL_NAME(name) {#name, offsetof(struct curl_api, f_##name)},
+    CURL_FUNCTIONS(CURL_NAME)
+#undef CURL_NAME
+};
+
 struct http_client {
     struct exec *exec;
     struct curl_api api;
@@ -87,18 +97,21 @@ static int api_load(struct curl_api *api, struct diag *diag)
     void *lib = dlopen("libcurl.so.4", RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
     if (!lib)
         lib = dlopen("libcurl-gnutls.so.4", RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
-    if (!lib)
+    if (!lib) {
         return diag_set(diag, ERR_NOT_FOUND, 0, 0,
                         "libcurl, which HTTP sources need, cannot be loaded (%s): install the "
                         "package libcurl4",
                         dlerror());
-#define CURL_FIND(name)                                                                            \
-    *(void **)(void *)&api->f_##name = dlsym(lib, #name);                                          \
-    if (!api->f_##name)                                                                            \
-        return diag_set(diag, ERR_VERSION, 0, 0,                                                   \
-                        "the installed libcurl has no " #name ": version 7.85 is needed");
-    CURL_FUNCTIONS(CURL_FIND)
-#undef CURL_FIND
+    }
+    for (size_t i = 0; i < sizeof functions / sizeof functions[0]; i++) {
+        void *function = dlsym(lib, functions[i].name);
+        if (!function) {
+            return diag_set(diag, ERR_VERSION, 0, 0,
+                            "the installed libcurl has no %s: version 7.85 is needed",
+                            functions[i].name);
+        }
+        memcpy((uint8_t *)api + functions[i].offset, &function, sizeof function);
+    }
     return api->f_curl_global_init(CURL_GLOBAL_DEFAULT) == CURLE_OK ? OK : ERR_NOMEM;
 }
 
@@ -419,6 +432,7 @@ int http_client_new(struct exec *loop, struct http_client **ret, struct diag *di
     exec_timer_init(&c->timer, timer_run);
     int err = api_load(&c->api, diag);
     if (!err) {
+        assert(c->api.f_curl_multi_init);
         c->multi = c->api.f_curl_multi_init();
         err = c->multi ? OK : ERR_NOMEM;
     }
@@ -439,8 +453,9 @@ void http_client_free(struct http_client *c)
 {
     if (!c)
         return;
-    while (!list_empty(&c->calls))
-        call_free(CONTAINER_OF(c->calls.next, struct http_call, link));
+    struct list *link;
+    while ((link = list_pop_front(&c->calls)) != NULL)
+        call_free(CONTAINER_OF(link, struct http_call, link));
     (void)c->api.f_curl_multi_cleanup(c->multi);
     exec_timer_stop(c->exec, &c->timer);
     free(c);

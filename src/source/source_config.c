@@ -105,21 +105,19 @@ int source_column_find(const struct config_object *object, const struct schema *
 /* ---------------------------------------------------------------------------------------- stream
  */
 
-int source_stream_add(struct source *s, struct source_stage *stage,
-                      const struct config_object *object, struct catalogue *catalogue,
-                      const char *place, const struct schema *schema, struct exec *exec,
-                      void (*on_credit)(struct outlet *o), struct diag *diag)
+int source_stream_add(struct source *s, const struct source_add *a, struct diag *diag)
 {
-    s->stage = stage;
-    s->name = object->name;
-    int err = catalogue_stream_add(catalogue, s->name, STREAM_SOURCE, place, schema, &s->stream);
+    s->stage = a->stage;
+    s->name = a->object->name;
+    int err =
+        catalogue_stream_add(a->catalogue, s->name, STREAM_SOURCE, a->place, a->schema, &s->stream);
     if (err == ERR_EXISTS)
-        return tree_error(diag, err, object->spec, "there is a stream %s already", s->name);
+        return tree_error(diag, err, a->object->spec, "there is a stream %s already", s->name);
     if (err)
         return err;
-    outlet_init(&s->out, exec, s->stream, on_credit);
+    outlet_init(&s->out, a->exec, s->stream, a->on_credit);
     s->stream->outlet = &s->out;
-    s->has_outlet = exec != NULL;
+    s->has_outlet = a->exec != NULL;
     return OK;
 }
 

@@ -122,11 +122,19 @@ int source_columns(const struct tree *columns, struct arena *arena, struct schem
 int source_column_find(const struct config_object *object, const struct schema *schema,
                        const char *key, const char *name, enum value_type type, int32_t *ret,
                        struct diag *diag);
-/* The stream and its outlet. */
-int source_stream_add(struct source *s, struct source_stage *stage,
-                      const struct config_object *object, struct catalogue *catalogue,
-                      const char *place, const struct schema *schema, struct exec *exec,
-                      void (*on_credit)(struct outlet *o), struct diag *diag);
+
+/* The stream and its outlet, which lives on exec. */
+struct source_add {
+    struct source_stage *stage;
+    const struct config_object *object;
+    struct catalogue *catalogue;
+    const char *place;
+    const struct schema *schema; /* NULL: schemaless */
+    struct exec *exec;
+    void (*on_credit)(struct outlet *o);
+};
+
+int source_stream_add(struct source *s, const struct source_add *a, struct diag *diag);
 
 /* Raises the source's alarm once, or takes it back. */
 void source_fail(struct source *s, const char *format, ...) __attribute__((format(printf, 2, 3)));

@@ -48,7 +48,7 @@ static int lookup_unknown(struct binder *b, const struct expr *at, struct bytes 
 
 static int lookup_stream(struct binder *b, const struct expr *e, const struct lookup **ret)
 {
-    struct bytes name;
+    struct bytes name = {NULL, 0};
     int err = text_argument(b, e, 0, "lookup's name", &name);
     if (err)
         return err;
@@ -62,7 +62,7 @@ static int lookup_stream(struct binder *b, const struct expr *e, const struct lo
 static int lookup_column(struct binder *b, const struct expr *e, const struct lookup *l,
                          uint32_t *ret)
 {
-    struct bytes name;
+    struct bytes name = {NULL, 0};
     struct buf names = {0};
     int err = text_argument(b, e, 1, "column", &name);
     if (err)
@@ -146,7 +146,7 @@ static struct bound *find_bind(struct binder *b, const struct expr *e, const str
     struct bound *x = find_before(b, l, keys, group);
     if (x)
         return x;
-    b->lookups = bind_grow(b, b->lookups, b->lookup_count, &b->lookups_cap, sizeof *b->lookups);
+    b->lookups = bind_grow(b, b->lookups, b->lookup_count, &b->lookups_cap, sizeof(struct bound *));
     x = b->lookups ? bound_with(b, BOUND_CALL, VALUE_INT64, e, keys, l->key_count) : NULL;
     if (!x)
         return NULL;
@@ -178,7 +178,7 @@ int bind_lookup(struct binder *b, const struct expr *e, enum bind_stage stage, s
         return bind_error(b, ERR_INVALID, e, "write lookup('stream', 'column', key)");
     int err = lookup_stream(b, e, &l);
     if (!err)
-        err = lookup_column(b, e, l, &column);
+        err = l ? lookup_column(b, e, l, &column) : ERR_INTERNAL;
     if (!err)
         err = count_check(b, e, l);
     if (!err)
