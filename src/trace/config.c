@@ -101,9 +101,11 @@ static int rule_add(struct trace *t, const struct config_object *object, const s
     if (!rule)
         return ERR_NOMEM;
     if (!stream || !stream->schema)
-        return tree_error(diag, ERR_NOT_FOUND, action,
-                          "the rows of rule %s are not known (is the module stream on?)",
-                          object->name);
+        return tree_error(
+            diag, ERR_NOT_FOUND, action,
+            "the columns of rule %s are not known: give its stream `columns` (and the "
+            "module stream must be on)",
+            object->name);
     int err = trace_action_bind(&t->arena, object->name, stream->schema, action, rule, diag);
     if (err)
         return err;
