@@ -43,6 +43,7 @@ export interface UnitRow {
   t_out: string | null;
   status: string;
   verdict: string | null;
+  defects: string;
 }
 
 export interface Step {
@@ -117,6 +118,46 @@ export interface Trace {
   truncated: boolean;
 }
 
+export interface Interval {
+  value: number;
+  low: number;
+  high: number;
+}
+
+interface Named {
+  kind: string;
+  name: string;
+  operation: string;
+  value?: string;
+}
+
+export interface Cause extends Named {
+  status: string; // cause, or suspect: a shift in time explains it as well
+  side?: string; // of a number: above or not above the cut
+  cut?: number;
+  text: string;
+  bad_with: number;
+  good_with: number;
+  bad_without: number;
+  good_without: number;
+  odds_ratio: Interval;
+  since?: string; // when it set in
+  changed: (Named & { before?: string; at: string })[];
+  alike: Named[]; // what cannot be told from it
+}
+
+export interface Why {
+  defect: string;
+  operation: string;
+  result: string; // causes, none, inconclusive
+  text: string;
+  bad: number;
+  good: number;
+  factors: number;
+  tests: number;
+  causes: Cause[];
+}
+
 export interface Alarm {
   id: number;
   name: string;
@@ -166,8 +207,13 @@ export const api = {
   devices: () => request<Device[]>("GET", "/devices"),
   tags: () => request<Tag[]>("GET", "/tags"),
   write: (tag: string, value: unknown) => request<WriteAnswer>("POST", "/write", { tag, value }),
-  units: () => request<UnitRow[]>("GET", "/units"),
+  units: (bad: boolean) => request<UnitRow[]>("GET", bad ? "/units?verdict=bad" : "/units"),
   trace: (serial: string) => request<Trace>("GET", `/trace/${encodeURIComponent(serial)}`),
+  why: (defect: string, since: string) =>
+    request<Why>(
+      "GET",
+      `/why?defect=${encodeURIComponent(defect)}&since=${encodeURIComponent(since)}`,
+    ),
   alarms: () => request<Alarm[]>("GET", "/alarms"),
   acknowledge: (id: number) =>
     request<unknown>("POST", `/alarms/${id}/ack`, {}),

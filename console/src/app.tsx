@@ -6,6 +6,7 @@ import { AlarmsPage } from "./pages/alarms";
 import { DevicesPage } from "./pages/devices";
 import { UnitPage } from "./pages/unit";
 import { UnitsPage } from "./pages/units";
+import { WhyPage } from "./pages/why";
 
 function useHash(): string {
   const [hash, setHash] = useState(location.hash);
@@ -19,9 +20,11 @@ function useHash(): string {
 }
 
 function Page({ hash }: { hash: string }) {
-  const [, area, detail] = hash.split("/");
+  const [, area, detail, more] = hash.split("/");
   if (area === "units" && detail) return <UnitPage serial={decodeURIComponent(detail)} />;
   if (area === "units") return <UnitsPage />;
+  if (area === "why")
+    return <WhyPage defect={decodeURIComponent(detail ?? "")} days={Number(more) || 0} />;
   if (area === "alarms") return <AlarmsPage />;
   return <DevicesPage />;
 }
@@ -90,6 +93,7 @@ function Frame({ language, setLanguage }: FrameProps) {
           <nav>
             {link("#/devices", t("navDevices"))}
             {link("#/units", t("navUnits"))}
+            {link("#/why", t("navWhy"))}
             {link("#/alarms", t("navAlarms"))}
           </nav>
         )}

@@ -96,6 +96,6 @@ export function usePolled<T>(ask: () => Promise<T>, periodMs: number): [T | null
       alive = false;
       clearInterval(timer);
     };
-  }, [periodMs]);
+  }, [ask, periodMs]);
   return [data, error];
 }

@@ -45,9 +45,9 @@ characteristics:
   - {name: force_max, station: press, lower: 12, upper: 18, uom: kN}
 rules:
   - name: press_row
-    sql: SELECT unit_id() AS unit, max(force) AS force_max, 'OIL-7' AS lot, 'rev B' AS recipe
-      FROM "plc1.press" GROUP BY UNITWINDOW('press1')
-    actions: [{trace: {operation: press, measures: [force_max], consumes: [lot],
+    sql: SELECT unit_id() AS unit, max(force) AS force_max, 'OIL-7' AS lot, 'rev B' AS recipe,
+      CASE WHEN max(force) > 1 THEN 'dent' ELSE '' END AS fault FROM "plc1.press" GROUP BY UNITWINDOW('press1')
+    actions: [{trace: {operation: press, measures: [force_max], consumes: [lot], defects: [fault],
       factors: {method: [recipe]}}}]
   - name: pressing_hard
     sql: SELECT force FROM "plc1.press" WHERE force > 5
@@ -159,7 +159,7 @@ for (const language of Object.keys(languages)) {
     const units = page.locator("tbody tr");
     await waitUntil(async () => (await units.count()) >= 2, "two units");
     await picture(page, language, "units");
-    const serial = await units.last().locator("a").innerText();
+    const serial = await units.last().locator("a").first().innerText();
     await page.locator("input[name=serial]").fill(serial);
     await page.getByRole("button", { name: text.searchButton }).click();
     await page.getByText(filled(language, "traceOf", { serial })).waitFor();
@@ -176,6 +176,17 @@ for (const language of Object.keys(languages)) {
     await page.getByText(filled(language, "traceOf", { serial: "OIL-7" })).waitFor();
     await page.getByRole("link", { name: serial, exact: true }).waitFor();
     await picture(page, language, "lot");
+    // From the bad ones to the question why; two units answer nothing, and that is the answer.
+    await page.getByRole("link", { name: text.navUnits }).click();
+    await page.locator("input[name=bad]").check();
+    await page.getByRole("link", { name: "dent" }).first().click();
+    await page.getByText(filled(language, "whyOf", { defect: "dent" })).waitFor();
+    await page.getByText(text.why_inconclusive).waitFor();
+    await picture(page, language, "why");
+    await page.getByRole("link", { name: text.navUnits }).click();
+    await page.locator("input[name=serial]").fill(serial);
+    await page.getByRole("button", { name: text.searchButton }).click();
+    await page.getByText(filled(language, "traceOf", { serial })).waitFor();
     await page.locator("a", { hasText: text.back }).click();
     await page.locator("input[name=serial]").fill("NOBODY");
     await page.getByRole("button", { name: text.searchButton }).click();

@@ -83,7 +83,10 @@ function Defects({ defects }: { defects: Defect[] }) {
       rowKey={(d) => `${d.defect}/${d.position}/${d.detected_at}`}
       rowClass={() => "bad"}
       columns={[
-        { title: t("defect"), cell: (d) => d.defect },
+        {
+          title: t("defect"),
+          cell: (d) => <a href={`#/why/${encodeURIComponent(d.defect)}`}>{d.defect}</a>,
+        },
         { title: t("position"), cell: (d) => d.position ?? t("none") },
         { title: t("operation"), cell: (d) => d.operation },
         { title: t("asPartOf"), cell: (d) => d.of },

@@ -1,5 +1,5 @@
 // The units seen lately, and a search by serial number.
-import { useState } from "preact/hooks";
+import { useCallback, useState } from "preact/hooks";
 import { api } from "../api";
 import { formatTime } from "../format";
 import { useText, useWord } from "../i18n";
@@ -12,10 +12,26 @@ export function unitPath(serial: string): string {
   return `#/units/${encodeURIComponent(serial)}`;
 }
 
+// Each defect leads to its causes.
+function Defects({ names }: { names: string }) {
+  const list = names ? names.split(",").map((name) => name.trim()) : [];
+  return (
+    <>
+      {list.map((name) => (
+        <a key={name} class="defect" href={`#/why/${encodeURIComponent(name)}`}>
+          {name}
+        </a>
+      ))}
+    </>
+  );
+}
+
 export function UnitsPage() {
   const t = useText();
   const word = useWord();
-  const [units] = usePolled(api.units, pollMs);
+  const [bad, setBad] = useState(false);
+  const ask = useCallback(() => api.units(bad), [bad]);
+  const [units] = usePolled(ask, pollMs);
   const [serial, setSerial] = useState("");
   const search = (event: Event) => {
     event.preventDefault();
@@ -33,6 +49,15 @@ export function UnitsPage() {
           />
         </label>
         <button type="submit">{t("searchButton")}</button>
+        <label>
+          <input
+            type="checkbox"
+            name="bad"
+            checked={bad}
+            onChange={(event) => setBad(event.currentTarget.checked)}
+          />{" "}
+          {t("onlyBad")}
+        </label>
       </form>
       {units && (
         <Table
@@ -63,6 +88,7 @@ export function UnitsPage() {
                 />
               ),
             },
+            { title: t("defects"), cell: (u) => <Defects names={u.defects} /> },
           ]}
         />
       )}

@@ -1,8 +1,9 @@
 // The parts of ECharts that the console draws with; loaded when the first picture is shown.
-import { GraphChart } from "echarts/charts";
+import { BarChart, GraphChart } from "echarts/charts";
+import { GridComponent, LegendComponent } from "echarts/components";
 import * as core from "echarts/core";
 import { CanvasRenderer } from "echarts/renderers";
 
-core.use([GraphChart, CanvasRenderer]);
+core.use([BarChart, GraphChart, GridComponent, LegendComponent, CanvasRenderer]);
 
 export const echarts = core;
