@@ -111,7 +111,7 @@ struct why_scale {
 };
 
 #define WHY_LAYOUTS_MAX 3
-#define WHY_SHIFTS_MAX  999
+#define WHY_SHIFTS_MAX  499
 
 /* What is shifted. */
 struct why_null {

@@ -31,6 +31,7 @@ class Service:
         node.post("/write", {"tag": "plc1.press.setpoint", "value": 14.5})
         alarms = wait_until(lambda: node.get("/alarms"), "an alarm")
         self.alarm = alarms[0]["id"]
+        wait_until(lambda: node.sql("SELECT count(*) AS n FROM defects")[0]["n"], "a defect")
 
     def operations(self):
         for path, item in self.document["paths"].items():
@@ -57,6 +58,7 @@ class Service:
             ("GET", "/units"): {},
             ("GET", "/containment"): {"query": "?station=press"},
             ("GET", "/trace/{serial}"): {"path": {"serial": self.serial}},
+            ("GET", "/why"): {"query": "?defect=dent"},
             ("GET", "/sessions"): {},
             ("POST", "/publish"): {"body": {"topic": "a/b", "payload": "hello"}},
             ("GET", "/uplink"): {},
@@ -90,6 +92,9 @@ def service(tmp_path_factory):
     alarm = (
         "  - name: pressing\n    sql: SELECT force FROM \"plc1.press\" WHERE force > 1\n"
         "    actions: [{alarm: {severity: minor}}]\n"
+        "  - name: dents\n    sql: SELECT unit_id() AS unit, 'dent' AS defect, count(force) AS n "
+        "FROM \"plc1.press\" GROUP BY UNITWINDOW('press1')\n"
+        "    actions: [{trace: {operation: look, defects: [defect], measures: []}}]\n"
         'uplink: {to: "mqtt://127.0.0.1:1", streams: ["*"]}\n'
     )
     node = Node(folder, job_config(port) + alarm)
