@@ -212,19 +212,21 @@ static int unit_bind(struct binding *b, const char *name, struct trace_rule *ret
     int32_t col = schema_find(b->schema, bytes_of_text(name));
     if (col < 0 && at)
         return column_missing(b, at, name);
-    if (col < 0)
+    if (col < 0) {
         return tree_error(b->diag, ERR_NOT_FOUND, b->action,
                           "a trace action needs to know the unit: let rule %s SELECT unit_id() AS "
                           "unit … GROUP BY UNITWINDOW(…), or say `unit: COLUMN` for a column with "
                           "the serial",
                           b->rule);
+    }
     const struct field *f = &b->schema->fields[col];
     bool text = f->type == VALUE_STRING || f->type == VALUE_ANY || (f->flags & FIELD_TEXT) != 0;
-    if (!text && f->type != VALUE_BYTES && !type_is_number(f->type))
+    if (!text && f->type != VALUE_BYTES && !type_is_number(f->type)) {
         return tree_error(b->diag, ERR_TYPE, at ? at : b->action,
                           "column %s of rule %s is %s: a unit is named by bytes (unit_id()) or by "
                           "the text of its serial",
                           name, b->rule, value_type_name(f->type));
+    }
     b->used[col] = true;
     ret->unit = name;
     ret->unit_is_serial = text || f->type != VALUE_BYTES;

@@ -100,12 +100,13 @@ static int rule_add(struct trace *t, const struct config_object *object, const s
     struct trace_rule *rule = arena_alloc(&t->arena, sizeof *rule);
     if (!rule)
         return ERR_NOMEM;
-    if (!stream || !stream->schema)
+    if (!stream || !stream->schema) {
         return tree_error(
             diag, ERR_NOT_FOUND, action,
             "the columns of rule %s are not known: give its stream `columns` (and the "
             "module stream must be on)",
             object->name);
+    }
     int err = trace_action_bind(&t->arena, object->name, stream->schema, action, rule, diag);
     if (err)
         return err;

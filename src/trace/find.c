@@ -236,8 +236,9 @@ static bool key_is_of_use(const struct story *s, const struct story_key *key)
  * for everything; what lies above it not for its other children: a lot may have 100,000. */
 static int round_ask(struct story *s, unsigned sides, bool *ret_more)
 {
+    const struct trace_index index = {s->conn, &s->arena, s->as_of_us, s->diag};
     struct trace_entries entries = {0};
-    struct story_key **asked = arena_array(&s->arena, s->key_count + 1, sizeof *asked);
+    struct story_key **asked = arena_array(&s->arena, s->key_count + 1, sizeof(void *));
     const char **texts = arena_array(&s->arena, s->key_count + 1, sizeof *texts);
     uint32_t count = 0;
     if (!asked || !texts)
@@ -252,8 +253,7 @@ static int round_ask(struct story *s, unsigned sides, bool *ret_more)
         texts[count++] = s->keys[i]->text;
     }
     *ret_more = count > 0;
-    int err =
-        trace_index_find(s->conn, &s->arena, texts, count, sides, s->as_of_us, &entries, s->diag);
+    int err = trace_index_find(&index, texts, count, sides, &entries);
     s->truncated = s->truncated || entries.truncated;
     s->found = s->found || entries.count;
     return err ? err : round_take(s, asked, count, &entries);
@@ -317,7 +317,7 @@ static int walk(struct story *s, bool up)
 
 int story_find(struct story *s, const char *key)
 {
-    s->keys = arena_array(&s->arena, STORY_KEYS_MAX, sizeof(struct story_key *));
+    s->keys = arena_array(&s->arena, STORY_KEYS_MAX, sizeof(void *));
     s->subjects = arena_array(&s->arena, STORY_SUBJECTS_MAX, sizeof *s->subjects);
     s->links = arena_array(&s->arena, STORY_LINKS_MAX, sizeof *s->links);
     if (!s->keys || !s->subjects || !s->links)

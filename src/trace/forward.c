@@ -113,7 +113,7 @@ static struct reached *reached_add(struct forward *f, const char *name, uint32_t
         return NULL;
     }
     struct reached *r = arena_alloc(&f->arena, sizeof *r);
-    if (!r || !story_grow(&f->arena, &items, f->all_count, &f->all_cap, sizeof *f->all))
+    if (!r || !story_grow(&f->arena, &items, f->all_count, &f->all_cap, sizeof(void *)))
         return NULL;
     f->all = items;
     *r = (struct reached){.name = name,
@@ -138,7 +138,7 @@ static struct name *name_add(struct forward *f, const char *text, struct reached
         return NULL;
     }
     struct name *n = arena_alloc(&f->arena, sizeof *n);
-    if (!n || !story_grow(&f->arena, &items, f->name_count, &f->name_cap, sizeof *f->list) ||
+    if (!n || !story_grow(&f->arena, &items, f->name_count, &f->name_cap, sizeof(void *)) ||
         map_put(&f->names, bytes_of_text(text), n, NULL))
         return NULL;
     f->list = items;
@@ -281,6 +281,7 @@ static int take_aliases(struct forward *f, const struct trace_entries *entries, 
 static int round_ask(struct forward *f, bool *ret_more)
 {
     const char **texts = arena_array(&f->arena, FORWARD_ASKED_MAX, sizeof *texts);
+    const struct trace_index index = {f->conn, &f->arena, f->as_of_us, f->diag};
     struct trace_entries entries = {0};
     uint32_t first = f->asked;
     uint32_t count = 0;
@@ -290,8 +291,7 @@ static int round_ask(struct forward *f, bool *ret_more)
         texts[count++] = f->list[f->asked++]->text;
     *ret_more = count > 0;
     int err =
-        trace_index_find(f->conn, &f->arena, texts, count, TRACE_SIDE_NAMES | TRACE_SIDE_CHILDREN,
-                         f->as_of_us, &entries, f->diag);
+        trace_index_find(&index, texts, count, TRACE_SIDE_NAMES | TRACE_SIDE_CHILDREN, &entries);
     if (entries.truncated)
         forward_cut(f, "entries");
     if (!err)

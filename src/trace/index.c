@@ -419,19 +419,18 @@ static int find_all(struct finding *f, struct duck_conn *conn, const char *hashe
     return err;
 }
 
-int trace_index_find(struct duck_conn *conn, struct arena *arena, const char *const *keys,
-                     uint32_t count, unsigned sides, int64_t as_of_us, struct trace_entries *ret,
-                     struct diag *diag)
+int trace_index_find(const struct trace_index *index, const char *const *keys, uint32_t count,
+                     unsigned sides, struct trace_entries *ret)
 {
-    struct finding f = {.arena = arena, .as_of_us = as_of_us, .out = ret};
+    struct finding f = {.arena = index->arena, .as_of_us = index->as_of_us, .out = ret};
     struct buf text = {0};
     *ret = (struct trace_entries){0};
     if (count == 0)
         return OK;
     int err = find_hashes(&f, keys, count, sides, &text);
     if (!err)
-        err = count <= KEYS_SINGLY_MAX ? find_singly(&f, conn, diag)
-                                       : find_all(&f, conn, buf_text(&text), diag);
+        err = count <= KEYS_SINGLY_MAX ? find_singly(&f, index->conn, index->diag)
+                                       : find_all(&f, index->conn, buf_text(&text), index->diag);
     buf_fini(&text);
     map_fini(&f.numbers);
     return err;

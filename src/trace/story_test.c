@@ -134,7 +134,7 @@ static void fixture_close(struct fixture *f)
 static void set_cell(struct batch_builder *bb, const struct field *field, uint32_t col,
                      const char *text)
 {
-    uint8_t unit[16] = {(uint8_t)atoi(text)};
+    uint8_t unit[16] = {(uint8_t)strtol(text, NULL, 10)};
     bool is_id = field->type == VALUE_BYTES && !field->flags;
     struct value v = {.type = VALUE_STRING, .bytes = bytes_of_text(text)};
     if (is_id)

@@ -197,12 +197,19 @@ struct trace_entries {
 #define TRACE_SIDE_NAMES    1u /* its other names, its rows, its parents */
 #define TRACE_SIDE_CHILDREN 2u
 
+#define TRACE_ENTRIES_MAX 50000
+
 /* Everything known at as_of_us on these sides of the keys, at most TRACE_ENTRIES_MAX. Texts and
  * list are the arena's. Keys are zero-terminated. */
-#define TRACE_ENTRIES_MAX 50000
-int trace_index_find(struct duck_conn *conn, struct arena *arena, const char *const *keys,
-                     uint32_t count, unsigned sides, int64_t as_of_us, struct trace_entries *ret,
-                     struct diag *diag);
+struct trace_index {
+    struct duck_conn *conn;
+    struct arena *arena;
+    int64_t as_of_us;
+    struct diag *diag;
+};
+
+int trace_index_find(const struct trace_index *index, const char *const *keys, uint32_t count,
+                     unsigned sides, struct trace_entries *ret);
 
 /* ------------------------------------------------------------------------------------ record.c */
 

@@ -246,12 +246,13 @@ static int bad_list(struct listing *l)
     for (uint32_t i = 0; !err && i < l->name_count; i++) {
         if (batch_builder_rows(l->bb) == (uint32_t)l->limit)
             break;
-        if (clock_mono_us() > call_deadline_us(l->call) - UNITS_SPARE_US)
+        if (clock_mono_us() > call_deadline_us(l->call) - UNITS_SPARE_US) {
             err = diag_set(l->diag, ERR_TIMEOUT, 0, 0,
                            "%u of %u units were looked at: ask for less time, or a smaller limit",
                            i, l->name_count);
-        else if (!map_find_text(&known, l->names[i]))
+        } else if (!map_find_text(&known, l->names[i])) {
             err = bad_look(l, l->names[i], &known);
+        }
     }
     map_fini(&known);
     return err;
