@@ -17,6 +17,7 @@ int source_stage_new(const struct source_options *options, struct source_stage *
     if (!s)
         return ERR_NOMEM;
     s->options = *options;
+    list_init(&s->posts);
     (void)pthread_mutex_init(&s->mutex, NULL);
     (void)pthread_condattr_init(&attr);
     (void)pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
@@ -63,7 +64,7 @@ int source_stage_configure(struct source_stage *s, const struct config *config,
     int err = s->http && s->files ? OK : ERR_NOMEM;
     for (size_t i = 0; i < count && !err; i++)
         err = object_configure(s, config_object_at(config, CONFIG_STREAM, i), catalogue, diag);
-    return err;
+    return err ? err : source_posts_configure(s, config, catalogue);
 }
 
 struct stream *source_stage_output(const struct source_stage *s, uint32_t i,
@@ -130,7 +131,8 @@ int source_stage_start(struct source_stage *s, struct diag *diag)
 {
     struct opening o = {s, diag};
     s->started = true;
-    int err = s->http_count ? exec_call(s->options.loop, http_open_run, &o) : OK;
+    bool asks = s->http_count || s->has_posts;
+    int err = asks ? exec_call(s->options.loop, http_open_run, &o) : OK;
     if (!err)
         lookups_wait(s);
     return err;
@@ -169,6 +171,7 @@ static int http_close_run(void *ctx)
     struct source_stage *s = ctx;
     for (uint32_t i = 0; i < s->http_count; i++)
         http_source_close(s->http[i]);
+    source_posts_close(s);
     http_client_free(s->client);
     s->client = NULL;
     s->going = false;
@@ -188,7 +191,7 @@ void source_stage_stop(struct source_stage *s)
     if (!s->started || s->stopped)
         return;
     s->stopped = true;
-    if (s->http_count)
+    if (s->http_count || s->has_posts)
         (void)exec_call(s->options.loop, http_close_run, s);
     if (s->file_count)
         (void)exec_call(s->thread, files_close_run, s);

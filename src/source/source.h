@@ -37,7 +37,8 @@ struct source_options {
 
 int source_stage_new(const struct source_options *options, struct source_stage **ret);
 
-/* Checks `streams` with source http or file, adds their streams, and lookups to these. Pure. */
+/* Checks `streams` with source http or file, adds their streams, and lookups to these; and the call
+ * http.send where a rule has an http action. Pure. */
 int source_stage_configure(struct source_stage *s, const struct config *config,
                            struct catalogue *catalogue, struct diag *diag);
 

@@ -3,6 +3,8 @@
 #define LOTLINE_SOURCE_SOURCE_PRIV_H
 
 #include "base/arena.h"
+#include "base/list.h"
+#include "base/map.h"
 #include "codec/csv_read.h"
 #include "codec/json.h"
 #include "model/lookup.h"
@@ -107,7 +109,10 @@ struct source_stage {
     struct file_source **files;
     uint32_t file_count;
     struct http_client *client;
-    struct exec *thread; /* the files' */
+    bool has_posts;
+    struct list posts;      /* on their way; on the loop */
+    struct map post_alarms; /* by name: what is raised */
+    struct exec *thread;    /* the files' */
     pthread_mutex_t mutex;
     pthread_cond_t loaded;
     bool started;
@@ -150,6 +155,11 @@ void http_source_open(struct http_source *s); /* on the loop, as the next three 
 void http_source_go(struct http_source *s);
 void http_source_close(struct http_source *s);
 void http_source_free(struct http_source *s);
+
+/* post.c */
+int source_posts_configure(struct source_stage *s, const struct config *config,
+                           struct catalogue *catalogue);
+void source_posts_close(struct source_stage *s); /* on the loop */
 
 /* file.c */
 int file_source_make(struct source_stage *stage, const struct config_object *object,

@@ -28,6 +28,7 @@ class Mes:
         self.body = []
         self.headers = {}
         self.asked = 0
+        self.posts = []
 
         class Handler(http.server.BaseHTTPRequestHandler):
             def do_GET(self):
@@ -38,6 +39,15 @@ class Mes:
                 self.send_header("Content-Length", str(len(body)))
                 self.end_headers()
                 self.wfile.write(body)
+
+            def do_POST(self):
+                body = self.rfile.read(int(self.headers["Content-Length"]))
+                mes.headers = dict(self.headers)
+                if mes.status == 200:
+                    mes.posts.append((self.path, json.loads(body)))
+                self.send_response(mes.status)
+                self.send_header("Content-Length", "0")
+                self.end_headers()
 
             def log_message(self, *_):
                 pass
@@ -212,6 +222,34 @@ def test_a_broken_line_is_one_alarm_and_half_a_line_waits(start_node, tmp_path):
     wait_until(lambda: not alarms(node, "source.insp.lines"), "the alarm to go with the file")
     put(drop, "growing.csv", HEADER + "2026-01-03T00:00:00Z,S8,f1,0.5\n")
     wait_until(lambda: texts(node, "insp", "serial")[4:] == ["S8"], "a new file of an old name")
+
+
+@pytest.mark.asan
+def test_a_rule_tells_the_mes_and_tries_again_while_it_is_down(start_node, tmp_path, mes):
+    drop = tmp_path / "drop"
+    drop.mkdir()
+    url = mes.url.replace("/feeders", "/holds")
+    text = config(drop) + f"""\
+rules:
+  - name: hold
+    sql: SELECT serial, offset FROM insp WHERE offset > 0.4
+    actions: [{{http: {{url: "{url}", token: "${{env:MES_TOKEN}}"}}}}]
+"""
+    node = start_node(text, environment={"MES_TOKEN": TOKEN})
+    mes.status = 503
+    put(
+        drop,
+        "one.csv",
+        HEADER + "2026-01-01T00:00:00Z,S1,f1,0.5\n2026-01-01T00:00:00Z,S2,f1,0.1\n",
+    )
+    raised = wait_until(lambda: alarms(node, "rule.hold.http"), "the alarm")
+    assert raised[0]["text"] == f"status 503 from {url}"
+    mes.status = 200
+    wait_until(lambda: mes.posts, "the hold")
+    wait_until(lambda: not alarms(node, "rule.hold.http"), "the alarm to end")
+    assert mes.posts == [("/holds", {"serial": "S1", "offset": 0.5})]
+    assert mes.headers["Authorization"] == f"Bearer {TOKEN}"
+    assert mes.headers["Content-Type"] == "application/json"
 
 
 def write_files(drop, stop, written):
