@@ -51,10 +51,9 @@ static int key_put_double(struct buf *key, double v)
 
 int lookup_key_append(struct buf *key, const struct value *v)
 {
-    uint8_t boolean = v->boolean;
     switch (v->type) {
     case VALUE_BOOL:
-        return key_put(key, 'b', &boolean, 1);
+        return key_put(key, 'b', v->boolean ? "1" : "0", 1);
     case VALUE_INT64:
         return key_put(key, 'i', &v->i64, sizeof v->i64);
     case VALUE_UINT64:
