@@ -153,7 +153,6 @@ static int belt_entry(struct belt *b, const struct track_event *e)
     u->belt_mm = belt_mm;
     u->begin = edge;
     u->pulses = 1;
-    scan_open(&u->entry_scan, &b->entry.scanner);
     track_unit_id(b->track.node, b->track.name, e->at, e->row, u->id);
     return OK;
 }
@@ -250,9 +249,10 @@ static int belt_exit(struct belt *b, const struct track_event *e)
     b->last.error_mm = belt_unit_mm(b, &b->last, belt_mm) - b->exit.options.at_mm;
     if (!ghost)
         unit_correct(b, &b->last, belt_mm);
-    scan_open(&b->last.exit_scan, &b->exit.scanner);
     b->closing = true;
-    return b->track.inputs[SIGNAL_EXIT_UNIT].stream ? OK : closing_finish(b);
+    bool scan_follows = b->track.inputs[SIGNAL_EXIT_UNIT].stream &&
+                        !(b->exit.options.unit_mm < b->exit.options.at_mm);
+    return scan_follows ? OK : closing_finish(b);
 }
 
 /* ----------------------------------------------------------------------------------------- scans
@@ -264,6 +264,8 @@ static void gate_scan(struct belt_gate *g, struct track_scan *scan, const char *
 {
     uint64_t reads = 0;
     uint32_t count = 0;
+    if (scan && !scan->open)
+        scan_open(scan, &g->scanner);
     if (scan)
         scan_read(scan, text);
     const struct track_serial *best = scan ? scan_best(scan, &reads, &count) : NULL;
@@ -275,37 +277,55 @@ static void gate_scan(struct belt_gate *g, struct track_scan *scan, const char *
     }
 }
 
-/* The last that had entered by then, if it was still within the scanner's reach. */
-static struct belt_unit *entry_unit_at(struct belt *b, int64_t time_us)
+/* Whether the scanner stands where units come in. */
+static bool is_at_entry(const struct belt *b, const struct belt_gate_options *o)
 {
-    uint32_t i = b->end;
-    while (i > b->first && b->units[i - 1].t_in > time_us)
-        i--;
-    if (i == b->first)
-        return NULL;
-    struct belt_unit *u = &b->units[i - 1];
-    const struct belt_gate_options *o = &b->entry.options;
-    double mm = belt_unit_mm(b, u, motion_mm(&b->motion, time_us));
-    return o->reach_mm > 0 && mm > o->unit_mm + o->reach_mm ? NULL : u;
+    return !(o->unit_mm > b->entry.options.at_mm);
+}
+
+/* Who passed the scanner last, on the belt and within its reach; NULL: nobody. */
+static struct belt_unit *scanned_unit(struct belt *b, const struct belt_gate_options *o,
+                                      int64_t time_us)
+{
+    double belt_mm = motion_mm(&b->motion, time_us);
+    double from_mm = is_at_entry(b, o) ? -HUGE_VAL : o->unit_mm - b->exit.options.tolerance_mm;
+    for (uint32_t i = b->end; i > b->first; i--) {
+        struct belt_unit *u = &b->units[i - 1];
+        double mm = belt_unit_mm(b, u, belt_mm);
+        if (u->t_in > time_us || mm < from_mm)
+            continue;
+        return o->reach_mm > 0 && mm > o->unit_mm + o->reach_mm ? NULL : u;
+    }
+    return NULL;
+}
+
+/* The position at a mere reading is only asked for by a scanner further on, or with a reach. */
+static int scan_reach(struct belt *b, const struct belt_gate_options *o, int64_t time_us)
+{
+    bool needed = o->reach_mm > 0 || !is_at_entry(b, o);
+    if (!needed || !motion_next(&b->motion))
+        return OK;
+    return motion_reach(&b->motion, time_us, b->track.gap_max_us);
 }
 
 static int belt_entry_unit(struct belt *b, const struct track_event *e)
 {
-    /* Only the scanner's reach asks for the position at a mere reading. */
-    bool reach = b->entry.options.reach_mm > 0 && motion_next(&b->motion);
-    int err = reach ? motion_reach(&b->motion, e->time_us, b->track.gap_max_us) : OK;
-    if (err)
-        return err;
-    struct belt_unit *u = entry_unit_at(b, e->time_us);
+    int err = scan_reach(b, &b->entry.options, e->time_us);
+    struct belt_unit *u = err ? NULL : scanned_unit(b, &b->entry.options, e->time_us);
     gate_scan(&b->entry, u ? &u->entry_scan : NULL, e->text);
-    return OK;
+    return err;
 }
 
 static int belt_exit_unit(struct belt *b, const struct track_event *e)
 {
-    bool it_is = b->closing && e->time_us >= b->last.t_out;
-    gate_scan(&b->exit, it_is ? &b->last.exit_scan : NULL, e->text);
-    return OK;
+    bool at_exit = !(b->exit.options.unit_mm < b->exit.options.at_mm);
+    bool left = at_exit && b->closing && e->time_us >= b->last.t_out;
+    int err = at_exit ? OK : scan_reach(b, &b->exit.options, e->time_us);
+    struct belt_unit *u = left ? &b->last : NULL;
+    if (!at_exit && !err)
+        u = scanned_unit(b, &b->exit.options, e->time_us);
+    gate_scan(&b->exit, u ? &u->exit_scan : NULL, e->text);
+    return err;
 }
 
 /* ---------------------------------------------------------------------------------------- events

@@ -392,6 +392,9 @@ static int gates_bind(struct belt *b, struct arena *arena, struct diag *diag)
         return tree_error(diag, ERR_RANGE, tree_or(b->options.exit, "at_mm"),
                           "the exit, at %g mm, must stand behind the entry, at %g mm",
                           b->exit.options.at_mm, b->entry.options.at_mm);
+    if (!(b->exit.options.at_mm <= PATH_MM_MAX))
+        return tree_error(diag, ERR_RANGE, b->options.exit, "a belt is at most %g mm long",
+                          PATH_MM_MAX);
     return places_check(b, diag);
 }
 

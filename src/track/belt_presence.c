@@ -67,7 +67,7 @@ static void unit_identify(const struct belt *b, const struct belt_unit *u,
     if (!has_exit)
         return;
     (void)buf_append_text(evidence, has_entry ? " exit:" : "");
-    struct verdict v = verdict_of(&u->exit_scan, NULL, u, evidence);
+    struct verdict v = verdict_of(&u->exit_scan, next ? &next->exit_scan : NULL, u, evidence);
     ret_read[1] = v.read;
     if (!has_entry || (!ret_read[0] && v.who.probability > ret->probability)) {
         *ret = v.who;

@@ -498,6 +498,36 @@ TEST(a_code_that_was_not_read_comes_from_the_scan_at_the_exit)
     bench_free(t);
 }
 
+TEST(a_scanner_in_the_middle_reads_who_passes_it)
+{
+    static const char config[] =
+        "name: n\n"
+        "tracks:\n"
+        "  - {name: belt1, entry: {signal: plc.line.entry},\n"
+        "     exit: {signal: plc.line.exit, at_mm: 1000, unit: plc.line.code, unit_mm: 500},\n"
+        "     speed: {signal: plc.line.speed}, places: [{station: oven, from_mm: 200, to_mm: "
+        "600},\n"
+        "     {station: aoi, from_mm: 800, to_mm: 1000}]}\n";
+    struct bench *t = bench_even(config, 40);
+    plant_put(t, 30, "B"); /* 200 mm behind: both are on the belt when A is scanned */
+    plant_put(t, 50, "C");
+    plant_go(&t->plant);
+    bench_track(t);
+    for (int i = 0; i < 400; i++) {
+        struct plant_unit *u = t->plant.units;
+        /* Each code shows from when its unit passes 520 mm, and until the next one does. */
+        u[0].code = u[1].code = u[2].code = i < 62 ? "" : i < 82 ? "A" : i < 102 ? "B" : "C";
+        bench_poll(t, i, i + 1);
+    }
+    CHECK_EQ(t->count, 6);
+    for (int i = 0; i < 6; i++) {
+        CHECK_EQ(t->seen[i].serial[0], "AABBCC"[i]);
+        CHECK_STR(t->seen[i].status, i % 2 ? "inferred" : "exact"); /* the scanner is in the oven */
+        CHECK_NEAR(t->seen[i].probability, 1, 0);
+    }
+    bench_free(t);
+}
+
 TEST(a_serial_of_the_next_unit_that_is_read_early_is_the_next_units)
 {
     struct bench *t = bench_even(config_plain, 30);

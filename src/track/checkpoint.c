@@ -52,6 +52,7 @@ void put_scanner(struct buf *b, const struct track_scanner *s)
 
 void put_scan(struct buf *b, const struct track_scan *s)
 {
+    (void)buf_append_u8(b, s->open);
     (void)buf_append_u8(b, s->stale);
     put_text(b, s->before);
     (void)buf_append_le64(b, s->unread);
@@ -163,6 +164,7 @@ void get_scanner(struct reader *r, struct track_scanner *s)
 void get_scan(struct reader *r, struct track_scan *s)
 {
     *s = (struct track_scan){0};
+    s->open = reader_u8(r) != 0;
     s->stale = reader_u8(r) != 0;
     get_text(r, s->before);
     s->unread = reader_le64(r);

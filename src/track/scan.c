@@ -11,7 +11,7 @@
 
 void scan_open(struct track_scan *s, const struct track_scanner *scanner)
 {
-    *s = (struct track_scan){.stale = !scanner->fresh};
+    *s = (struct track_scan){.open = true, .stale = !scanner->fresh};
     memcpy(s->before, scanner->last, sizeof s->before);
 }
 

@@ -62,6 +62,7 @@ struct track_serial {
 
 /* What a scanner read of one unit. */
 struct track_scan {
+    bool open;  /* it began with the unit's first reading */
     bool stale; /* nothing but `before` was read since the unit before left */
     char before[TRACK_SERIAL_BYTES_MAX + 1]; /* serial of the unit before */
     uint64_t unread;
