@@ -140,14 +140,32 @@ static int track_signals(struct trace *t, const struct tree *list, struct trace_
     uint32_t count = list && list->kind == TREE_TEXT ? 1 : list ? list->count : 0;
     count = count < TRACE_SIGNALS_MAX ? count : TRACE_SIGNALS_MAX;
     track->signals = arena_array(&t->arena, count ? count : 1, sizeof *track->signals);
-    if (!track->signals)
+    track->ranges = arena_array(&t->arena, count ? count : 1, sizeof(void *));
+    if (!track->signals || !track->ranges)
         return ERR_NOMEM;
     if (list && list->kind == TREE_TEXT)
         track->signals[track->signal_count++] = tree_text(list);
-    for (const struct tree *item = list ? list->first : NULL; item; item = item->next)
-        if (track->signal_count < count)
-            track->signals[track->signal_count++] = tree_text(item);
+    TREE_EACH(item, list)
+    {
+        if (track->signal_count == count)
+            break;
+        /* A belt names its signals by keys, with the place as the value. */
+        bool placed = list->kind == TREE_MAP;
+        track->ranges[track->signal_count] = placed ? item : NULL;
+        track->signals[track->signal_count++] = placed ? item->key : tree_text(item);
+    }
     return OK;
+}
+
+static void track_own(const struct tree *spec, struct trace_track *track)
+{
+    const struct tree *entry = tree_get(spec, "entry");
+    track->places = tree_get(spec, "places");
+    track->own[0] = tree_text(tree_get(entry ? entry : spec, "unit"));
+    track->own[1] = tree_text(tree_get(entry ? entry : tree_get(spec, "begin"), "signal"));
+    track->own[2] = tree_text(tree_get(tree_get(spec, entry ? "exit" : "end"), "signal"));
+    track->own[3] = tree_text(tree_get(spec, "result"));
+    track->own[4] = tree_text(tree_get(tree_get(spec, "speed"), "signal"));
 }
 
 /* The stage of tracks has checked these; here they are only read. */
@@ -161,10 +179,7 @@ static int config_tracks(struct trace *t, const struct config *config)
         if (!track)
             return ERR_NOMEM;
         track->name = object->name;
-        track->own[0] = tree_text(tree_get(spec, "unit"));
-        track->own[1] = tree_text(tree_get(tree_get(spec, "begin"), "signal"));
-        track->own[2] = tree_text(tree_get(tree_get(spec, "end"), "signal"));
-        track->own[3] = tree_text(tree_get(spec, "result"));
+        track_own(spec, track);
         err = track_signals(t, tree_get(spec, "signals"), track);
         if (!err)
             err = map_put(&t->tracks, bytes_of_text(object->name), track, NULL);

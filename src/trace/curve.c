@@ -5,6 +5,7 @@
  * TRACE_CURVE_POINTS_MAX / 2 pieces, so that no peak is lost.
  */
 #include "base/list.h"
+#include "base/str.h"
 #include "trace/trace_priv.h"
 
 #include <inttypes.h>
@@ -64,7 +65,7 @@ void trace_json_string(struct bytes v, struct buf *out)
 
 static bool is_own(const struct trace_track *track, struct bytes signal)
 {
-    for (int i = 0; i < 4; i++)
+    for (size_t i = 0; i < sizeof track->own / sizeof track->own[0]; i++)
         if (track->own[i] && bytes_equal(signal, bytes_of_text(track->own[i])))
             return true;
     return false;
@@ -87,13 +88,37 @@ static int curve_row(void *ctx, const struct value *cells, uint32_t count)
     return curve->signal && curve->uom ? OK : ERR_NOMEM;
 }
 
-static int curves_find(struct curves *c, struct duck_conn *conn, const char *node,
+static double number_at(const struct tree *map, const char *key)
+{
+    double v = 0;
+    return str_to_double(bytes_of_text(tree_text(tree_get(map, key))), &v) ? 0 : v;
+}
+
+/* Whether a signal of a belt is measured where the station is. */
+static bool is_there(const struct trace_track *track, uint32_t signal, const char *station)
+{
+    const struct tree *range = track->ranges[signal];
+    if (!range || !tree_get(range, "to_mm"))
+        return true;
+    TREE_EACH(place, track->places)
+    {
+        if (strcmp(tree_text(tree_get(place, "station")), station) != 0)
+            continue;
+        return number_at(range, "from_mm") < number_at(place, "to_mm") &&
+               number_at(place, "from_mm") < number_at(range, "to_mm");
+    }
+    return true;
+}
+
+static int curves_find(struct curves *c, struct duck_conn *conn, const struct trace_visit *v,
                        struct diag *diag)
 {
     struct duck_stmt *s = NULL;
     int err = duck_prepare(conn, sql_tags, &s, diag);
     for (uint32_t i = 0; !err && i < c->track->signal_count; i++) {
-        err = duck_bind_text(s, 1, node);
+        if (!is_there(c->track, i, v->station))
+            continue;
+        err = duck_bind_text(s, 1, v->node);
         if (!err)
             err = duck_bind_text(s, 2, c->track->signals[i]);
         if (!err)
@@ -152,7 +177,7 @@ static int visit_print(const struct trace *t, struct duck_conn *conn, struct duc
     c->track = map_find_text(&t->tracks, v->track);
     /* The tracks of other nodes are configured there; their signals are not known here. */
     bool own = c->track && strcmp(v->node, t->catalogue->node) == 0;
-    int err = own ? curves_find(c, conn, v->node, diag) : OK;
+    int err = own ? curves_find(c, conn, v, diag) : OK;
     for (uint32_t i = 0; i < c->count; i++) {
         if (!err)
             err = curve_print(points, &c->list[i], v, out, diag);

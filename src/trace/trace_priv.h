@@ -63,7 +63,9 @@ struct trace_track {
     const char *name;
     const char **signals; /* streams or tags, as configured */
     uint32_t signal_count;
-    const char *own[4]; /* unit, begin, end, result: not drawn; NULL = none */
+    const struct tree **ranges; /* beside signals: where on the belt, NULL = anywhere */
+    const struct tree *places;  /* of a belt: station, from_mm, to_mm; NULL = no belt */
+    const char *own[5];         /* what makes the presences: not drawn; "" = none */
 };
 
 struct trace {

@@ -85,14 +85,19 @@ static void fixture_configure(struct fixture *f, const char *text)
     CHECK_OK(exec_thread_new("caller", 0, &f->exec));
 }
 
-static void fixture_open(struct fixture *f)
+static void fixture_open_with(struct fixture *f, const char *text)
 {
     struct diag diag = {0};
-    fixture_configure(f, config_text);
+    fixture_configure(f, text);
     if (trace_configure(f->t, f->config, &f->catalogue, &diag))
         check_fail_at(__FILE__, __LINE__, "trace: %s", diag.text);
     CHECK_OK(historian_start(f->h, &diag));
     CHECK_OK(trace_start(f->t));
+}
+
+static void fixture_open(struct fixture *f)
+{
+    fixture_open_with(f, config_text);
 }
 
 static void fixture_close(struct fixture *f)
@@ -363,6 +368,31 @@ TEST(a_long_curve_keeps_its_peak)
         peak = peak || strncmp(tree_text(point->last), "99.9", 4) == 0;
     }
     CHECK(peak);
+    batch_unref(a.answer);
+    arena_fini(&arena);
+    fixture_close(&f);
+}
+
+TEST(a_belt_shows_the_signals_of_the_place)
+{
+    struct fixture f;
+    struct asked a;
+    struct arena arena = {0};
+    fixture_open_with(&f, "name: n\ntracks:\n"
+                          "  - name: press1\n"
+                          "    entry: {signal: plc.line.entry, unit: plc.line.serial}\n"
+                          "    speed: {signal: plc.line.speed}\n"
+                          "    places: [{station: press, from_mm: 0, to_mm: 100}]\n"
+                          "    signals:\n"
+                          "      plc.press.force: {from_mm: 50, to_mm: 150}\n"
+                          "      plc.press.cycle: {from_mm: 100, to_mm: 200}\n");
+    add_points(&f, T0, 20);
+    add_presence(&f, 1, "A", T0, T0 + 20 * STEP, "pass", 1);
+    written(&f);
+    ask(&f, "trace.unit", "A", NULL, &a);
+    struct tree *curves = json_of(&arena, &a, "curves");
+    CHECK_EQ(curves->count, 1);
+    CHECK_STR(tree_text(tree_get(curves->first, "signal")), "plc.press.force");
     batch_unref(a.answer);
     arena_fini(&arena);
     fixture_close(&f);
