@@ -154,7 +154,7 @@ static void strike(struct plant *p, enum fault fault)
         double rate = BASE_RATE + fault_rate(p, fault, i, start);
         if (fault == FAULT_NONE_DRIFTING)
             rate = 0.02 * exp(drift[i]);
-        p->bad[i] = rand_double(&p->rand) < rate;
+        p->bad[i] |= rand_double(&p->rand) < rate;
     }
 }
 
@@ -339,6 +339,28 @@ TEST(a_cause_is_described)
         named = named || (c->changed[i].factor == AT_PASTE && c->changed[i].level == p->paste &&
                           c->changed[i].before == p->paste - 1);
     CHECK(named);
+    free(a);
+    free(p);
+}
+
+/* Two things are wrong at once: both are found, and nothing else. */
+TEST(several_causes_are_found_one_by_one)
+{
+    struct plant *p = plant_new(FAULT_REEL, 4);
+    struct why_answer *a = calloc(1, sizeof *a);
+    struct diag diag = {0};
+    strike(p, FAULT_NOZZLE);
+    p->reel = 4; /* as the first strike had it */
+    CHECK_OK(why_rank(&p->matrix, a, &diag));
+    bool reel = false;
+    bool nozzle = false;
+    for (uint32_t i = 0; i < a->cause_count; i++) {
+        const struct why_cause *c = &a->causes[i];
+        reel = reel || (c->proven && is_true(p, FAULT_REEL, c->factor, c->level));
+        nozzle = nozzle || (c->proven && is_true(p, FAULT_NOZZLE, c->factor, c->level));
+    }
+    CHECK(reel && nozzle);
+    CHECK(a->cause_count == 2 || !a->causes[2].proven);
     free(a);
     free(p);
 }
