@@ -18,7 +18,8 @@
 #define BACKFILL_TURN_US 50000     /* then the MES may be asked again */
 #define BACKFILL_NEAR_US SECOND_US /* as near to the present, it is done */
 #define BACKFILL_FILE    500       /* inspections in a file of the past */
-#define SCOUT_US         HOUR_US   /* how much longer than the past a backfill may take */
+#define BROKER_WAIT_US   (20 * SECOND_US)
+#define SCOUT_US         HOUR_US /* how much longer than the past a backfill may take */
 #define TOKEN_MAX        512
 
 static const char usage[] =
@@ -33,7 +34,8 @@ static const char usage[] =
     "  --panels N        no panel enters after so many (default: no end)\n"
     "  --files DIR       write inspection results there, as CSV\n"
     "  --ledger FILE     append what really happened, as JSON lines\n"
-    "  --config FILE     write devices and tracks for a node's configuration, and go on;\n"
+    "  --config FILE     write a node's configuration for it (all but name and listen), and go "
+    "on;\n"
     "                    -: print them and end\n"
     "  --interval TIME   poll interval in that configuration (default 100ms)\n"
     "  --backfill TIME   first publish a past of that length at the broker, then open the "
@@ -261,7 +263,7 @@ static void machines_open(struct run *r, bool open)
         r->listeners[m].closed = !open;
 }
 
-static bool token_read(const char *file, char out[static TOKEN_MAX])
+static bool token_read(const char *file, bool tell, char out[static TOKEN_MAX])
 {
     out[0] = '\0';
     FILE *from = file ? fopen(file, "re") : NULL;
@@ -270,7 +272,7 @@ static bool token_read(const char *file, char out[static TOKEN_MAX])
     if (from)
         (void)fclose(from);
     out[strcspn(out, "\r\n")] = '\0';
-    if (file && out[0] == '\0')
+    if (file && out[0] == '\0' && tell)
         (void)fprintf(stderr, "sim plant: there is no token in %s\n", file);
     return !file || out[0] != '\0';
 }
@@ -311,19 +313,33 @@ static void past_end(struct run *r)
     machines_open(r, true);
 }
 
+/* A node that has just asked the MES may not listen yet, nor have written its token: the broker is
+ * given a while. */
+static bool past_connect(struct run *r)
+{
+    struct plant_backfill *b = &r->backfill;
+    char token[TOKEN_MAX];
+    if (b->begin_mono_us == 0)
+        b->begin_mono_us = clock_mono_us();
+    bool last = clock_mono_us() - b->begin_mono_us > BROKER_WAIT_US;
+    if (token_read(r->options.token_file, last, token))
+        b->publisher = plant_publisher_open(r->options.mqtt, token[0] ? token : NULL, last);
+    r->failed = !b->publisher && last;
+    if (!b->publisher)
+        return false;
+    b->begin_mono_us = clock_mono_us();
+    r->server.tick_ms = 0;
+    return true;
+}
+
 /* Tells the past for a moment. False: it cannot be told, or all is done. */
 static bool past_tick(struct run *r)
 {
     struct plant_backfill *b = &r->backfill;
-    char token[TOKEN_MAX];
     if (r->mes.asked < r->options.wait_mes)
         return true;
-    if (!b->publisher) {
-        b->begin_mono_us = clock_mono_us();
-        if (token_read(r->options.token_file, token))
-            b->publisher = plant_publisher_open(r->options.mqtt, token[0] ? token : NULL);
-        r->failed = !b->publisher;
-    }
+    if (!b->publisher && !past_connect(r))
+        return !r->failed; /* tried again at the next tick */
     int64_t end = clock_mono_us() + BACKFILL_TURN_US;
     while (!r->failed && clock_mono_us() < end) {
         int64_t now = clock_wall_us() - r->plant.start_us;
@@ -357,6 +373,7 @@ static int config_write(const struct run *r, const char *file)
     for (unsigned m = 0; m < MACHINES; m++)
         ports[m] = r->listeners[m].port;
     plant_config(r->options.host, ports, r->options.interval, &text);
+    plant_rules(r->options.host, r->listeners[MACHINES].port, r->options.files, &text);
     FILE *to = strcmp(file, "-") == 0 ? stdout : fopen(file, "we");
     bool written = to && fwrite(text.ptr, 1, text.len, to) == text.len && fflush(to) == 0;
     if (!written)
@@ -440,7 +457,7 @@ static int run_serve(struct run *r)
         .ctx = r,
         .ready = on_ready,
         .tick = on_tick,
-        .tick_ms = r->past ? 0 : TICK_MS,
+        .tick_ms = TICK_MS,
     };
     int code = sim_server_run(&r->server);
     return r->failed ? 1 : code;

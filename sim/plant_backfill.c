@@ -112,6 +112,11 @@ static void row_add(struct plant_backfill *b, enum machine m)
     r.slow = b->t_us % SLOW_US < (int64_t)(1e6 / b->rate);
     struct buf text = {0};
     row_print(&r, &text);
+    if (r.changed && !r.full) { /* what changes comes with all that belongs to it */
+        r.full = true;
+        buf_reset(&text);
+        row_print(&r, &text);
+    }
     struct buf *held = &b->groups[m].held;
     bool matters = busy || r.changed || r.full;
     if (r.changed && held->len > 0)

@@ -1,5 +1,5 @@
-/* The plant as a node's configuration sees it: devices, tracks and characteristics, printed from
- * the same table that makes the registers, so that nobody copies addresses by hand. */
+/* The plant as a node's configuration sees it: devices and tracks, printed from the same table that
+ * makes the registers, so that nobody copies addresses by hand. */
 #include "sim/plant_ports.h"
 
 #define PLACE_PREFIX "plant1/smt/line1"
@@ -57,7 +57,7 @@ static void print_device(const char *host, uint16_t port, enum machine m, const 
     (void)buf_printf(out,
                      "  - name: %s\n    driver: modbus-tcp\n    address: %s:%u\n"
                      "    place: " PLACE_PREFIX "/%s\n    groups:\n      - name: %s\n"
-                     "        interval: %s\n        tags:\n",
+                     "        interval: %s\n        gap_max_ms: 15000\n        tags:\n",
                      plant_machine_names[m], host, port, place_of(m), plant_group_names[m],
                      interval);
     for (const struct plant_tag *tag = plant_tags; tag->name; tag++) {

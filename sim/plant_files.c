@@ -1,7 +1,7 @@
 /* Inspection results as CSV files: DIR/spi, DIR/aoi, DIR/ict and DIR/rework.
  *
  * Machines write under the final name while they still write: a third of the files appear with
- * their first half, cut in the middle of a line, and get the rest about a second later. Columns: ts
+ * their first half, cut in the middle of a line, and get the rest a moment later. Columns: ts
  * (RFC 3339), serial, test, value, defect, refdes (BOARD.POSITION), result. A defect that was found
  * is a row with its name; the ICT knows only that there is no contact, or one too many. */
 #include "base/clock.h"
@@ -11,7 +11,7 @@
 #include <sys/stat.h>
 
 #define HEADER    "ts,serial,test,value,defect,refdes,result\n"
-#define REST_US   1000000
+#define REST_US   400000
 #define HALF_ODDS 3 /* one in so many */
 
 struct row {

@@ -49,9 +49,13 @@ struct plant_value plant_tag_value(struct plant *p, const struct plant_tag *tag,
 /* Brings the machine's registers up to date. */
 void plant_registers(struct plant *p, enum machine m, int64_t t, struct modbus_unit *unit);
 
-/* The sections devices, tracks and characteristics of a node's configuration. */
+/* The sections devices and tracks of a node's configuration. */
 void plant_config(const char *host, const uint16_t ports[static MACHINES], const char *interval,
                   struct buf *out);
+
+/* The sections streams, characteristics and rules: what is asked of the MES, what is read from
+ * files (if there are any) and the trace that is made. */
+void plant_rules(const char *host, uint16_t mes, const char *files, struct buf *out);
 
 /* The topic that the machine's group publishes on. */
 void plant_topic(enum machine m, struct buf *out);
@@ -113,7 +117,8 @@ void plant_files_tick(struct plant_files *f, bool end);
  * takes. Blocking; errors are told on stderr. */
 struct plant_publisher;
 
-struct plant_publisher *plant_publisher_open(const char *address, const char *token);
+/* NULL: refused (told), or nobody is there (told if `tell`). */
+struct plant_publisher *plant_publisher_open(const char *address, const char *token, bool tell);
 /* Returns when it is sent, and only some messages wait for their acknowledgement. */
 bool plant_publisher_send(struct plant_publisher *b, struct bytes topic, struct bytes payload);
 bool plant_publisher_flush(struct plant_publisher *b); /* all are acknowledged */

@@ -242,4 +242,4 @@ def test_its_scenario_says_what_is_wrong_and_where(tmp_path, children):
 
 def test_the_example_is_what_it_prints():
     example = (TOP / "examples" / "plant.yaml").read_text()
-    assert printed_config(5030) in example
+    assert printed_config(5030, "--files", "results") in example

@@ -1,9 +1,13 @@
-"""The plant's past, told afterwards: the same broker, streams and tracks make its history."""
+"""The plant's past, told afterwards: the same broker, streams and tracks make its history, and
+what is found in it is what the ledger says."""
 
+import json
 import subprocess
 
+import pytest
+
 from conftest import PROGRAM, free_port, wait_until
-from support.smt import LISTEN, SCENARIOS, Line, printed_config, visits
+from support.smt import LISTEN, SCENARIOS, Line, printed_devices, visits
 
 PAST = "4h"
 ROW_US = 1_000_000  # a row a second
@@ -21,7 +25,7 @@ def told_steps(node):
 
 def test_the_past_is_traced_as_the_ledger_says(tmp_path, children, start_node):
     port = free_port() % 20000 + 20000  # the others follow
-    node = start_node(f"name: line1\n{LISTEN}{printed_config(port)}")
+    node = start_node(f"name: line1\n{LISTEN}{printed_devices(port)}")
     host, mqtt = node.mqtt()
     options = ["--backfill", PAST, "--mqtt", f"{host}:{mqtt}", "--token-file"]
     line = Line(tmp_path, *options, node.data / "admin.token", "--scenario",
@@ -62,7 +66,7 @@ def test_the_past_is_traced_as_the_ledger_says(tmp_path, children, start_node):
 
 
 def test_a_past_without_a_token_is_refused_and_said(tmp_path, start_node):
-    node = start_node(f"name: line1\n{LISTEN}{printed_config(5030)}")
+    node = start_node(f"name: line1\n{LISTEN}{printed_devices(5030)}")
     host, mqtt = node.mqtt()
     nobody = tmp_path / "token"
     nobody.write_text("not the token\n")
@@ -73,3 +77,79 @@ def test_a_past_without_a_token_is_refused_and_said(tmp_path, start_node):
     )
     assert result.returncode == 1
     assert "the broker refused" in result.stderr
+
+
+def told_past(tmp_path, children, start_node, past, scenario, seed):
+    """A node with all of the plant's configuration, to which two plant days were told."""
+    mqtt = free_port()
+    line = Line(
+        tmp_path,
+        *("--backfill", past, "--mqtt", f"127.0.0.1:{mqtt}", "--wait-mes", 3, "--seed", seed),
+        *("--token-file", tmp_path / "node" / "data" / "admin.token"),
+        *("--scenario", SCENARIOS / f"{scenario}.yaml"),
+    )
+    children.append(line)
+    node = start_node(line.config(listen=f"listen: {{mqtt: 127.0.0.1:{mqtt}, http: 127.0.0.1:0}}\n"))
+    wait_until(lambda: "the past is told" in line.output, "the past", timeout_s=240)
+    assert line.stop() == 0, line.output
+    return node, line.ledger()
+
+
+def wait_for_links(node, kind, at_least):
+    def there():
+        rows = node.sql(
+            f"SELECT count(DISTINCT parent || ' ' || child) AS n FROM links WHERE kind = '{kind}'"
+        )
+        return rows[0]["n"] >= at_least
+
+    wait_until(there, f"{at_least} links of {kind}", timeout_s=120)
+
+
+@pytest.mark.parametrize(
+    "scenario, defect, cause, where",
+    [
+        ("zone_drift", "cold_solder", "zone5", "reflow"),
+        ("operator_setup", "offset_print", "operator", "print"),
+    ],
+)
+def test_the_true_cause_comes_first(tmp_path, children, start_node, scenario, defect, cause, where):
+    node, ledger = told_past(tmp_path, children, start_node, "2d", scenario, "5")
+    panels = {serial: row for serial, row in ledger.items() if row["status"] == "split"}
+    check_genealogy(node, panels)
+    true = sum(d["defect"] == defect for row in panels.values() for d in row["defects"])
+    assert true > 100
+
+    def told():
+        rows = node.sql(f"SELECT count(*) AS n FROM defects WHERE defect = '{defect}'")
+        return rows[0]["n"] >= 0.98 * true
+
+    wait_until(told, "the defects", timeout_s=60)
+    answer = json.loads(node.command("why", "--defect", defect, "--json", check=True).stdout)
+    first = answer["causes"][0]
+    print(json.dumps(first, indent=1)[:1500])
+    assert cause in json.dumps(first) and where in json.dumps(first)
+
+
+def check_genealogy(node, panels):
+    """Every board's panel, and every lot of a panel, are the ledger's."""
+    want = {(serial, child) for serial, row in panels.items() for child in row["children"]}
+    wait_for_links(node, "split", len(want) - 8)
+    wait_for_links(node, "consumption", 5 * (len(panels) - 2))
+    names = "(SELECT DISTINCT unit, serial FROM units)"
+    told = {
+        (row["parent"], row["child"])
+        for row in node.sql("SELECT DISTINCT parent, child FROM links WHERE kind = 'split'")
+    }
+    late = want - told
+    assert len(late) <= 8, sorted(late)[:10]  # the last ones, still on their way
+    lots = {
+        (row["parent"], row["serial"])
+        for row in node.sql(
+            f"SELECT DISTINCT l.parent, u.serial FROM links l JOIN {names} u ON l.child = u.unit"
+            " WHERE l.kind = 'consumption'"
+        )
+    }
+    true = {(used["lot"], serial) for serial, row in panels.items() for used in row["consumed"]}
+    wrong = {(lot, serial) for lot, serial in lots - true if serial in panels}
+    assert not wrong, sorted(wrong)[:10]
+    assert len(true - lots) <= 0.002 * len(true), sorted(true - lots)[:10]

@@ -35,9 +35,9 @@ class Line(Process):
         assert self.alive(), self.output
         return self.config_file.exists() and "mes on" in self.output
 
-    def config(self, name="line1"):
-        """A whole node that polls it."""
-        return f"name: {name}\n{LISTEN}{self.config_file.read_text()}"
+    def config(self, name="line1", listen=LISTEN):
+        """A whole node for it."""
+        return f"name: {name}\n{listen}{self.config_file.read_text()}"
 
     def ledger(self):
         """{serial: line}; a line that is being written is left for later."""
@@ -47,11 +47,17 @@ class Line(Process):
         return {row["serial"]: row for row in map(json.loads, whole.splitlines())}
 
 
-def printed_config(port):
+def printed_config(port, *options):
+    """What it prints for these ports: devices, tracks, streams, characteristics, rules."""
     return subprocess.run(
-        [PROGRAM, "sim", "plant", "--config", "-", "--port", str(port)],
+        [PROGRAM, "sim", "plant", "--config", "-", "--port", str(port), *options],
         capture_output=True, text=True, check=True, timeout=30,
     ).stdout
+
+
+def printed_devices(port):
+    """Of these only the machines and their tracks."""
+    return printed_config(port).partition("\nstreams:")[0] + "\n"
 
 
 def readings(node, device, tag):
