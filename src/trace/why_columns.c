@@ -28,9 +28,11 @@ int why_column_get(struct why_columns *c, enum why_kind kind, struct bytes name,
     if (name.len > TRACE_SERIAL_BYTES_MAX || operation.len > TRACE_SERIAL_BYTES_MAX)
         return ERR_LIMIT;
     key[0] = (uint8_t)kind;
-    memcpy(key + 1, name.ptr, name.len);
+    if (name.len)
+        memcpy(key + 1, name.ptr, name.len);
     key[1 + name.len] = 0;
-    memcpy(key + 2 + name.len, operation.ptr, operation.len);
+    if (operation.len)
+        memcpy(key + 2 + name.len, operation.ptr, operation.len);
     struct bytes whole = bytes_of(key, 2 + name.len + operation.len);
     *ret = map_find(&c->map, whole);
     if (*ret)
