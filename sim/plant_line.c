@@ -501,8 +501,16 @@ int plant_start(struct plant *p, const struct scenario *s, int64_t start_us)
 
 void plant_end(struct plant *p)
 {
-    while (p->units)
-        unit_leave(p, p->units, "in_line", p->now_us);
+    struct unit *next = NULL;
+    for (struct unit *u = p->units; u; u = next) {
+        next = u->all_next;
+        if (p->ports.left)
+            p->ports.left(p->ports.ctx, p, u, "in_line", p->now_us);
+        free(u->path);
+        free(u);
+    }
+    p->units = NULL;
+    p->unit_count = 0;
     p->event_count = 0;
     p->belt_units = (struct queue){0};
     for (unsigned i = 0; i < STATIONS; i++) {

@@ -110,11 +110,12 @@ static void print_routing(struct buf *out)
     static const int number[] = {10, 20, 30, 30, 40, 50, 60, 70, 80};
     (void)buf_append_text(out, "[");
     for (unsigned product = 0; product < 2; product++) {
-        for (unsigned i = 0; i < sizeof routing; i++)
+        for (unsigned i = 0; i < sizeof routing; i++) {
             (void)buf_printf(
                 out, "%s{\"product\":\"%s\",\"step\":%d,\"station\":\"%s\",\"optional\":%s}",
                 product + i ? ",\n" : "\n", plant_products[product], number[i],
                 plant_station_names[routing[i]], routing[i] == REWORK ? "true" : "false");
+        }
     }
     (void)buf_append_text(out, "]\n");
 }
@@ -122,7 +123,7 @@ static void print_routing(struct buf *out)
 static void print_characteristics(struct buf *out)
 {
     (void)buf_append_text(out, "[");
-    for (unsigned i = 0; i < 2; i++)
+    for (unsigned i = 0; i < 2; i++) {
         (void)buf_printf(
             out,
             "%s{\"product\":\"%s\",\"name\":\"offset\",\"station\":\"spi\",\"lower\":null,"
@@ -132,6 +133,7 @@ static void print_characteristics(struct buf *out)
             "{\"product\":\"%s\",\"name\":\"resistance\",\"station\":\"ict\",\"lower\":9.5,"
             "\"upper\":10.5,\"target\":10,\"uom\":\"kOhm\",\"revision\":1}",
             i ? ",\n" : "\n", plant_products[i], plant_products[i], plant_products[i]);
+    }
     (void)buf_append_text(out, "]\n");
 }
 
