@@ -182,7 +182,8 @@ static const char sql_units[] =
     "UNION ALL SELECT unit, serial, \"at\", false FROM factors WHERE \"at\" >= $1 AND \"at\" < $2 "
     "AND operation = $4 AND NOT retracted "
     "UNION ALL SELECT unit, '', t_out, false FROM steps WHERE t_out >= $1 AND t_out < $2 AND "
-    "station = $4 AND NOT retracted) "
+    "(station = $4 OR station IN (SELECT station FROM defects WHERE operation = $4 AND station <> "
+    "'')) AND NOT retracted) "
     "SELECT unit, serial, min(t), min(t) FILTER (bad) FROM r GROUP BY unit, serial";
 
 static const char sql_links[] = "SELECT parent, child FROM links WHERE valid_from >= $1 AND "
@@ -203,7 +204,9 @@ static const char sql_measures[] =
 
 static const char sql_steps[] =
     "SELECT unit, '', station, epoch(t_out - t_in), t_out FROM steps WHERE t_out >= $1 AND t_out < "
-    "$2 AND station <> $3 AND t_in IS NOT NULL AND NOT retracted";
+    "$2 AND station <> $3 AND station NOT IN (SELECT station FROM defects WHERE operation = $3) "
+    "AND "
+    "t_in IS NOT NULL AND NOT retracted";
 
 /* ----------------------------------------------------------------------------------------- units
  */
