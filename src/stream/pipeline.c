@@ -239,8 +239,7 @@ static bool row_is_read(const struct batch *b, uint32_t row)
     return b->schema->count == 0;
 }
 
-/* Of rows with a value: polls of a device that does not answer say nothing about how far its
- * signals are, least of all while values of its past come in. */
+/* INT64_MIN: no row has a value. */
 static int64_t time_max_read(const struct batch *b)
 {
     const int64_t *times = batch_times(b);
@@ -251,10 +250,28 @@ static int64_t time_max_read(const struct batch *b)
     return max;
 }
 
-static int batch_finish(struct pipeline *p, const struct batch *b, struct position at)
+/* How far a unit window's signals are now. Polls of a device that does not answer count if they go
+ * on from there: while values of its past come in, they would push these out. INT64_MIN: the batch
+ * says nothing. Without a value for unit_time they count again, so that nothing is kept for ever.
+ */
+static int64_t unit_time(struct pipeline *p, const struct batch *b)
+{
+    int64_t read = time_max_read(b);
+    int64_t newest = time_max(b);
+    if (read != INT64_MIN) {
+        p->unit.quiet_us = INT64_MIN;
+        return read;
+    }
+    if (p->time_max_us != INT64_MIN && newest - p->time_max_us <= p->options.unit_time_us)
+        return newest;
+    if (p->unit.quiet_us == INT64_MIN)
+        p->unit.quiet_us = newest;
+    return newest - p->unit.quiet_us > p->options.unit_time_us ? newest : INT64_MIN;
+}
+
+static int batch_finish(struct pipeline *p, int64_t newest, struct position at)
 {
     struct position after = p->last;
-    int64_t newest = p->plan->window == WINDOW_UNIT ? time_max_read(b) : time_max(b);
     p->last = at;
     p->time_max_us = newest > p->time_max_us ? newest : p->time_max_us;
     if (p->plan->window == WINDOW_NONE) {
@@ -277,6 +294,13 @@ int pipeline_push(struct pipeline *p, const struct batch *b, struct position at,
         p->last = at;
         return OK;
     }
+    int64_t newest = b->rows == 0                     ? INT64_MIN
+                     : p->plan->window == WINDOW_UNIT ? unit_time(p, b)
+                                                      : time_max(b);
+    if (newest == INT64_MIN) {
+        p->last = at;
+        return OK;
+    }
     int err = p->plan->input ? OK : schema_adopt(p, b->schema);
     if (!err && p->plan->input && b->schema->hash != p->plan->input->hash)
         err = ERR_TYPE;
@@ -294,7 +318,7 @@ int pipeline_push(struct pipeline *p, const struct batch *b, struct position at,
     p->stats.in_rows += b->rows;
     if (ret_rows)
         *ret_rows = passed;
-    return b->rows ? batch_finish(p, b, at) : OK;
+    return batch_finish(p, newest, at);
 }
 
 int pipeline_presence(struct pipeline *p, const struct batch *b, struct position at)

@@ -77,6 +77,7 @@ struct unit_window {
     uint32_t pending_count;
     uint32_t pending_cap;
     int64_t dropped_us; /* values before this are gone */
+    int64_t quiet_us;   /* since when only polls without a value have come; INT64_MIN: not so */
     bool needs_path;
     struct path path; /* of the presence that is answered */
 };

@@ -218,6 +218,29 @@ TEST(polls_that_found_nobody_do_not_push_the_past_out)
     bench_fini(&t);
 }
 
+TEST(a_device_that_does_not_answer_keeps_nothing_for_ever)
+{
+    struct bench t;
+    double none = (double)NAN;
+    bench_init(&t);
+    bench_plan(&t, "max(belt) AS a, count(*) AS b", 0);
+    for (int i = 0; i <= 3; i++) /* first it answers, then it is silent for hours */
+        push(&t, (10 + i) * S, 1, 1, 1, i);
+    for (int i = 0; i < 20000; i++)
+        push(&t, (14 + i) * S, none, none, none, none);
+    CHECK(t.pipeline->unit.input_count < 3700);
+    CHECK(t.pipeline->unit.series[1].count < 3700);
+    int64_t later = 14 * S + 30 * 86400 * S; /* and again after the node was down for a month */
+    for (int i = 0; i < 8000; i++)
+        push(&t, later + i * S, none, none, none, none);
+    CHECK(t.pipeline->unit.input_count < 4500);
+    CHECK_EQ(pipeline_resume(t.pipeline).seq > 20004, true);
+    push(&t, later + 9000 * S, 1, 1, 1, 7);
+    push_presence(&t, later + 8999 * S, later + 9001 * S, NULL);
+    check_number(&t, 0, 7);
+    bench_fini(&t);
+}
+
 TEST(a_presence_without_a_path_has_no_signals_with_places)
 {
     struct bench t;

@@ -24,6 +24,7 @@ int unit_init(struct pipeline *p)
 {
     p->unit.series = calloc(p->plan->aggregate_count + 1u, sizeof *p->unit.series);
     p->unit.dropped_us = INT64_MIN;
+    p->unit.quiet_us = INT64_MIN;
     for (uint32_t a = 0; a < p->plan->aggregate_count; a++)
         p->unit.needs_path |= p->plan->aggregates[a].placed || p->plan->aggregates[a].profile;
     return p->unit.series ? OK : ERR_NOMEM;
@@ -272,8 +273,10 @@ static int input_note(struct pipeline *p, struct position after)
 static void unit_trim(struct pipeline *p)
 {
     struct unit_window *u = &p->unit;
+    if (p->time_max_us == INT64_MIN)
+        return;
     int64_t before = p->time_max_us - p->options.unit_time_us;
-    if (p->time_max_us == INT64_MIN || before <= u->dropped_us)
+    if (before <= u->dropped_us)
         return;
     while (u->input_count && u->inputs[u->input_head].time_max < before) {
         u->input_head = (u->input_head + 1) & (u->input_cap - 1);
