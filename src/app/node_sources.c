@@ -40,7 +40,6 @@ static int hook_each(void *ctx, struct bytes prefix,
 int node_sources_make(struct node *n)
 {
     struct source_options options = {
-        .loop = n->loops[0],
         .hooks =
             {
                 .ctx = n,

@@ -437,8 +437,8 @@ static int http_source_bind(struct http_source *s, struct source_stage *stage,
         err = lookup_make(s, object, schema, diag);
     if (!err)
         err = decoders_make(s, schema);
-    struct source_add add = {
-        stage, object, catalogue, s->options.place, schema, stage->options.loop, on_credit};
+    struct source_add add = {stage,  object,      catalogue, s->options.place,
+                             schema, stage->loop, on_credit};
     if (!err)
         err = source_stream_add(&s->base, &add, diag);
     if (!err)

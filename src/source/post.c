@@ -60,7 +60,7 @@ static void alarm_set(struct source_stage *s, const char *name, const char *text
 static void post_free(struct http_post *p)
 {
     list_remove(&p->link);
-    exec_timer_stop(p->stage->options.loop, &p->timer);
+    exec_timer_stop(p->stage->loop, &p->timer);
     if (p->http)
         http_call_cancel(p->http);
     free(p->url);
@@ -74,7 +74,7 @@ static void post_free(struct http_post *p)
 /* Whether another try may help, and there is time for it. */
 static bool post_again(struct http_post *p, const struct http_outcome *o)
 {
-    struct exec *loop = p->stage->options.loop;
+    struct exec *loop = p->stage->loop;
     int64_t at_us = exec_now_us(loop) + ((int64_t)SOURCE_RETRY_US << (p->tries < 5 ? p->tries : 5));
     p->tries++;
     if ((o->status >= 400 && o->status < 500) || o->err == ERR_INVALID || o->err == ERR_AUTH)
@@ -190,7 +190,8 @@ int source_posts_configure(struct source_stage *s, const struct config *config,
     s->has_posts = rules_post(config);
     if (!s->has_posts)
         return OK;
-    return catalogue_call_add(catalogue, &post_spec, s->options.loop, post_run, s);
+    int err = source_loop_make(s);
+    return err ? err : catalogue_call_add(catalogue, &post_spec, s->loop, post_run, s);
 }
 
 void source_posts_close(struct source_stage *s)

@@ -1,9 +1,11 @@
 /* The stage: its sources, and their life. See source.h.
  *
- * HTTP sources live on one loop, files on a thread of the stage's own, since reading a folder may
- * block. What the two share is what the node asks at its start: whether the lookups are loaded.
+ * HTTP sources live on a loop of the stage's own, since a large answer takes a while to decode and
+ * no device shall wait for it; files on a thread, since reading a folder may block. What the two
+ * share is what the node asks at its start: whether the lookups are loaded.
  */
 #include "base/log.h"
+#include "net/loop.h"
 #include "source/source_priv.h"
 
 #include <stdlib.h>
@@ -32,17 +34,22 @@ int source_stage_new(const struct source_options *options, struct source_stage *
 
 static int files_thread(struct source_stage *s)
 {
-    if (s->thread || !s->options.loop)
-        return OK;
-    return exec_thread_new("files", 0, &s->thread);
+    return s->thread ? OK : exec_thread_new("files", 0, &s->thread);
+}
+
+int source_loop_make(struct source_stage *s)
+{
+    return s->loop ? OK : loop_new("source", &s->loop);
 }
 
 static int object_configure(struct source_stage *s, const struct config_object *object,
                             struct catalogue *catalogue, struct diag *diag)
 {
     const char *kind = tree_text(tree_get(object->spec, "source"));
-    if (strcmp(kind, "http") == 0)
-        return http_source_make(s, object, catalogue, diag);
+    if (strcmp(kind, "http") == 0) {
+        int err = source_loop_make(s);
+        return err ? err : http_source_make(s, object, catalogue, diag);
+    }
     if (!kind[0] || strcmp(kind, "mqtt") == 0)
         return OK; /* the stream engine's */
     if (strcmp(kind, "file") != 0)
@@ -91,7 +98,7 @@ static int http_open_run(void *ctx)
 {
     struct opening *o = ctx;
     struct source_stage *s = o->stage;
-    int err = http_client_new(s->options.loop, &s->client, o->diag);
+    int err = http_client_new(s->loop, &s->client, o->diag);
     for (uint32_t i = 0; !err && i < s->http_count; i++)
         http_source_open(s->http[i]);
     return err;
@@ -132,7 +139,7 @@ int source_stage_start(struct source_stage *s, struct diag *diag)
     struct opening o = {s, diag};
     s->started = true;
     bool asks = s->http_count || s->has_posts;
-    int err = asks ? exec_call(s->options.loop, http_open_run, &o) : OK;
+    int err = asks ? exec_call(s->loop, http_open_run, &o) : OK;
     if (!err)
         lookups_wait(s);
     return err;
@@ -158,7 +165,7 @@ static int files_open_run(void *ctx)
 void source_stage_go(struct source_stage *s)
 {
     if (s->http_count)
-        (void)exec_call(s->options.loop, http_go_run, s);
+        (void)exec_call(s->loop, http_go_run, s);
     if (s->file_count)
         (void)exec_call(s->thread, files_open_run, s);
 }
@@ -192,7 +199,7 @@ void source_stage_stop(struct source_stage *s)
         return;
     s->stopped = true;
     if (s->http_count || s->has_posts)
-        (void)exec_call(s->options.loop, http_close_run, s);
+        (void)exec_call(s->loop, http_close_run, s);
     if (s->file_count)
         (void)exec_call(s->thread, files_close_run, s);
 }
@@ -222,11 +229,12 @@ void source_stage_free(struct source_stage *s)
     if (!s)
         return;
     source_stage_stop(s);
-    if (s->options.loop)
-        (void)exec_call(s->options.loop, http_outlets_run, s);
+    if (s->loop)
+        (void)exec_call(s->loop, http_outlets_run, s);
     if (s->thread)
         (void)exec_call(s->thread, file_outlets_run, s);
     exec_thread_free(s->thread);
+    loop_free(s->loop);
     for (uint32_t i = 0; i < s->http_count; i++)
         http_source_free(s->http[i]);
     for (uint32_t i = 0; i < s->file_count; i++)

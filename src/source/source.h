@@ -31,7 +31,6 @@ struct source_hooks {
 };
 
 struct source_options {
-    struct exec *loop; /* where HTTP sources live; NULL: only configure is called */
     struct source_hooks hooks;
 };
 

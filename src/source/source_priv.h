@@ -112,6 +112,7 @@ struct source_stage {
     bool has_posts;
     struct list posts;      /* on their way; on the loop */
     struct map post_alarms; /* by name: what is raised */
+    struct exec *loop;      /* HTTP's; NULL where nothing is asked */
     struct exec *thread;    /* the files' */
     pthread_mutex_t mutex;
     pthread_cond_t loaded;
@@ -147,6 +148,9 @@ void source_works(struct source *s);
 
 /* Gives each row the time of its time column, where it has one. b is not yet published. */
 void source_times_set(const struct source *s, struct batch *b);
+
+/* source.c: the loop, when there is something to ask. */
+int source_loop_make(struct source_stage *s);
 
 /* http.c */
 int http_source_make(struct source_stage *stage, const struct config_object *object,

@@ -3,7 +3,6 @@
 #include "source/source.h"
 
 #include "base/err.h"
-#include "net/loop.h"
 #include "tests/support/check.h"
 
 #include <pthread.h>
@@ -86,7 +85,6 @@ struct world {
     struct memory *memory;
     struct config *config;
     struct catalogue catalogue;
-    struct exec *loop;
     struct exec *taker;
     struct source_stage *stage;
     struct flow *flow;
@@ -115,8 +113,6 @@ static void world_open(struct world *w, struct memory *m, const char *folder)
                    folder);
     CHECK_OK(config_parse("t.yaml", bytes_of_text(text), &w->config, &diag));
     CHECK_OK(catalogue_init(&w->catalogue, "n"));
-    CHECK_OK(loop_new("loop", &w->loop));
-    o.loop = w->loop;
     CHECK_OK(source_stage_new(&o, &w->stage));
     CHECK_OK(source_stage_configure(w->stage, w->config, &w->catalogue, &diag));
     CHECK(source_stage_output(w->stage, 0, &producer, &keyed) != NULL && keyed);
@@ -133,7 +129,6 @@ static void world_close(struct world *w)
     source_stage_free(w->stage);
     (void)exec_fake_run(w->taker);
     flow_unref(w->flow);
-    loop_free(w->loop);
     catalogue_fini(&w->catalogue);
     config_free(w->config);
     exec_fake_free(w->taker);
