@@ -22,12 +22,12 @@ stops: {per_hour: 30, length: 30s}
 ramps: {per_hour: 20, length: 60s, size: 0.6}
 reversals: {per_hour: 15, size: 50}
 """
-RULE = """
+RULES = """
 rules:
   - name: paths
     sql: SELECT serial, station, status, evidence, path FROM "presence.reflow"
     actions: [{mqtt: {topic: paths, qos: 1, rows: single}}]
-"""
+"""  # before those of the plant
 
 
 def varints(data):
@@ -116,7 +116,7 @@ def run_plant(tmp_path, children, start_node):
         tmp_path, "--speed", SPEED, "--scenario", scenario, "--seed", "5", "--interval", "20ms"
     )
     children.append(line)
-    node = start_node(line.config() + RULE)
+    node = start_node(line.config().replace("\nrules:\n", RULES, 1))
     told = {}
     with Party(node) as party:
         party.subscribe("paths", qos=1)

@@ -16,11 +16,17 @@ STATIONS = ["printer", "spi", "placer_a", "placer_b", "reflow", "aoi", "depanel"
 
 
 def told_steps(node):
-    rows = node.sql(
+    return node.sql(
         "SELECT s.station, u.serial, s.status, epoch_us(s.t_in) AS t_in, epoch_us(s.t_out) AS t_out"
         " FROM steps s JOIN units u ON s.unit = u.unit ORDER BY 4"
     )
-    return {(row["station"], row["serial"], row["t_in"] // 60_000_000): row for row in rows}, rows
+
+
+def missing_visits(rows, want):
+    """Of each station those that are not stored; what ended just now may still be on its way."""
+    told = {(row["station"], row["serial"]) for row in rows}
+    return {station: [v for v in truth if (station, v[2]) not in told]
+            for station, truth in want.items()}
 
 
 def test_the_past_is_traced_as_the_ledger_says(tmp_path, children, start_node):
@@ -35,21 +41,18 @@ def test_the_past_is_traced_as_the_ledger_says(tmp_path, children, start_node):
     assert line.stop() == 0, line.output
     ledger = line.ledger()
     want = {station: visits(ledger, station) for station in STATIONS}
-    total = sum(map(len, want.values()))
 
     def stored():
-        return node.sql("SELECT count(*) AS n FROM steps")[0]["n"] >= total - 12
+        rows = told_steps(node)
+        missing = missing_visits(rows, want)
+        return all(len(left) <= 2 for left in missing.values()) and (rows, missing)
 
-    wait_until(stored, f"about {total} steps", timeout_s=60)
-    _, rows = told_steps(node)
+    rows, missing = wait_until(stored, "every visit but two a station", timeout_s=60)
     for station, truth in want.items():
         told = [row for row in rows if row["station"] == station]
         by_serial = {}
         for row in told:
             by_serial.setdefault(row["serial"], []).append(row)
-        missing = [v for v in truth if v[2] not in by_serial]
-        # What ended just now may still be on its way.
-        assert len(missing) <= 2, (station, missing)
         for t_in, t_out, serial, _ in truth:
             near = [
                 row
@@ -57,7 +60,7 @@ def test_the_past_is_traced_as_the_ledger_says(tmp_path, children, start_node):
                 if abs(row["t_in"] - t_in) <= ROW_US + SLACK_US
                 and abs(row["t_out"] - t_out) <= ROW_US + SLACK_US
             ]
-            assert len(near) == 1 or (serial, t_in) in [(m[2], m[0]) for m in missing], (
+            assert len(near) == 1 or (serial, t_in) in [(m[2], m[0]) for m in missing[station]], (
                 station, serial, t_in, t_out, by_serial.get(serial),
             )
             assert all(row["status"] == "exact" for row in near), near
