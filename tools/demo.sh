@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # What `./run` does after the build: starts a simulated press and a node on free ports and shows
-# values arriving (until Ctrl-C), or with --once does the whole job once and says what it saw.
+# values arriving (until Ctrl-C), or with --once does the whole job once and says what it saw: at the
+# press, and then with two days of a soldering line's past, in which a defect has a cause.
 set -euo pipefail
 # shellcheck source=tools/lib.sh
 . "$(dirname "$0")/lib.sh"
@@ -12,7 +13,7 @@ patience_s=60
 press_port=5020
 mqtt_port=1883
 http_port=8080
-press_pid=
+machine_pid= # the press, or the line
 node_pid=
 
 # ------------------------------------------------------------------------- ports and children
@@ -30,15 +31,21 @@ free_port() { # wanted what
     echo "$port"
 }
 
-end_children() {
-    trap - EXIT INT TERM
+stop_children() {
     local pid
-    for pid in $node_pid $press_pid; do
+    for pid in $node_pid $machine_pid; do
         kill -TERM "$pid" 2>/dev/null || true
     done
-    for pid in $node_pid $press_pid; do
+    for pid in $node_pid $machine_pid; do
         wait "$pid" 2>/dev/null || true
     done
+    node_pid=
+    machine_pid=
+}
+
+end_children() {
+    trap - EXIT INT TERM
+    stop_children
 }
 
 # Asks again until a command succeeds.
@@ -70,7 +77,7 @@ begin_anew() {
     if [ -S "$data/lotline.sock" ] && lotline devices >/dev/null 2>&1; then
         die "a demo is running here already (its data is in $data); end it first with Ctrl-C"
     fi
-    rm -rf "$data" "$demo/ledger.jsonl"
+    rm -rf "$data" "$demo/ledger.jsonl" "$demo/results"
 }
 
 start() { # press options...
@@ -84,8 +91,12 @@ start() { # press options...
     trap 'exit 130' INT TERM
     "$program" sim press --port "$press_port" --ledger "$demo/ledger.jsonl" "$@" \
         >"$demo/press.log" 2>&1 &
-    press_pid=$!
-    "$program" run -c "$demo/press.yaml" --data "$data" >"$demo/node.log" 2>&1 &
+    machine_pid=$!
+    start_node "$demo/press.yaml"
+}
+
+start_node() { # configuration
+    "$program" run -c "$1" --data "$data" >"$demo/node.log" 2>&1 &
     node_pid=$!
     wait_for "the node to start" node_is_up || true
     if ! kill -0 "$node_pid" 2>/dev/null; then
@@ -108,7 +119,7 @@ step() { # what command...
     say ""
     say "== $what"
     if out=$("$@" 2>&1); then
-        printf '%s\n' "$out" | head -n 30
+        printf '%s\n' "$out" | head -n 70
         say "   ok"
     else
         printf '%s\n' "$out" | tail -n 30
@@ -163,6 +174,57 @@ step_write() {
         grep -q '14\.5' "$demo/read.txt"
 }
 
+# ------------------------------------------------------------------------- the line's past
+
+has_config() {
+    [ -s "$demo/line.yaml" ] && grep -q '^rules:' "$demo/line.yaml"
+}
+
+past_is_told() {
+    grep -q 'the past is told' "$demo/line.log"
+}
+
+cause_is_found() {
+    lotline why --defect tombstone --since 3d --json | grep -q '"result":"causes"'
+}
+
+bad_serial() {
+    lotline units --verdict bad --json | grep -o '"serial":"B[0-9]*"' | sed 's/.*:"//; s/"//' | head -n 1
+}
+
+# The line listens first, since its ports are in the configuration it writes; it tells its past when
+# the node has asked for the MES's books.
+start_line() {
+    begin_anew
+    mqtt_port=$(free_port "$mqtt_port" "MQTT")
+    http_port=$(free_port "$http_port" "the console")
+    rm -f "$demo/line.yaml"
+    "$program" sim plant --port 0 --scenario "$top/sim/scenarios/bad_reel_lot.yaml" --seed 1 \
+        --files "$demo/results" --backfill 2d --wait-mes 3 --mqtt "127.0.0.1:$mqtt_port" \
+        --token-file "$data/admin.token" --config "$demo/line.yaml" --speed 20 \
+        >"$demo/line.log" 2>&1 &
+    machine_pid=$!
+    wait_for "the line to listen" has_config
+    {
+        echo "name: line1"
+        echo "listen: {mqtt: \"127.0.0.1:$mqtt_port\", http: \"127.0.0.1:$http_port\"}"
+        cat "$demo/line.yaml"
+    } >"$demo/line-node.yaml"
+    start_node "$demo/line-node.yaml"
+}
+
+step_past() {
+    wait_for "the past of two days" past_is_told && tail -n 1 "$demo/line.log"
+}
+
+step_why() {
+    wait_for "a cause" cause_is_found && lotline why --defect tombstone --since 3d
+}
+
+step_board() {
+    lotline trace "$(bad_serial)" --no-curves
+}
+
 once() {
     # A place of its own: a demo that somebody looks at goes on meanwhile.
     demo=$top/build/demo-once
@@ -175,6 +237,12 @@ once() {
     step "Bind: the units that were in the press" step_bind
     step "Trace: one unit" step_trace
     step "Write a tag, confirmed by the device, and read it back" step_write
+    stop_children
+    data=$demo/line-data
+    start_line
+    step "A soldering line: two days of its past, told over MQTT" step_past
+    step "Why: the causes of a defect, ranked" step_why
+    step "Trace: one of the defective boards, with its panel, lots and people" step_board
     say ""
     [ "$failed" = 0 ] || die "a step failed; logs are in $demo"
     say "Everything worked."

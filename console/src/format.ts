@@ -7,6 +7,16 @@ export function formatValue(value: unknown): string {
   return String(value);
 }
 
+// Local date and time to the second.
+export function formatMoment(text: string | null | undefined): string {
+  if (!text) return "";
+  const date = new Date(text);
+  if (Number.isNaN(date.getTime())) return text;
+  const pad = (n: number) => String(n).padStart(2, "0");
+  const day = [date.getFullYear(), pad(date.getMonth() + 1), pad(date.getDate())].join("-");
+  return `${day} ${formatTime(text).slice(0, 8)}`;
+}
+
 // Six significant digits: what a measure is read by. The exact value is in the title of the cell.
 export function formatRounded(value: number): string {
   return String(Number(Number(value).toPrecision(6)));

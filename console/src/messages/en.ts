@@ -70,6 +70,7 @@ export const en = {
   defect: "Defect",
   position: "Position",
   nothingSteps: "It was seen at no station.",
+  curvesStill: "Did not change meanwhile: {signals}",
   nothingDefects: "No defect was found.",
   factors: "What it was made with",
   factor: "Factor",

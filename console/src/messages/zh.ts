@@ -71,6 +71,7 @@ export const zh: Messages = {
   defect: "缺陷",
   position: "位置",
   nothingSteps: "未在任何工位出现。",
+  curvesStill: "期间未变化:{signals}",
   nothingDefects: "未发现缺陷。",
   factors: "人机料法环测",
   factor: "因素",

@@ -1,7 +1,7 @@
 // One unit: when it was where, its measures against their limits, its verdict, what was found wrong,
 // what it was made with and from, and its curves.
 import { useEffect, useState } from "preact/hooks";
-import { api, type Defect, type Factor, type Link, type Measure, type Step, type Trace } from "../api";
+import { api, type Curve, type Defect, type Factor, type Link, type Measure, type Step, type Trace } from "../api";
 import { formatRounded, formatTime } from "../format";
 import { useText, useWord } from "../i18n";
 import { CurvePlot } from "../parts/curve";
@@ -148,6 +148,34 @@ function Relatives({ trace }: { trace: Trace }) {
   );
 }
 
+// A signal that stood still is said in a line; the others are drawn.
+function Curves({ curves }: { curves: Curve[] }) {
+  const t = useText();
+  const isStill = (curve: Curve) =>
+    curve.points.every(([, value]) => Number(value) === Number(curve.points[0]?.[1]));
+  const still = curves.filter(isStill);
+  return (
+    <>
+      {curves
+        .filter((curve) => !isStill(curve))
+        .map((curve) => (
+          <CurvePlot
+            key={curve.signal}
+            curve={curve}
+            title={t("curve", { signal: curve.signal })}
+          />
+        ))}
+      {still.length > 0 && (
+        <p class="nothing">
+          {t("curvesStill", {
+            signals: still.map((c) => `${c.signal} = ${c.points[0]?.[1] ?? t("none")}`).join(", "),
+          })}
+        </p>
+      )}
+    </>
+  );
+}
+
 export function UnitPage({ serial }: { serial: string }) {
   const t = useText();
   const word = useWord();
@@ -186,13 +214,7 @@ export function UnitPage({ serial }: { serial: string }) {
           <h3>{t("factors")}</h3>
           <Factors factors={trace.factors} />
           {trace.truncated && <p class="nothing">{t("truncated")}</p>}
-          {trace.curves.map((curve) => (
-            <CurvePlot
-              key={curve.signal}
-              curve={curve}
-              title={t("curve", { signal: curve.signal })}
-            />
-          ))}
+          <Curves curves={trace.curves} />
         </>
       )}
     </>

@@ -2,7 +2,7 @@
 // address carries the question (#/why/DEFECT/DAYS), so that an answer can be sent as a link.
 import { useEffect, useState } from "preact/hooks";
 import { api, type Cause, type Why } from "../api";
-import { formatRounded, formatTime } from "../format";
+import { formatMoment, formatRounded } from "../format";
 import { useText, useWord } from "../i18n";
 import { RatePlot } from "../parts/rates";
 import { Badge } from "../parts/table";
@@ -12,7 +12,7 @@ const dayChoices = [1, 7, 30, 365];
 const daysDefault = 30;
 
 function percent(bad: number, good: number): string {
-  return bad + good ? `${formatRounded((100 * bad) / (bad + good))} %` : "";
+  return bad + good ? `${((100 * bad) / (bad + good)).toFixed(1)} %` : "";
 }
 
 // "operator B", "zone5 above 241.5".
@@ -24,7 +24,6 @@ function subject(cause: Cause, side: (side: string) => string): string {
 function CauseCard({ cause }: { cause: Cause }) {
   const t = useText();
   const word = useWord();
-  const moment = (text: string | undefined) => (text ? `${text.slice(0, 10)} ${formatTime(text)}` : "");
   return (
     <section class="cause" data-cause={`${cause.name} ${cause.value ?? ""}`.trim()}>
       <h3>
@@ -59,14 +58,14 @@ function CauseCard({ cause }: { cause: Cause }) {
           {cause.since && (
             <tr>
               <th>{t("whySince")}</th>
-              <td colSpan={2}>{moment(cause.since)}</td>
+              <td colSpan={2}>{formatMoment(cause.since)}</td>
             </tr>
           )}
           {cause.changed.map((change) => (
             <tr key={`${change.name}/${change.at}`}>
               <th>{t("whyChanged")}</th>
               <td colSpan={2}>
-                {`${change.name}: ${change.before ?? t("none")} → ${change.value} · ${moment(change.at)}`}
+                {`${change.name}: ${change.before ?? t("none")} → ${change.value} · ${formatMoment(change.at)}`}
               </td>
             </tr>
           ))}
