@@ -223,7 +223,8 @@ static int lookup_index(struct compiler *c, const struct lookup *l, uint32_t *re
     for (*ret = 0; *ret < c->lookup_count; ++*ret)
         if (c->lookups[*ret] == l)
             return OK;
-    c->lookups = grow(c, c->lookups, c->lookup_count, &c->lookup_cap, sizeof *c->lookups);
+    c->lookups =
+        grow(c, c->lookups, c->lookup_count, &c->lookup_cap, sizeof(const struct lookup *));
     if (!c->lookups)
         return ERR_NOMEM;
     c->lookups[c->lookup_count++] = l;
