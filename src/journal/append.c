@@ -16,14 +16,6 @@ static uint64_t stage_offset(const struct journal_log *log)
     return log->active->data_end - log->stage.len;
 }
 
-static uint64_t parts_bytes(const struct journal_record *record)
-{
-    uint64_t bytes = 0;
-    for (uint32_t i = 0; i < record->part_count; i++)
-        bytes += record->parts[i].len;
-    return bytes;
-}
-
 /* Makes sure that the active segment has room for `need` bytes. */
 static int log_reserve(struct journal_log *log, uint64_t need)
 {
@@ -86,7 +78,7 @@ static int append_direct(struct journal_log *log, const struct journal_record *r
 
 static int append_record(struct journal_log *log, const struct journal_record *record)
 {
-    uint64_t payload_bytes = parts_bytes(record);
+    uint64_t payload_bytes = segment_parts_bytes(record->parts, record->part_count);
     if (payload_bytes > JOURNAL_RECORD_BYTES_MAX)
         return ERR_LIMIT;
     uint64_t need = segment_record_bytes(payload_bytes);

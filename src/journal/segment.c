@@ -77,7 +77,7 @@ int segment_head_decode(struct bytes in, struct segment_head *ret)
 
 /* All of the head but the CRC; returns the CRC so far. */
 static uint32_t record_head_fill(const struct segment_head *head, const struct segment_record *r,
-                                 size_t length, uint8_t *out)
+                                 uint64_t length, uint8_t *out)
 {
     store_le32(out, RECORD_MAGIC);
     store_le32(out + 8, (uint32_t)length);
@@ -89,19 +89,11 @@ static uint32_t record_head_fill(const struct segment_head *head, const struct s
     return crc32c(head->seed, bytes_of(out + 8, SEGMENT_RECORD_HEAD_BYTES - 8));
 }
 
-static size_t parts_bytes(const struct bytes *parts, uint32_t count)
-{
-    size_t length = 0;
-    for (uint32_t i = 0; i < count; i++)
-        length += parts[i].len;
-    return length;
-}
-
 void segment_record_encode(const struct segment_head *head, const struct segment_record *r,
                            const struct bytes *parts, uint32_t count,
                            uint8_t out[static SEGMENT_RECORD_HEAD_BYTES])
 {
-    uint32_t crc = record_head_fill(head, r, parts_bytes(parts, count), out);
+    uint32_t crc = record_head_fill(head, r, segment_parts_bytes(parts, count), out);
     for (uint32_t i = 0; i < count; i++)
         crc = crc32c(crc, parts[i]);
     store_le32(out + 4, crc);
@@ -110,7 +102,7 @@ void segment_record_encode(const struct segment_head *head, const struct segment
 void segment_record_write(const struct segment_head *head, const struct segment_record *r,
                           const struct bytes *parts, uint32_t count, uint8_t *out)
 {
-    size_t length = parts_bytes(parts, count);
+    uint64_t length = segment_parts_bytes(parts, count);
     uint32_t crc = record_head_fill(head, r, length, out);
     uint8_t *at = out + SEGMENT_RECORD_HEAD_BYTES;
     for (uint32_t i = 0; i < count; at += parts[i++].len)

@@ -66,6 +66,15 @@ static inline uint64_t segment_record_bytes(uint64_t payload_bytes)
     return (SEGMENT_RECORD_HEAD_BYTES + payload_bytes + 7) & ~UINT64_C(7);
 }
 
+/* Bytes of a payload in parts. */
+static inline uint64_t segment_parts_bytes(const struct bytes *parts, uint32_t count)
+{
+    uint64_t bytes = 0;
+    for (uint32_t i = 0; i < count; i++)
+        bytes += parts[i].len;
+    return bytes;
+}
+
 /* The head of a record whose payload is parts[count], r->payload is not looked at. */
 void segment_record_encode(const struct segment_head *head, const struct segment_record *r,
                            const struct bytes *parts, uint32_t count,
