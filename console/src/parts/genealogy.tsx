@@ -1,9 +1,10 @@
 // What a unit was made from and what was made from it: parents left, children right, one column a
 // step away (ECharts). The list under it says the same to those who cannot see the picture.
-import { useEffect, useRef } from "preact/hooks";
 import type { Link } from "../api";
+import { Chart } from "./chart";
 
 const rowPx = 34;
+const widthPx = 800; // where the place has none yet
 const heightMinPx = 140;
 const heightMaxPx = 640;
 // The names stand under the dots.
@@ -45,57 +46,47 @@ function layout(nodes: Node[], width: number, height: number) {
 }
 
 export function GenealogyGraph({ serial, parents, children, label }: GenealogyProps) {
-  const host = useRef<HTMLDivElement>(null);
   const nodes = nodesOf(serial, parents, children);
   const tallest = Math.max(
     ...nodes.map((node) => nodes.filter((n) => n.column === node.column).length),
   );
   const height = Math.min(heightMaxPx, Math.max(heightMinPx, tallest * rowPx));
-  useEffect(() => {
-    let stop = () => {};
-    let alive = true;
-    void import("./echarts").then(({ echarts }) => {
-      if (!alive || !host.current) return;
-      const chart = echarts.init(host.current);
-      const color = getComputedStyle(host.current).color;
-      chart.setOption({
-        animation: false,
-        series: [
-          {
-            type: "graph",
-            layout: "none",
-            roam: true,
-            left: sidePx,
-            right: sidePx,
-            top: topPx,
-            bottom: bottomPx,
-            data: layout(nodes, host.current.clientWidth || 800, height),
-            links: [...parents, ...children].map((link) => ({
-              source: link.parent,
-              target: link.child,
-            })),
-            edgeSymbol: ["none", "arrow"],
-            edgeSymbolSize: 7,
-            label: { show: true, position: "bottom", color },
-          },
-        ],
-      });
-      chart.on("click", (event) => {
-        if (event.dataType === "node") location.hash = `#/units/${encodeURIComponent(event.name)}`;
-      });
-      const resized = () => chart.resize();
-      addEventListener("resize", resized);
-      stop = () => {
-        removeEventListener("resize", resized);
-        chart.dispose();
-      };
-    });
-    return () => {
-      alive = false;
-      stop();
-    };
-  }, [serial, parents, children]);
-  return <div class="graph" ref={host} style={{ height: `${height}px` }} role="img" aria-label={label} />;
+  const option = (color: string, width: number) => ({
+    animation: false,
+    series: [
+      {
+        type: "graph",
+        layout: "none",
+        roam: true,
+        left: sidePx,
+        right: sidePx,
+        top: topPx,
+        bottom: bottomPx,
+        data: layout(nodes, width || widthPx, height),
+        links: [...parents, ...children].map((link) => ({
+          source: link.parent,
+          target: link.child,
+        })),
+        edgeSymbol: ["none", "arrow"],
+        edgeSymbolSize: 7,
+        label: { show: true, position: "bottom", color },
+      },
+    ],
+  });
+  return (
+    <Chart
+      height={height}
+      label={label}
+      shows={[serial, parents, children]}
+      option={option}
+      onReady={(chart) =>
+        chart.on("click", (event) => {
+          if (event.dataType === "node")
+            location.hash = `#/units/${encodeURIComponent(event.name)}`;
+        })
+      }
+    />
+  );
 }
 
 interface GenealogyProps {
