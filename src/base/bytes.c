@@ -3,6 +3,7 @@
 
 #include "base/err.h"
 
+#include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -113,6 +114,13 @@ int buf_append_le64(struct buf *b, uint64_t v)
     return buf_append(b, &v, sizeof v);
 }
 
+int buf_append_double(struct buf *b, double v)
+{
+    uint64_t bits;
+    memcpy(&bits, &v, sizeof bits);
+    return buf_append_le64(b, bits);
+}
+
 int buf_append_varint(struct buf *b, uint64_t v)
 {
     uint8_t raw[VARINT_BYTES_MAX];
@@ -201,6 +209,16 @@ uint64_t reader_le64(struct reader *r)
 {
     struct bytes v = reader_take(r, 8);
     return v.ptr ? load_le64(v.ptr) : 0;
+}
+
+double reader_finite(struct reader *r)
+{
+    uint64_t bits = reader_le64(r);
+    double v;
+    memcpy(&v, &bits, sizeof v);
+    if (!isfinite(v))
+        r->failed = true;
+    return r->failed ? 0 : v;
 }
 
 uint64_t reader_varint(struct reader *r)

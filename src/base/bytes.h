@@ -106,6 +106,7 @@ int buf_append_u8(struct buf *b, uint8_t v);
 int buf_append_be16(struct buf *b, uint16_t v);
 int buf_append_le32(struct buf *b, uint32_t v);
 int buf_append_le64(struct buf *b, uint64_t v);
+int buf_append_double(struct buf *b, double v); /* its 64 bits, as le64 */
 int buf_printf(struct buf *b, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /* Appends v as an unsigned LEB128 (1 to 10 bytes). */
@@ -152,6 +153,9 @@ uint32_t reader_be32(struct reader *r);
 uint16_t reader_le16(struct reader *r);
 uint32_t reader_le32(struct reader *r);
 uint64_t reader_le64(struct reader *r);
+
+/* What buf_append_double wrote; infinite and no number at all fail. */
+double reader_finite(struct reader *r);
 
 /* Unsigned LEB128 of at most 10 bytes; longer, or one whose value exceeds 64 bits, fails. */
 uint64_t reader_varint(struct reader *r);

@@ -6,6 +6,8 @@
 #include "tests/support/check.h"
 #include "tests/support/fault.h"
 
+#include <math.h>
+
 TEST(bytes_have_memcmp_order)
 {
     CHECK(bytes_compare(bytes_of_text("a"), bytes_of_text("b")) < 0);
@@ -118,6 +120,19 @@ TEST(reader_stays_failed)
     CHECK_EQ(reader_u8(&r), 0);
     CHECK_EQ(reader_le64(&r), 0);
     CHECK(reader_take(&r, 0).ptr == NULL);
+}
+
+TEST(a_double_comes_back_as_it_was_and_infinity_fails)
+{
+    struct buf b = {0};
+    CHECK_OK(buf_append_double(&b, -0.1));
+    CHECK_OK(buf_append_double(&b, INFINITY));
+    struct reader r = reader_of(buf_bytes(&b));
+    CHECK(reader_finite(&r) == -0.1);
+    CHECK(!r.failed);
+    CHECK(reader_finite(&r) == 0);
+    CHECK(r.failed);
+    buf_fini(&b);
 }
 
 TEST(payloads_are_shared_and_padded)

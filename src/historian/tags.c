@@ -39,10 +39,7 @@ static void tag_key_part(struct buf *b, struct bytes v)
 /* + 0.0 makes one zero of both: the database does not tell them apart either. */
 static void tag_key_number(struct buf *b, double v)
 {
-    uint64_t bits;
-    v += 0.0;
-    memcpy(&bits, &v, sizeof bits);
-    (void)buf_append_le64(b, bits);
+    (void)buf_append_double(b, v + 0.0);
 }
 
 static int tag_key_print(const struct tag_key *k, struct buf *b)

@@ -470,29 +470,12 @@ static void belt_reset(struct track *t)
     b->closing = false;
 }
 
-static void put_double(struct buf *out, double v)
-{
-    uint64_t bits;
-    memcpy(&bits, &v, sizeof bits);
-    (void)buf_append_le64(out, bits);
-}
-
-static double get_double(struct reader *in)
-{
-    uint64_t bits = reader_le64(in);
-    double v;
-    memcpy(&v, &bits, sizeof v);
-    if (!isfinite(v))
-        in->failed = true;
-    return v;
-}
-
 static void put_gate(struct buf *out, const struct belt_gate *g)
 {
     put_level(out, &g->level);
     (void)buf_append_u8(out, g->pulsed);
     put_i64(out, g->pulse_us);
-    put_double(out, g->pulse_mm);
+    (void)buf_append_double(out, g->pulse_mm);
     put_scanner(out, &g->scanner);
 }
 
@@ -501,7 +484,7 @@ static void get_gate(struct reader *in, struct belt_gate *g)
     g->level = get_level(in);
     g->pulsed = reader_u8(in) != 0;
     g->pulse_us = get_i64(in);
-    g->pulse_mm = get_double(in);
+    g->pulse_mm = reader_finite(in);
     get_scanner(in, &g->scanner);
 }
 
@@ -510,13 +493,13 @@ static void put_unit(struct buf *out, const struct belt *b, const struct belt_un
     (void)buf_append(out, u->id, sizeof u->id);
     put_i64(out, u->t_in);
     put_i64(out, u->t_out);
-    put_double(out, u->belt_mm);
-    put_double(out, u->scale);
+    (void)buf_append_double(out, u->belt_mm);
+    (void)buf_append_double(out, u->scale);
     (void)buf_append_u8(out, (uint8_t)u->begin);
     (void)buf_append_u8(out, (uint8_t)u->end);
     (void)buf_append_varint(out, u->pulses);
-    put_double(out, u->error_mm);
-    put_double(out, u->share);
+    (void)buf_append_double(out, u->error_mm);
+    (void)buf_append_double(out, u->share);
     put_i64(out, u->due_us);
     (void)buf_append(out, u->revisions, b->place_count);
     put_scan(out, &u->entry_scan);
@@ -530,13 +513,13 @@ static void get_unit(struct reader *in, const struct belt *b, struct belt_unit *
         memcpy(u->id, id.ptr, sizeof u->id);
     u->t_in = get_i64(in);
     u->t_out = get_i64(in);
-    u->belt_mm = get_double(in);
-    u->scale = get_double(in);
+    u->belt_mm = reader_finite(in);
+    u->scale = reader_finite(in);
     u->begin = get_edge(in);
     u->end = get_edge(in);
     u->pulses = get_count(in, UINT32_MAX);
-    u->error_mm = get_double(in);
-    u->share = get_double(in);
+    u->error_mm = reader_finite(in);
+    u->share = reader_finite(in);
     u->due_us = get_i64(in);
     struct bytes revisions = reader_take(in, b->place_count);
     if (revisions.len == b->place_count && revisions.len)
@@ -553,7 +536,7 @@ static int belt_encode(const struct track *t, struct buf *out)
     put_gate(out, &b->entry);
     put_gate(out, &b->exit);
     motion_encode(&b->motion, out);
-    put_double(out, b->scale);
+    (void)buf_append_double(out, b->scale);
     (void)buf_append_varint(out, b->end - b->first);
     for (uint32_t i = b->first; i < b->end; i++)
         put_unit(out, b, &b->units[i]);
@@ -570,7 +553,7 @@ static int belt_decode(struct track *t, struct reader *in)
     get_gate(in, &b->exit);
     if (!motion_decode(&b->motion, in))
         return ERR_MALFORMED;
-    b->scale = get_double(in);
+    b->scale = reader_finite(in);
     uint32_t count = get_count(in, BELT_UNITS_MAX);
     for (uint32_t i = 0; i < count && !in->failed; i++) {
         struct belt_unit *u = belt_unit_add(b);

@@ -493,23 +493,6 @@ int motion_path(const struct motion *m, struct path_interval when, struct motion
 /* -------------------------------------------------------------------------------------- checkpoint
  */
 
-static void put_double(struct buf *out, double v)
-{
-    uint64_t bits;
-    memcpy(&bits, &v, sizeof bits);
-    (void)buf_append_le64(out, bits);
-}
-
-static double get_double(struct reader *in)
-{
-    uint64_t bits = reader_le64(in);
-    double v;
-    memcpy(&v, &bits, sizeof v);
-    if (!isfinite(v))
-        in->failed = true;
-    return in->failed ? 0 : v;
-}
-
 void motion_encode(const struct motion *m, struct buf *out)
 {
     (void)buf_append_le64(out, m->late);
@@ -517,14 +500,14 @@ void motion_encode(const struct motion *m, struct buf *out)
     (void)buf_append_varint(out, m->count);
     for (uint32_t i = 0; i < m->count; i++) {
         (void)buf_append_le64(out, (uint64_t)m->points[i].time_us);
-        put_double(out, m->points[i].speed);
-        put_double(out, m->points[i].mm);
+        (void)buf_append_double(out, m->points[i].speed);
+        (void)buf_append_double(out, m->points[i].mm);
         (void)buf_append_u8(out, m->points[i].gap);
     }
     (void)buf_append_varint(out, waiting_count(m));
     for (uint32_t i = m->waiting_first; i < m->waiting_end; i++) {
         (void)buf_append_le64(out, (uint64_t)m->waiting[i].time_us);
-        put_double(out, m->waiting[i].speed);
+        (void)buf_append_double(out, m->waiting[i].speed);
     }
 }
 
@@ -536,8 +519,8 @@ static bool points_decode(struct motion *m, struct reader *in)
     for (uint64_t i = 0; i < count; i++) {
         struct motion_point p;
         p.time_us = (int64_t)reader_le64(in);
-        p.speed = get_double(in);
-        p.mm = get_double(in);
+        p.speed = reader_finite(in);
+        p.mm = reader_finite(in);
         p.gap = reader_u8(in) != 0;
         if (in->failed || (m->count && p.time_us <= motion_end_us(m)) ||
             grow((void **)&m->points, m->count, &m->cap, sizeof p) != OK)
@@ -554,7 +537,7 @@ static bool waiting_decode(struct motion *m, struct reader *in)
         return false;
     for (uint64_t i = 0; i < count; i++) {
         int64_t time_us = (int64_t)reader_le64(in);
-        double speed = get_double(in);
+        double speed = reader_finite(in);
         if (in->failed || motion_read(m, time_us, speed) != OK)
             return false;
     }
