@@ -3,6 +3,7 @@
 
 #include "api/client.h"
 #include "base/arena.h"
+#include "base/clock.h"
 #include "base/str.h"
 #include "config/tree.h"
 
@@ -397,4 +398,24 @@ void cli_url_encode(struct buf *out, const char *text)
         else
             (void)buf_printf(out, "%%%02X", (unsigned)(unsigned char)*c);
     }
+}
+
+void cli_query_append(struct buf *path, const char *name, const char *text)
+{
+    if (!text)
+        return;
+    bool first = memchr(path->ptr, '?', path->len) == NULL;
+    (void)buf_printf(path, "%s%s=", first ? "?" : "&", name);
+    cli_url_encode(path, text);
+}
+
+void cli_query_time(struct buf *path, const char *name, const char *text)
+{
+    char out[CLOCK_TEXT_BYTES_MAX];
+    int64_t ago_us = 0;
+    if (text && str_to_duration_us(bytes_of_text(text), &ago_us) == OK) {
+        (void)clock_format(clock_wall_us() - ago_us, out);
+        text = out;
+    }
+    cli_query_append(path, name, text);
 }

@@ -83,4 +83,10 @@ int cli_no_node(const char *sock, int err);
 /* Appends text percent-encoded for a URL's path segment or query value. */
 void cli_url_encode(struct buf *out, const char *text);
 
+/* Appends ?name=text to a path, &name=text if it has a query already; nothing if text is NULL. */
+void cli_query_append(struct buf *path, const char *name, const char *text);
+
+/* The same for a time as RFC 3339 has it, or how long ago it was: "2h". */
+void cli_query_time(struct buf *path, const char *name, const char *text);
+
 #endif

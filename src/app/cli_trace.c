@@ -49,10 +49,19 @@ static int print_text(const struct buf *text)
     return EXIT_OK;
 }
 
-int cli_print_trace(struct bytes json, bool as_json, bool as_csv)
+/* One of trace/'s printers, its answer and where the text goes. */
+typedef int (*printer)(const struct batch *answer, const struct trace_print_options *options,
+                       struct buf *text);
+
+static int print_csv_of_trace(const struct batch *answer, const struct trace_print_options *options,
+                              struct buf *text)
 {
-    if (as_json)
-        return cli_print_json(json, true);
+    (void)options;
+    return trace_print_csv(answer, text);
+}
+
+static int print_answer(struct bytes json, printer print)
+{
     struct batch *answer = NULL;
     struct buf text = {0};
     struct trace_print_options options = {
@@ -62,31 +71,23 @@ int cli_print_trace(struct bytes json, bool as_json, bool as_csv)
     };
     int err = answer_batch(json, &answer);
     if (!err)
-        err = as_csv ? trace_print_csv(answer, &text) : trace_print(answer, &options, &text);
+        err = print(answer, &options, &text);
     int code = err ? unreadable(err) : print_text(&text);
     buf_fini(&text);
     batch_unref(answer);
     return code;
 }
 
-int cli_print_why(struct bytes json, bool as_json)
+int cli_print_trace(struct bytes json, bool as_json, bool as_csv)
 {
     if (as_json)
         return cli_print_json(json, true);
-    struct batch *answer = NULL;
-    struct buf text = {0};
-    struct trace_print_options options = {
-        .colour = isatty(STDOUT_FILENO) != 0,
-        .width = terminal_width(),
-        .utc_offset_s = zone_offset_s(),
-    };
-    int err = answer_batch(json, &answer);
-    if (!err)
-        err = trace_print_why(answer, &options, &text);
-    int code = err ? unreadable(err) : print_text(&text);
-    buf_fini(&text);
-    batch_unref(answer);
-    return code;
+    return print_answer(json, as_csv ? print_csv_of_trace : trace_print);
+}
+
+int cli_print_why(struct bytes json, bool as_json)
+{
+    return as_json ? cli_print_json(json, true) : print_answer(json, trace_print_why);
 }
 
 /* ------------------------------------------------------------------------------------------ lists

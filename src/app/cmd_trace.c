@@ -2,10 +2,6 @@
  * printed by cli_trace.c.
  */
 #include "app/commands.h"
-#include "base/clock.h"
-#include "base/str.h"
-
-#include <string.h>
 
 /* How an answer is printed. */
 struct shape {
@@ -20,28 +16,6 @@ struct shape {
     {                                                                                              \
         "csv", 0, NULL, "print CSV", NULL, &(s)->csv                                               \
     }
-
-/* ?name=text or &name=text; nothing if there is no text. */
-static void query_append(struct buf *path, const char *name, const char *text)
-{
-    if (!text)
-        return;
-    bool first = memchr(path->ptr, '?', path->len) == NULL;
-    (void)buf_printf(path, "%s%s=", first ? "?" : "&", name);
-    cli_url_encode(path, text);
-}
-
-/* A time as written, or how long ago: `--since 2h`. */
-static void query_time(struct buf *path, const char *name, const char *text)
-{
-    char out[CLOCK_TEXT_BYTES_MAX];
-    int64_t ago_us = 0;
-    if (text && str_to_duration_us(bytes_of_text(text), &ago_us) == OK) {
-        (void)clock_format(clock_wall_us() - ago_us, out);
-        text = out;
-    }
-    query_append(path, name, text);
-}
 
 static int shape_check(const struct shape *shape, const char *command)
 {
@@ -82,13 +56,13 @@ static int ask_forward(const struct asking *a, const char *from)
 {
     struct buf path = {0};
     (void)buf_append_text(&path, "/api/v1/containment");
-    query_append(&path, "from", from);
-    query_append(&path, "station", a->station);
-    query_time(&path, "since", a->since);
-    query_time(&path, "until", a->until);
-    query_append(&path, "as_of", a->as_of);
-    query_append(&path, "depth", a->depth);
-    query_append(&path, "limit", a->limit);
+    cli_query_append(&path, "from", from);
+    cli_query_append(&path, "station", a->station);
+    cli_query_time(&path, "since", a->since);
+    cli_query_time(&path, "until", a->until);
+    cli_query_append(&path, "as_of", a->as_of);
+    cli_query_append(&path, "depth", a->depth);
+    cli_query_append(&path, "limit", a->limit);
     return ask(&a->shape, &path, cli_print_forward);
 }
 
@@ -97,9 +71,9 @@ static int ask_trace(const struct asking *a, const char *serial)
     struct buf path = {0};
     (void)buf_append_text(&path, "/api/v1/trace/");
     cli_url_encode(&path, serial);
-    query_append(&path, "as_of", a->as_of);
-    query_append(&path, "depth", a->depth);
-    query_append(&path, "curves", a->no_curves ? "false" : NULL);
+    cli_query_append(&path, "as_of", a->as_of);
+    cli_query_append(&path, "depth", a->depth);
+    cli_query_append(&path, "curves", a->no_curves ? "false" : NULL);
     return ask(&a->shape, &path, cli_print_trace);
 }
 
@@ -177,10 +151,10 @@ int command_units(int argc, char **argv, const struct cli_command *command)
         return code;
     struct buf path = {0};
     (void)buf_append_text(&path, "/api/v1/units");
-    query_append(&path, "verdict", verdict);
-    query_append(&path, "station", station);
-    query_time(&path, "since", since);
-    query_time(&path, "until", until);
-    query_append(&path, "limit", limit);
+    cli_query_append(&path, "verdict", verdict);
+    cli_query_append(&path, "station", station);
+    cli_query_time(&path, "since", since);
+    cli_query_time(&path, "until", until);
+    cli_query_append(&path, "limit", limit);
     return ask(&shape, &path, cli_print_units);
 }

@@ -1,28 +1,6 @@
 /* `lotline why`: what may have caused a defect. The node does the work; what people see is printed
  * by cli_trace.c. */
 #include "app/commands.h"
-#include "base/clock.h"
-#include "base/str.h"
-
-static void query_append(struct buf *path, const char *name, const char *text)
-{
-    if (!text)
-        return;
-    (void)buf_printf(path, "&%s=", name);
-    cli_url_encode(path, text);
-}
-
-/* A time as written, or how long ago: `--since 2h`. */
-static void query_time(struct buf *path, const char *name, const char *text)
-{
-    char out[CLOCK_TEXT_BYTES_MAX];
-    int64_t ago_us = 0;
-    if (text && str_to_duration_us(bytes_of_text(text), &ago_us) == OK) {
-        (void)clock_format(clock_wall_us() - ago_us, out);
-        text = out;
-    }
-    query_append(path, name, text);
-}
 
 int command_why(int argc, char **argv, const struct cli_command *command)
 {
@@ -50,11 +28,11 @@ int command_why(int argc, char **argv, const struct cli_command *command)
         return cli_error(EXIT_USAGE, "why needs --defect NAME");
     struct buf path = {0};
     struct buf answer = {0};
-    (void)buf_append_text(&path, "/api/v1/why?defect=");
-    cli_url_encode(&path, defect);
-    query_time(&path, "since", since);
-    query_time(&path, "until", until);
-    query_append(&path, "operation", operation);
+    (void)buf_append_text(&path, "/api/v1/why");
+    cli_query_append(&path, "defect", defect);
+    cli_query_time(&path, "since", since);
+    cli_query_time(&path, "until", until);
+    cli_query_append(&path, "operation", operation);
     int code = cli_request(cli_data_dir(data), "GET", buf_text(&path), NULL, &answer);
     if (code == EXIT_OK)
         code = cli_print_why(buf_bytes(&answer), json);
