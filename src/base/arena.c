@@ -8,6 +8,7 @@
 
 #define ARENA_ALIGN       16
 #define ARENA_BLOCK_BYTES 4096
+#define ROOM_FIRST        16
 
 struct arena_block {
     struct arena_block *next;
@@ -55,6 +56,22 @@ void *arena_array(struct arena *a, size_t count, size_t size)
     if (__builtin_mul_overflow(count, size, &bytes))
         return NULL;
     return arena_alloc(a, bytes);
+}
+
+void *arena_room(struct arena *a, void *items, uint32_t count, uint32_t *cap, size_t item_bytes)
+{
+    if (count < *cap)
+        return items;
+    if (*cap > UINT32_MAX / 2)
+        return NULL;
+    uint32_t more = *cap ? *cap * 2 : ROOM_FIRST;
+    void *grown = arena_array(a, more, item_bytes);
+    if (!grown)
+        return NULL;
+    if (count)
+        memcpy(grown, items, count * item_bytes);
+    *cap = more;
+    return grown;
 }
 
 char *arena_copy(struct arena *a, struct bytes v)

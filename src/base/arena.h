@@ -29,6 +29,11 @@ void *arena_alloc(struct arena *a, size_t size);
 /* As arena_alloc for count × size, safe against overflow. */
 void *arena_array(struct arena *a, size_t count, size_t size);
 
+/* The address of an array of the arena's with room for more than `count` items: items itself while
+ * count < *cap, otherwise a copy in twice as much room (16 at first) with *cap set. NULL when out
+ * of memory: then *cap is as it was. What was outgrown stays in the arena until its end. */
+void *arena_room(struct arena *a, void *items, uint32_t count, uint32_t *cap, size_t item_bytes);
+
 /* A copy of v followed by a zero byte (not counted); NULL when out of memory. */
 char *arena_copy(struct arena *a, struct bytes v);
 char *arena_text(struct arena *a, const char *text);

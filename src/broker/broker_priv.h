@@ -217,7 +217,7 @@ struct session {
     struct exec_timer will_timer;
     struct exec_timer expiry_timer;
     uint64_t hit_generation; /* route.c: in which search it was found */
-    size_t hit;              /* … and where in the hits */
+    uint32_t hit;            /* … and where in the hits */
 };
 
 /* NULL if there is none. */
@@ -398,14 +398,14 @@ struct hit {
 
 struct hits {
     struct hit *items;
-    size_t count;
-    size_t cap;
+    uint32_t count;
+    uint32_t cap;
     uint32_t *ids; /* pairs: identifier, hit */
-    size_t id_count;
-    size_t id_cap;
+    uint32_t id_count;
+    uint32_t id_cap;
     struct filter **filters;
-    size_t filter_count;
-    size_t filter_cap;
+    uint32_t filter_count;
+    uint32_t filter_cap;
     uint64_t generation;
 };
 

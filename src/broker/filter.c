@@ -241,7 +241,7 @@ void filter_append(struct filter *f, struct publication *pub)
 
 bool filters_took_request(const struct broker *b)
 {
-    for (size_t i = 0; i < b->hits.filter_count; i++)
+    for (uint32_t i = 0; i < b->hits.filter_count; i++)
         if (b->hits.filters[i]->requests)
             return true;
     return false;

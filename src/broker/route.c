@@ -5,6 +5,7 @@
  * and all its subscription identifiers [MQTT-3.3.4-2 to -4]. The message itself is made, and its
  * payload copied out of the read buffer, only when somebody keeps it.
  */
+#include "base/array.h"
 #include "base/err.h"
 #include "base/log.h"
 #include "broker/broker_priv.h"
@@ -17,42 +18,29 @@
 
 /* ----------------------------------------------------------------------------------------- hits */
 
-/* Room for one more element of `size` bytes in *items; false without memory. */
-static bool grow(void **items, size_t count, size_t *cap, size_t size)
-{
-    if (count < *cap)
-        return true;
-    size_t more = *cap ? *cap * 2 : HITS_FIRST;
-    void *grown = realloc(*items, more * size);
-    if (!grown)
-        return false;
-    *items = grown;
-    *cap = more;
-    return true;
-}
-
 static bool hits_grow(struct hits *h)
 {
-    void *items = h->items;
-    bool ok = grow(&items, h->count, &h->cap, sizeof h->items[0]);
-    h->items = items;
-    return ok;
+    struct hit *items = array_room(h->items, h->count, &h->cap, HITS_FIRST, sizeof *items);
+    if (items)
+        h->items = items;
+    return items != NULL;
 }
 
 static bool hit_ids_grow(struct hits *h)
 {
-    void *ids = h->ids;
-    bool ok = grow(&ids, h->id_count, &h->id_cap, 2 * sizeof h->ids[0]);
-    h->ids = ids;
-    return ok;
+    uint32_t *ids = array_room(h->ids, h->id_count, &h->id_cap, HITS_FIRST, 2 * sizeof *ids);
+    if (ids)
+        h->ids = ids;
+    return ids != NULL;
 }
 
 static bool hit_filters_grow(struct hits *h)
 {
-    void *filters = h->filters;
-    bool ok = grow(&filters, h->filter_count, &h->filter_cap, sizeof(struct filter *));
-    h->filters = filters;
-    return ok;
+    struct filter **filters = array_room(h->filters, h->filter_count, &h->filter_cap, HITS_FIRST,
+                                         sizeof(struct filter *));
+    if (filters)
+        h->filters = filters;
+    return filters != NULL;
 }
 
 struct search {
@@ -91,7 +79,7 @@ static void subscription_hit(const struct search *search, const struct subscript
     if (sub->id == 0 || !hit_ids_grow(&b->hits))
         return;
     b->hits.ids[2 * b->hits.id_count] = sub->id;
-    b->hits.ids[2 * b->hits.id_count + 1] = (uint32_t)sub->session->hit;
+    b->hits.ids[2 * b->hits.id_count + 1] = sub->session->hit;
     b->hits.id_count++;
     hit->id_count++;
 }
@@ -140,7 +128,7 @@ static void hit_deliver(struct broker *b, const struct hit *hit, struct message 
     uint32_t ids[IDS_MAX];
     struct delivery d = {.message = m, .ids = ids, .qos = hit->qos, .retain = hit->retain};
     uint32_t self = (uint32_t)(hit - b->hits.items);
-    for (size_t i = 0; hit->id_count && i < b->hits.id_count && d.id_count < IDS_MAX; i++)
+    for (uint32_t i = 0; hit->id_count && i < b->hits.id_count && d.id_count < IDS_MAX; i++)
         if (b->hits.ids[2 * i + 1] == self)
             ids[d.id_count++] = b->hits.ids[2 * i];
     session_deliver(hit->session, &d);
@@ -149,15 +137,15 @@ static void hit_deliver(struct broker *b, const struct hit *hit, struct message 
 size_t route_publish(struct broker *b, struct publication *pub)
 {
     search_run(b, pub);
-    size_t matched = b->hits.count + b->hits.filter_count;
+    size_t matched = (size_t)b->hits.count + b->hits.filter_count;
     struct message *m = NULL;
     if (b->hits.count > 0 || pub->parts.retain)
         m = publication_message(b, pub);
     if (m && pub->parts.retain)
         retain_set(b, m);
-    for (size_t i = 0; m && i < b->hits.count; i++)
+    for (uint32_t i = 0; m && i < b->hits.count; i++)
         hit_deliver(b, &b->hits.items[i], m);
-    for (size_t i = 0; i < b->hits.filter_count; i++)
+    for (uint32_t i = 0; i < b->hits.filter_count; i++)
         filter_append(b->hits.filters[i], pub);
     message_unref(pub->message);
     pub->message = NULL;

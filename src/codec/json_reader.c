@@ -5,6 +5,7 @@
  * last time, so in a stream of messages of one shape a key costs one comparison; a hash index
  * answers when the shape changes.
  */
+#include "base/array.h"
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/str.h"
@@ -71,14 +72,10 @@ struct json_scope *json_scope_new(void)
 
 static int scope_grow(struct json_scope *s)
 {
-    if (s->count < s->cap)
-        return OK;
-    uint32_t cap = s->cap ? s->cap * 2 : 8;
-    struct json_field *fields = realloc(s->fields, cap * sizeof *fields);
+    struct json_field *fields = array_room(s->fields, s->count, &s->cap, 8, sizeof *fields);
     if (!fields)
         return ERR_NOMEM;
     s->fields = fields;
-    s->cap = cap;
     return OK;
 }
 

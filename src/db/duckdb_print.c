@@ -3,6 +3,7 @@
  * The same rules as everywhere: 64-bit integers exactly, doubles by the shortest text that reads
  * back, NaN and infinities as null in JSON, times as RFC 3339, bytes as text when they are UTF-8.
  */
+#include "base/array.h"
 #include "base/clock.h"
 #include "base/str.h"
 #include "db/duckdb_priv.h"
@@ -132,14 +133,10 @@ static void print_csv(const struct value *v, struct buf *out)
 
 static int table_cell(struct duck_printer *p, const struct value *v)
 {
-    if (p->end_count == p->end_cap) {
-        size_t cap = p->end_cap ? p->end_cap * 2 : 256;
-        size_t *ends = realloc(p->ends, cap * sizeof *ends);
-        if (!ends)
-            return ERR_NOMEM;
-        p->ends = ends;
-        p->end_cap = cap;
-    }
+    size_t *ends = array_room(p->ends, p->end_count, &p->end_cap, 256, sizeof *ends);
+    if (!ends)
+        return ERR_NOMEM;
+    p->ends = ends;
     print_plain(v, &p->cells);
     p->ends[p->end_count++] = p->cells.len;
     return buf_error(&p->cells);

@@ -147,8 +147,8 @@ struct duck_printer {
     /* DUCK_TABLE: cells are kept until the widths are known. */
     struct buf cells;
     size_t *ends; /* of each cell in cells */
-    size_t end_count;
-    size_t end_cap;
+    uint32_t end_count;
+    uint32_t end_cap;
 };
 
 int duck_print_columns(const struct duck_head *heads, uint32_t count, struct buf *out);

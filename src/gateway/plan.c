@@ -5,6 +5,7 @@
  * whose address the device really does not have. The plan stays split until it is made anew, so a
  * hole in a controller's map costs a few refusals once, and nothing afterwards.
  */
+#include "base/array.h"
 #include "gateway/gateway_priv.h"
 
 #include <assert.h>
@@ -58,14 +59,11 @@ static bool planner_request(struct lotline_planner *api, const void *request, ui
 
 static bool request_grow(struct request *r)
 {
-    if (r->step_count < r->step_cap)
-        return true;
-    uint32_t cap = r->step_cap ? r->step_cap * 2 : STEPS_FIRST;
-    struct lotline_step *steps = realloc(r->steps, cap * sizeof *steps);
+    struct lotline_step *steps =
+        array_room(r->steps, r->step_count, &r->step_cap, STEPS_FIRST, sizeof *steps);
     if (!steps)
         return false;
     r->steps = steps;
-    r->step_cap = cap;
     return true;
 }
 

@@ -7,6 +7,7 @@
  * DuckDB does not keep every bit of a double: its compression may give 0.0 for -0.0, and one NaN
  * for another. Such values have their bits in the column u besides (for float32 its 32 bits).
  */
+#include "base/array.h"
 #include "historian/historian_priv.h"
 
 #include <math.h>
@@ -44,14 +45,10 @@ static bool times_are_sorted(const struct batch *b)
 
 int points_add(struct points *p, struct source *source, struct batch *batch)
 {
-    if (p->count == p->cap) {
-        uint32_t cap = p->cap ? p->cap * 2 : 64;
-        struct waiting *items = realloc(p->items, cap * sizeof *items);
-        if (!items)
-            return ERR_NOMEM;
-        p->items = items;
-        p->cap = cap;
-    }
+    struct waiting *items = array_room(p->items, p->count, &p->cap, 64, sizeof *items);
+    if (!items)
+        return ERR_NOMEM;
+    p->items = items;
     p->items[p->count++] = (struct waiting){batch, source, times_are_sorted(batch)};
     p->cells += (uint64_t)batch->rows * batch->schema->count;
     return OK;
@@ -93,14 +90,10 @@ struct runs {
 
 static int runs_add(struct runs *r, const struct run *run)
 {
-    if (r->count == r->cap) {
-        uint32_t cap = r->cap ? r->cap * 2 : 1024;
-        struct run *list = realloc(r->list, cap * sizeof *list);
-        if (!list)
-            return ERR_NOMEM;
-        r->list = list;
-        r->cap = cap;
-    }
+    struct run *list = array_room(r->list, r->count, &r->cap, 1024, sizeof *list);
+    if (!list)
+        return ERR_NOMEM;
+    r->list = list;
     r->list[r->count++] = *run;
     return OK;
 }

@@ -3,6 +3,7 @@
  * All tags of the database are in memory while the node runs (some 100 bytes each): a batch's
  * columns are matched once for each (stream, schema), after that a batch costs one look-up.
  */
+#include "base/array.h"
 #include "base/str.h"
 #include "historian/historian_priv.h"
 
@@ -114,14 +115,10 @@ int tags_load(struct tags *t, struct duck_conn *c, struct diag *diag)
 
 static int tags_fresh(struct tags *t, const struct new_tag *fresh)
 {
-    if (t->fresh_count == t->fresh_cap) {
-        uint32_t cap = t->fresh_cap ? t->fresh_cap * 2 : 64;
-        struct new_tag *list = realloc(t->fresh, cap * sizeof *list);
-        if (!list)
-            return ERR_NOMEM;
-        t->fresh = list;
-        t->fresh_cap = cap;
-    }
+    struct new_tag *list = array_room(t->fresh, t->fresh_count, &t->fresh_cap, 64, sizeof *list);
+    if (!list)
+        return ERR_NOMEM;
+    t->fresh = list;
     t->fresh[t->fresh_count++] = *fresh;
     return OK;
 }

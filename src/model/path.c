@@ -1,6 +1,8 @@
 /* Positions over time as bytes and back. See path.h. */
 #include "model/path.h"
 
+#include "base/array.h"
+
 #include <assert.h>
 #include <math.h>
 #include <stdlib.h>
@@ -20,14 +22,10 @@ int path_add(struct path *p, int64_t time_us, double mm)
     assert(p->count == 0 || time_us >= p->points[p->count - 1].time_us);
     if (p->count && p->points[p->count - 1].time_us == time_us)
         p->count--;
-    if (p->count == p->cap) {
-        uint32_t cap = p->cap ? p->cap * 2 : 64;
-        struct path_point *more = realloc(p->points, cap * sizeof *more);
-        if (!more)
-            return ERR_NOMEM;
-        p->points = more;
-        p->cap = cap;
-    }
+    struct path_point *more = array_room(p->points, p->count, &p->cap, 64, sizeof *more);
+    if (!more)
+        return ERR_NOMEM;
+    p->points = more;
     p->points[p->count++] = (struct path_point){time_us, mm};
     return OK;
 }

@@ -231,7 +231,7 @@ static int item_add(struct binder *b, const struct expr *at, struct bound_item i
                               item.name);
         }
     }
-    o->items = bind_grow(b, o->items, o->item_count, &b->items_cap, sizeof item);
+    o->items = arena_room(b->arena, o->items, o->item_count, &b->items_cap, sizeof item);
     if (!o->items)
         return ERR_NOMEM;
     o->items[o->item_count++] = item;

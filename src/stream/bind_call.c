@@ -290,7 +290,7 @@ int bind_aggregate_index(struct binder *b, const struct expr *at, struct aggrega
     while (i < o->aggregate_count && !aggregate_is(&o->aggregates[i], &spec, arg))
         i++;
     if (i == o->aggregate_count) {
-        o->aggregates = bind_grow(b, o->aggregates, i, &b->aggregates_cap, sizeof a);
+        o->aggregates = arena_room(b->arena, o->aggregates, i, &b->aggregates_cap, sizeof a);
         if (!o->aggregates)
             return ERR_NOMEM;
         o->aggregates[o->aggregate_count++] = a;

@@ -146,7 +146,8 @@ static struct bound *find_bind(struct binder *b, const struct expr *e, const str
     struct bound *x = find_before(b, l, keys, group);
     if (x)
         return x;
-    b->lookups = bind_grow(b, b->lookups, b->lookup_count, &b->lookups_cap, sizeof(struct bound *));
+    b->lookups =
+        arena_room(b->arena, b->lookups, b->lookup_count, &b->lookups_cap, sizeof(struct bound *));
     x = b->lookups ? bound_with(b, BOUND_CALL, VALUE_INT64, e, keys, l->key_count) : NULL;
     if (!x)
         return NULL;

@@ -22,20 +22,6 @@ int bind_error(struct binder *b, int err, const struct expr *at, const char *for
     return diag_set(b->diag, err, at->line, at->column, "%s", text);
 }
 
-void *bind_grow(struct binder *b, void *items, uint32_t count, uint32_t *cap, size_t size)
-{
-    if (count < *cap)
-        return items;
-    uint32_t more = *cap ? *cap * 2 : 8;
-    void *grown = arena_array(b->arena, more, size);
-    if (!grown)
-        return NULL;
-    if (count)
-        memcpy(grown, items, count * size);
-    *cap = more;
-    return grown;
-}
-
 struct bound *bound_with(struct binder *b, enum bound_kind kind, enum value_type type,
                          const struct expr *at, struct bound *const *args, uint32_t count)
 {
@@ -160,7 +146,7 @@ int bind_input(struct binder *b, enum input_kind kind, const struct expr *at, st
            !(o->inputs[i].kind == kind && bytes_equal(o->inputs[i].name, name)))
         i++;
     if (i == o->input_count) {
-        o->inputs = bind_grow(b, o->inputs, i, &b->inputs_cap, sizeof in);
+        o->inputs = arena_room(b->arena, o->inputs, i, &b->inputs_cap, sizeof in);
         if (!o->inputs)
             return ERR_NOMEM;
         o->inputs[o->input_count++] = in;
@@ -184,8 +170,8 @@ int bind_group_input(struct binder *b, const struct expr *at, struct group_input
     if (i == o->group_input_count) {
         uint32_t cap = b->group_inputs_cap;
         o->group_inputs =
-            bind_grow(b, o->group_inputs, i, &b->group_inputs_cap, sizeof *o->group_inputs);
-        o->group_specs = bind_grow(b, o->group_specs, i, &cap, sizeof *o->group_specs);
+            arena_room(b->arena, o->group_inputs, i, &b->group_inputs_cap, sizeof *o->group_inputs);
+        o->group_specs = arena_room(b->arena, o->group_specs, i, &cap, sizeof *o->group_specs);
         if (!o->group_inputs || !o->group_specs)
             return ERR_NOMEM;
         o->group_inputs[i] = (struct input){.kind = INPUT_GROUP, .type = spec.type};

@@ -92,9 +92,6 @@ int bind_convert(struct binder *b, struct bound *x, enum value_type type, struct
  */
 int bind_find_column(struct binder *b, const struct expr *at, struct bytes name, uint32_t *ret);
 
-/* Grows an array in the arena by one (zeroed); NULL when out of memory. */
-void *bind_grow(struct binder *b, void *items, uint32_t count, uint32_t *cap, size_t size);
-
 int bind_error(struct binder *b, int err, const struct expr *at, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
 

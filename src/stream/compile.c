@@ -36,26 +36,13 @@ struct compiler {
     bool group;
 };
 
-static void *grow(struct compiler *c, void *items, uint32_t count, uint32_t *cap, size_t size)
-{
-    if (count < *cap)
-        return items;
-    uint32_t more = *cap ? *cap * 2 : 16;
-    void *grown = arena_array(c->arena, more, size);
-    if (!grown)
-        return NULL;
-    if (count)
-        memcpy(grown, items, count * size);
-    *cap = more;
-    return grown;
-}
-
 static int reg_new(struct compiler *c, enum value_type type, uint16_t *ret)
 {
     if (c->reg_count == PLAN_REGISTERS_MAX)
         return diag_set(c->diag, ERR_LIMIT, 0, 0, "this statement needs more than %d registers",
                         PLAN_REGISTERS_MAX);
-    c->reg_types = grow(c, c->reg_types, c->reg_count, &c->reg_cap, sizeof *c->reg_types);
+    c->reg_types =
+        arena_room(c->arena, c->reg_types, c->reg_count, &c->reg_cap, sizeof *c->reg_types);
     if (!c->reg_types)
         return ERR_NOMEM;
     c->reg_types[c->reg_count] = type;
@@ -67,7 +54,7 @@ static int emit(struct compiler *c, struct step s)
 {
     if (c->step_count == STEPS_MAX)
         return diag_set(c->diag, ERR_LIMIT, 0, 0, "this statement is too large");
-    c->steps = grow(c, c->steps, c->step_count, &c->step_cap, sizeof *c->steps);
+    c->steps = arena_room(c->arena, c->steps, c->step_count, &c->step_cap, sizeof *c->steps);
     if (!c->steps)
         return ERR_NOMEM;
     if (!s.fn)
@@ -98,8 +85,8 @@ static int constants_collect(struct compiler *c, struct bound *x)
     int err = OK;
     if (x->kind == BOUND_CONST && x->reg == PLAN_NONE) {
         uint16_t reg = 0;
-        c->constants =
-            grow(c, c->constants, c->constant_count, &c->constant_cap, sizeof *c->constants);
+        c->constants = arena_room(c->arena, c->constants, c->constant_count, &c->constant_cap,
+                                  sizeof *c->constants);
         if (!c->constants)
             return ERR_NOMEM;
         err = reg_new(c, x->type, &reg);
@@ -223,8 +210,8 @@ static int lookup_index(struct compiler *c, const struct lookup *l, uint32_t *re
     for (*ret = 0; *ret < c->lookup_count; ++*ret)
         if (c->lookups[*ret] == l)
             return OK;
-    c->lookups =
-        grow(c, c->lookups, c->lookup_count, &c->lookup_cap, sizeof(const struct lookup *));
+    c->lookups = arena_room(c->arena, c->lookups, c->lookup_count, &c->lookup_cap,
+                            sizeof(const struct lookup *));
     if (!c->lookups)
         return ERR_NOMEM;
     c->lookups[c->lookup_count++] = l;

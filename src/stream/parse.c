@@ -18,16 +18,10 @@ int parse_list_add(struct parser *p, struct parse_list *list, const void *item, 
     if (list->count == max)
         return diag_set(p->diag, ERR_LIMIT, p->token.line, p->token.column, "more than %u of these",
                         max);
-    if (list->count == list->cap) {
-        uint32_t cap = list->cap ? list->cap * 2 : 4;
-        void *items = arena_array(p->arena, cap, size);
-        if (!items)
-            return ERR_NOMEM;
-        if (list->count)
-            memcpy(items, list->items, list->count * size);
-        list->items = items;
-        list->cap = cap;
-    }
+    void *items = arena_room(p->arena, list->items, list->count, &list->cap, size);
+    if (!items)
+        return ERR_NOMEM;
+    list->items = items;
     memcpy((uint8_t *)list->items + list->count * size, item, size);
     list->count++;
     return OK;

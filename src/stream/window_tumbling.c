@@ -5,6 +5,7 @@
  * divides a minute, an hour or a day starts where one expects, and a replay finds the same ones.
  * Groups come out in the order in which they were first seen.
  */
+#include "base/array.h"
 #include "stream/pipeline_priv.h"
 
 #include <stdlib.h>
@@ -104,14 +105,11 @@ static int64_t window_start_of(int64_t time_us, int64_t length_us)
 static int window_insert(struct tumbling *t, uint32_t at, int64_t start, struct position after,
                          struct window **ret)
 {
-    if (t->window_count == t->window_cap) {
-        uint32_t cap = t->window_cap ? t->window_cap * 2 : 4;
-        struct window **more = realloc(t->windows, cap * sizeof(struct window *));
-        if (!more)
-            return ERR_NOMEM;
-        t->windows = more;
-        t->window_cap = cap;
-    }
+    struct window **more =
+        array_room(t->windows, t->window_count, &t->window_cap, 4, sizeof(struct window *));
+    if (!more)
+        return ERR_NOMEM;
+    t->windows = more;
     struct window *w = calloc(1, sizeof *w);
     if (!w)
         return ERR_NOMEM;
@@ -156,14 +154,10 @@ static void key_append(struct buf *key, const struct value *v)
 
 static int window_slot_add(struct pipeline *p, struct window *w, uint32_t *ret)
 {
-    if (w->slot_count == w->slot_cap) {
-        uint32_t cap = w->slot_cap ? w->slot_cap * 2 : 4;
-        uint32_t *more = realloc(w->slots, cap * sizeof *more);
-        if (!more)
-            return ERR_NOMEM;
-        w->slots = more;
-        w->slot_cap = cap;
-    }
+    uint32_t *more = array_room(w->slots, w->slot_count, &w->slot_cap, 4, sizeof *more);
+    if (!more)
+        return ERR_NOMEM;
+    w->slots = more;
     int err = slot_take(p, ret);
     if (!err)
         w->slots[w->slot_count++] = *ret;

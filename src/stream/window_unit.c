@@ -10,6 +10,7 @@
  *
  * What is weighted by time is in curve.h.
  */
+#include "base/array.h"
 #include "stream/pipeline_priv.h"
 
 #include <stdlib.h>
@@ -225,14 +226,11 @@ int unit_presence(struct pipeline *p, const struct batch *b, struct position at)
     struct unit_window *u = &p->unit;
     if (b->schema->hash != p->plan->presence->schema->hash)
         return ERR_TYPE;
-    if (u->pending_count == u->pending_cap) {
-        uint32_t cap = u->pending_cap ? u->pending_cap * 2 : 8;
-        struct unit_pending *more = realloc(u->pending, cap * sizeof *more);
-        if (!more)
-            return ERR_NOMEM;
-        u->pending = more;
-        u->pending_cap = cap;
-    }
+    struct unit_pending *more =
+        array_room(u->pending, u->pending_count, &u->pending_cap, 8, sizeof *more);
+    if (!more)
+        return ERR_NOMEM;
+    u->pending = more;
     struct unit_pending *last = &u->pending[u->pending_count++];
     *last = (struct unit_pending){.batch = batch_ref(b), .at = at, .t_out_max = INT64_MIN};
     for (uint32_t i = 0; i < b->rows; i++) {

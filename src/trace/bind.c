@@ -107,12 +107,14 @@ static struct story_visit *visit_recorded(const struct story *s, const struct st
 
 static struct story_visit *visit_record(struct story *s, const struct story_fact *f)
 {
-    void *items = s->visits;
     s->truncated = s->truncated || s->visit_count == STORY_VISITS_MAX;
-    if (s->visit_count == STORY_VISITS_MAX ||
-        !story_grow(&s->arena, &items, s->visit_count, &s->visit_cap, sizeof *s->visits))
+    if (s->visit_count == STORY_VISITS_MAX)
         return NULL;
-    s->visits = items;
+    struct story_visit *visits =
+        arena_room(&s->arena, s->visits, s->visit_count, &s->visit_cap, sizeof *visits);
+    if (!visits)
+        return NULL;
+    s->visits = visits;
     struct story_visit *v = &s->visits[s->visit_count++];
     *v = (struct story_visit){.station = f->station[0] ? f->station : f->operation,
                               .operation = f->operation,

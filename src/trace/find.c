@@ -12,21 +12,6 @@
 
 #include <string.h>
 
-bool story_grow(struct arena *arena, void **items, uint32_t count, uint32_t *cap, size_t size)
-{
-    if (count < *cap)
-        return true;
-    uint32_t more = *cap ? *cap * 2 : 16;
-    void *list = arena_array(arena, more, size);
-    if (!list)
-        return false;
-    if (count)
-        memcpy(list, *items, count * size);
-    *items = list;
-    *cap = more;
-    return true;
-}
-
 /* ------------------------------------------------------------------------------- names, subjects
  */
 
@@ -109,23 +94,25 @@ static bool claim_holds(const struct story_key *key, const struct found *f)
 
 static int span_add(struct story *s, const struct story_key *key, const struct trace_entry *e)
 {
-    void *items = s->spans;
     if (!s->subjects[key->subject].carries)
         return OK;
-    if (!story_grow(&s->arena, &items, s->span_count, &s->span_cap, sizeof *s->spans))
+    struct story_span *spans =
+        arena_room(&s->arena, s->spans, s->span_count, &s->span_cap, sizeof *spans);
+    if (!spans)
         return ERR_NOMEM;
-    s->spans = items;
+    s->spans = spans;
     s->spans[s->span_count++] = (struct story_span){e->t_from, e->t_to};
     return OK;
 }
 
 static int alias_add(struct story *s, struct story_key *key, const struct trace_entry *e)
 {
-    void *items = s->aliases;
     key->is_unit = true;
-    if (!story_grow(&s->arena, &items, s->alias_count, &s->alias_cap, sizeof *s->aliases))
+    struct story_alias *aliases =
+        arena_room(&s->arena, s->aliases, s->alias_count, &s->alias_cap, sizeof *aliases);
+    if (!aliases)
         return ERR_NOMEM;
-    s->aliases = items;
+    s->aliases = aliases;
     s->aliases[s->alias_count++] =
         (struct story_alias){key->text, e->other, key->subject, e->t_from, e->t_to};
     /* '?' is written before the id of a unit whose serial was not read. */

@@ -107,15 +107,16 @@ static void forward_cut(struct forward *f, const char *reason)
 /* NULL: a limit, or no memory. */
 static struct reached *reached_add(struct forward *f, const char *name, uint32_t depth)
 {
-    void *items = f->all;
     if (f->unit_count > f->units_max) {
         forward_cut(f, "limit");
         return NULL;
     }
     struct reached *r = arena_alloc(&f->arena, sizeof *r);
-    if (!r || !story_grow(&f->arena, &items, f->all_count, &f->all_cap, sizeof(void *)))
+    struct reached **all =
+        arena_room(&f->arena, f->all, f->all_count, &f->all_cap, sizeof(struct reached *));
+    if (!r || !all)
         return NULL;
-    f->all = items;
+    f->all = all;
     *r = (struct reached){.name = name,
                           .unit = "",
                           .via = "",
@@ -132,16 +133,16 @@ static struct reached *reached_add(struct forward *f, const char *name, uint32_t
 /* Gives the name to r; NULL: a limit, or no memory. */
 static struct name *name_add(struct forward *f, const char *text, struct reached *r)
 {
-    void *items = f->list;
     if (f->name_count == FORWARD_NAMES_MAX) {
         forward_cut(f, "names");
         return NULL;
     }
     struct name *n = arena_alloc(&f->arena, sizeof *n);
-    if (!n || !story_grow(&f->arena, &items, f->name_count, &f->name_cap, sizeof(void *)) ||
-        map_put(&f->names, bytes_of_text(text), n, NULL))
+    struct name **list =
+        arena_room(&f->arena, f->list, f->name_count, &f->name_cap, sizeof(struct name *));
+    if (!n || !list || map_put(&f->names, bytes_of_text(text), n, NULL))
         return NULL;
-    f->list = items;
+    f->list = list;
     *n = (struct name){text, r};
     f->list[f->name_count++] = n;
     return n;

@@ -109,7 +109,6 @@ static bool subject_of(const struct story *s, const char *name, uint32_t *ret)
 static int step_row(void *ctx, const struct value *c, uint32_t count)
 {
     struct story *s = ctx;
-    void *items = s->visits;
     uint32_t subject = 0;
     if (count != 14)
         return ERR_INTERNAL;
@@ -118,9 +117,11 @@ static int step_row(void *ctx, const struct value *c, uint32_t count)
         return ERR_NOMEM;
     if (!subject_of(s, unit, &subject))
         return OK;
-    if (!story_grow(&s->arena, &items, s->visit_count, &s->visit_cap, sizeof *s->visits))
+    struct story_visit *visits =
+        arena_room(&s->arena, s->visits, s->visit_count, &s->visit_cap, sizeof *visits);
+    if (!visits)
         return ERR_NOMEM;
-    s->visits = items;
+    s->visits = visits;
     struct story_visit *v = &s->visits[s->visit_count];
     *v = (struct story_visit){
         .unit = unit,
@@ -152,12 +153,13 @@ static int step_row(void *ctx, const struct value *c, uint32_t count)
 static int fact_row(void *ctx, const struct value *c, uint32_t count)
 {
     struct story *s = ctx;
-    void *items = s->facts;
     if (count != 16)
         return ERR_INTERNAL;
-    if (!story_grow(&s->arena, &items, s->fact_count, &s->fact_cap, sizeof *s->facts))
+    struct story_fact *facts =
+        arena_room(&s->arena, s->facts, s->fact_count, &s->fact_cap, sizeof *facts);
+    if (!facts)
         return ERR_NOMEM;
-    s->facts = items;
+    s->facts = facts;
     struct story_fact *f = &s->facts[s->fact_count];
     *f = (struct story_fact){
         .kind = (enum story_kind)c[0].i64,

@@ -351,7 +351,6 @@ static int find_row(void *ctx, const struct value *c, uint32_t count)
     struct finding *f = ctx;
     struct trace_entries *out = f->out;
     struct trace_entry e = {0};
-    void *items = out->items;
     if (count != 2)
         return ERR_INTERNAL;
     uintptr_t number = (uintptr_t)map_find(&f->numbers, bytes_of(&c[0].u64, sizeof c[0].u64));
@@ -361,7 +360,8 @@ static int find_row(void *ctx, const struct value *c, uint32_t count)
     int err = entry_read(f, c[1].bytes, &e);
     if (err || e.known_at > f->as_of_us)
         return err;
-    if (!story_grow(f->arena, &items, out->count, &out->cap, sizeof e))
+    struct trace_entry *items = arena_room(f->arena, out->items, out->count, &out->cap, sizeof e);
+    if (!items)
         return ERR_NOMEM;
     e.key = (uint32_t)number - 1;
     out->items = items;

@@ -173,9 +173,6 @@ int story_gather(struct story *s);
 /* bind.c */
 int story_bind(struct story *s);
 
-/* Room for one more item of a list that grows in the arena; false: no memory. */
-bool story_grow(struct arena *arena, void **items, uint32_t count, uint32_t *cap, size_t size);
-
 /* A subject's latest serial, else the name it was met by; the same for any key. */
 const char *story_name(const struct story *s, uint32_t subject);
 const char *story_key_name(const struct story *s, const char *key);

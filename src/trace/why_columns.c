@@ -1,4 +1,5 @@
 /* The factors while they are filled, row by row. See why_gather.h. */
+#include "base/array.h"
 #include "trace/why_gather.h"
 
 #include <math.h>
@@ -39,14 +40,11 @@ int why_column_get(struct why_columns *c, enum why_kind kind, struct bytes name,
         return OK;
     if (c->count == WHY_FACTORS_MAX)
         return ERR_LIMIT;
-    if (c->count == c->cap) {
-        uint32_t cap = c->cap ? 2 * c->cap : 64;
-        struct why_column **list = realloc(c->list, cap * sizeof(struct why_column *));
-        if (!list)
-            return ERR_NOMEM;
-        c->list = list;
-        c->cap = cap;
-    }
+    struct why_column **list =
+        array_room(c->list, c->count, &c->cap, 64, sizeof(struct why_column *));
+    if (!list)
+        return ERR_NOMEM;
+    c->list = list;
     struct why_column *column = arena_alloc(&c->arena, sizeof *column);
     if (!column || map_put(&c->map, whole, column, NULL))
         return ERR_NOMEM;

@@ -6,6 +6,7 @@
  */
 #include "trace/why_gather.h"
 
+#include "base/array.h"
 #include "base/str.h"
 
 #include <stdlib.h>
@@ -249,14 +250,10 @@ static int unit_row(void *ctx, const struct value *cells, uint32_t count)
     int err = node_of(g, row_key(&cells[0], &cells[1]), &node);
     if (err)
         return err;
-    if (g->unit_count == g->unit_cap) {
-        uint32_t cap = g->unit_cap ? 2 * g->unit_cap : 1024;
-        struct unit *units = realloc(g->units, cap * sizeof *units);
-        if (!units)
-            return ERR_NOMEM;
-        g->units = units;
-        g->unit_cap = cap;
-    }
+    struct unit *units = array_room(g->units, g->unit_count, &g->unit_cap, 1024, sizeof *units);
+    if (!units)
+        return ERR_NOMEM;
+    g->units = units;
     bool bad = cells[3].type != VALUE_NULL;
     g->units[g->unit_count++] = (struct unit){node, bad, bad ? cells[3].i64 : cells[2].i64};
     return OK;
@@ -314,14 +311,10 @@ static int find_units(struct gather *g)
 
 static int pair_add(struct pairs *p, uint32_t from, uint32_t to)
 {
-    if (p->count == p->cap) {
-        uint32_t cap = p->cap ? 2 * p->cap : 1024;
-        struct pair *list = realloc(p->list, cap * sizeof *list);
-        if (!list)
-            return ERR_NOMEM;
-        p->list = list;
-        p->cap = cap;
-    }
+    struct pair *list = array_room(p->list, p->count, &p->cap, 1024, sizeof *list);
+    if (!list)
+        return ERR_NOMEM;
+    p->list = list;
     p->list[p->count++] = (struct pair){from, to};
     return OK;
 }

@@ -16,6 +16,8 @@
  */
 #include "track/belt.h"
 
+#include "base/array.h"
+
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -46,14 +48,10 @@ struct belt_unit *belt_unit_add(struct belt *b)
         b->end -= b->first;
         b->first = 0;
     }
-    if (b->end == b->cap) {
-        uint32_t cap = b->cap ? b->cap * 2 : 8;
-        struct belt_unit *more = realloc(b->units, cap * sizeof *more);
-        if (!more)
-            return NULL;
-        b->units = more;
-        b->cap = cap;
-    }
+    struct belt_unit *more = array_room(b->units, b->end, &b->cap, 8, sizeof *more);
+    if (!more)
+        return NULL;
+    b->units = more;
     struct belt_unit *u = &b->units[b->end++];
     *u = (struct belt_unit){.share = 1, .scale = b->scale};
     return u;

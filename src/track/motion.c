@@ -1,12 +1,15 @@
 /* The integral of a belt's speed. See motion.h. */
 #include "track/motion.h"
 
+#include "base/array.h"
+
 #include <assert.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define SECOND_US 1e6
+#define SECOND_US          1e6
+#define MOTION_ITEMS_FIRST 64
 
 void motion_fini(struct motion *m)
 {
@@ -27,20 +30,6 @@ void motion_reset(struct motion *m)
 /* --------------------------------------------------------------------------------------- readings
  */
 
-/* Room for one more of `count` items. */
-static int grow(void **items, uint32_t count, uint32_t *cap, size_t size)
-{
-    if (count < *cap)
-        return OK;
-    uint32_t more = *cap ? *cap * 2 : 64;
-    void *grown = realloc(*items, more * size);
-    if (!grown)
-        return ERR_NOMEM;
-    *items = grown;
-    *cap = more;
-    return OK;
-}
-
 static uint32_t waiting_count(const struct motion *m)
 {
     return m->waiting_end - m->waiting_first;
@@ -55,7 +44,12 @@ static int waiting_room(struct motion *m)
         m->waiting_end -= m->waiting_first;
         m->waiting_first = 0;
     }
-    return grow((void **)&m->waiting, m->waiting_end, &m->waiting_cap, sizeof *m->waiting);
+    struct motion_reading *waiting = array_room(m->waiting, m->waiting_end, &m->waiting_cap,
+                                                MOTION_ITEMS_FIRST, sizeof *waiting);
+    if (!waiting)
+        return ERR_NOMEM;
+    m->waiting = waiting;
+    return OK;
 }
 
 int motion_read(struct motion *m, int64_t time_us, double speed)
@@ -106,16 +100,25 @@ static void points_thin(struct motion *m)
     m->count = n;
 }
 
+static int points_room(struct motion *m)
+{
+    struct motion_point *points =
+        array_room(m->points, m->count, &m->cap, MOTION_ITEMS_FIRST, sizeof *points);
+    if (!points)
+        return ERR_NOMEM;
+    m->points = points;
+    return OK;
+}
+
 /* read: it is a reading, not a speed held up to here. */
 static int point_add(struct motion *m, struct motion_reading r, int64_t gap_max_us, bool read)
 {
     struct motion_point p = {.time_us = r.time_us, .speed = r.speed};
     if (m->count == MOTION_POINTS_MAX)
         points_thin(m);
-    int err = grow((void **)&m->points, m->count, &m->cap, sizeof *m->points);
+    int err = points_room(m);
     if (err)
         return err;
-    assert(m->points);
     struct motion_point *b = m->count ? &m->points[m->count - 1] : NULL;
     if (b) {
         struct motion_point *a = m->count > 1 ? b - 1 : NULL;
@@ -522,8 +525,7 @@ static bool points_decode(struct motion *m, struct reader *in)
         p.speed = reader_finite(in);
         p.mm = reader_finite(in);
         p.gap = reader_u8(in) != 0;
-        if (in->failed || (m->count && p.time_us <= motion_end_us(m)) ||
-            grow((void **)&m->points, m->count, &m->cap, sizeof p) != OK)
+        if (in->failed || (m->count && p.time_us <= motion_end_us(m)) || points_room(m) != OK)
             return false;
         m->points[m->count++] = p;
     }
