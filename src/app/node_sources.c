@@ -8,8 +8,6 @@ static void hook_alarm(void *ctx, const char *name, const char *text)
     struct node *n = ctx;
     if (text)
         log_warn("source", "%s: %s", name, text);
-    else
-        log_info("source", "%s: works again", name);
     if (n->alarm && text)
         alarm_raise(n->alarm, name, ALARM_MAJOR, "source", text);
     else if (n->alarm)

@@ -10,6 +10,7 @@
  *
  *     source/NAME/at           what was on its way: version, key, identity, from, to, line, file
  *     source/NAME/file/FILE    how far it is read: version, identity, offset, line
+ *     source/NAME/broken       the alarm of broken lines: version, lines, file, text
  *
  * A file's identity is its inode and when it was made, so that a new one under an old name is read
  * from its beginning. What is no longer in the folder is forgotten.
@@ -120,6 +121,8 @@ static void part_end(struct file_source *s)
             turn_later(s, SOURCE_RETRY_US);
             return;
         }
+        if (s->broken.name[0] && f->whole && f->offset >= f->size)
+            file_broken_clear(s); /* whoever writes them has learned it */
     }
     (void)exec_post(s->base.out.exec, &s->turn_task);
 }
@@ -206,6 +209,8 @@ static int file_read_part(struct file_source *s, struct file_known *f)
     *p = (struct file_part){.id = f->id, .from = f->offset, .line = f->line};
     (void)snprintf(p->name, sizeof p->name, "%s", f->name);
     int err = file_part_open(s, 0);
+    file_broken_tell(s, f);
+    f->behind = p->to < f->size;
     f->ready = false;
     if (err || p->to == p->from) {
         /* A half line, or an error that was said: until the file changes. */
@@ -260,7 +265,9 @@ static void part_again(struct file_source *s)
         if (f)
             f->id = p->id;
     }
+    s->again = true;
     int err = f ? file_part_open(s, to) : ERR_NOMEM;
+    s->again = false;
     if (!err && p->to == to)
         err = part_send(s, true);
     else if (!err)

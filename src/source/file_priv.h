@@ -18,6 +18,8 @@ struct file_known {
     uint64_t stalled; /* at this size there was no complete line; 0 = not so */
     bool ready;       /* has something to read, and is settled */
     bool seen;        /* in this scan */
+    bool whole;       /* read from its beginning in this run, and no line was broken */
+    bool behind;      /* more of it than one part was there */
 };
 
 /* What is on its way. */
@@ -29,6 +31,14 @@ struct file_part {
     uint64_t to;
     uint64_t line; /* lines before it */
     uint64_t lines;
+};
+
+/* The broken lines that the alarm names: of one file, told by its first. */
+struct file_broken {
+    char name[NAME_MAX + 1]; /* "" = none is raised */
+    uint64_t lines;          /* of this file, up to now */
+    uint64_t told;           /* as many as the alarm says */
+    char text[SOURCE_ALARM_BYTES_MAX];
 };
 
 struct file_source {
@@ -49,7 +59,8 @@ struct file_source {
     uint32_t *columns; /* schema column of each of the file's, UINT32_MAX = nobody's */
     uint32_t column_count;
     struct value *values;
-    char broken_file[NAME_MAX + 1]; /* whose line the alarm names; "" = none is raised */
+    struct file_broken broken;
+    bool again; /* the part was read before, by the run before */
 };
 
 /* -------------------------------------------------------------------------------- file_state.c
@@ -60,7 +71,8 @@ int file_known_store(struct file_source *s, const struct file_known *f);
 int file_part_store(struct file_source *s);
 struct file_known *file_known_add(struct file_source *s, struct bytes name);
 void file_known_free(struct file_known *f);
-/* What is known of files, and the part that was on its way. */
+int file_broken_store(struct file_source *s);
+/* What is known of files, the part that was on its way, and whether an alarm of lines is raised. */
 int file_state_load(struct file_source *s);
 
 /* --------------------------------------------------------------------------------- file_scan.c
@@ -79,5 +91,9 @@ struct file_known *file_ready_find(const struct file_source *s);
 
 /* Reads s->part into the builder, from part.from up to `to`, or as far as it goes with 0. */
 int file_part_open(struct file_source *s, uint64_t to);
+
+/* Tells of the broken lines that the part had; f is its file. */
+void file_broken_tell(struct file_source *s, const struct file_known *f);
+void file_broken_clear(struct file_source *s);
 
 #endif

@@ -14,25 +14,66 @@
 #define LEFT_OUT "the line was left out"
 #define NOT_READ "the file is not read on"
 
-/* A line that is left out. The first one of a file is told. */
+/* A line that is left out, or, with NOT_READ, the one because of which the file is. The first one
+ * of a file is kept for the alarm, the others are counted. */
 static __attribute__((format(printf, 4, 5))) void
 line_broken(struct file_source *s, uint64_t line, const char *end, const char *format, ...)
 {
-    char name[SOURCE_NAME_BYTES_MAX];
+    struct file_broken *b = &s->broken;
+    struct file_known *f = map_find_text(&s->known, s->part.name);
     char what[256];
-    char text[SOURCE_ALARM_BYTES_MAX];
     va_list args;
     atomic_fetch_add_explicit(&s->base.broken, 1, memory_order_relaxed);
-    if (strcmp(s->broken_file, s->part.name) == 0)
+    if (f)
+        f->whole = false;
+    if (s->again)
         return;
+    if (strcmp(b->name, s->part.name) == 0) {
+        b->lines++;
+        return;
+    }
     va_start(args, format);
     (void)vsnprintf(what, sizeof what, format, args);
     va_end(args);
-    (void)snprintf(s->broken_file, sizeof s->broken_file, "%s", s->part.name);
-    (void)snprintf(name, sizeof name, "source.%s.lines", s->base.name);
-    (void)snprintf(text, sizeof text, "%s/%s, line %llu: %s; %s", s->options.folder, s->part.name,
-                   (unsigned long long)line, what, end);
+    (void)snprintf(b->name, sizeof b->name, "%s", s->part.name);
+    (void)snprintf(b->text, sizeof b->text, "%s/%s, line %llu: %s; %s", s->options.folder,
+                   s->part.name, (unsigned long long)line, what, end);
+    b->lines = 1;
+    b->told = 0;
+}
+
+static void broken_name(const struct file_source *s, char out[static SOURCE_NAME_BYTES_MAX])
+{
+    (void)snprintf(out, SOURCE_NAME_BYTES_MAX, "source.%s.lines", s->base.name);
+}
+
+/* Not at each part of a long file: when there are twice as many as was said, and at its end. */
+void file_broken_tell(struct file_source *s, const struct file_known *f)
+{
+    struct file_broken *b = &s->broken;
+    char name[SOURCE_NAME_BYTES_MAX];
+    char text[SOURCE_ALARM_BYTES_MAX + 64];
+    bool end = f->behind && s->part.to >= f->size;
+    if (strcmp(b->name, s->part.name) != 0 || b->lines == b->told ||
+        (b->told && b->lines < b->told * 2 && !end))
+        return;
+    b->told = b->lines;
+    broken_name(s, name);
+    (void)snprintf(text, sizeof text, "%s", b->text);
+    if (b->lines > 1)
+        (void)snprintf(text, sizeof text, "%s, as were %llu more of this file", b->text,
+                       (unsigned long long)b->lines - 1);
     file_hooks(s)->alarm(file_hooks(s)->ctx, name, text);
+    (void)file_broken_store(s);
+}
+
+void file_broken_clear(struct file_source *s)
+{
+    char name[SOURCE_NAME_BYTES_MAX];
+    s->broken = (struct file_broken){0};
+    broken_name(s, name);
+    file_hooks(s)->alarm(file_hooks(s)->ctx, name, NULL);
+    (void)file_broken_store(s);
 }
 
 static int header_columns(struct file_source *s)
@@ -172,6 +213,9 @@ static int part_read(struct file_source *s, int fd, const struct statx *st, uint
     if (err)
         return err;
     if (p->from == 0) {
+        struct file_known *f = map_find_text(&s->known, p->name);
+        if (f)
+            f->whole = true;
         p->from = header;
         p->line = s->record.lines;
     }

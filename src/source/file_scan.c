@@ -26,6 +26,8 @@ static void known_restart(struct file_known *f, uint64_t id)
     f->offset = 0;
     f->line = 0;
     f->stalled = 0;
+    f->whole = false;
+    f->behind = false;
 }
 
 static void known_see(struct file_source *s, struct file_known *f, const struct statx *st)
@@ -61,19 +63,11 @@ static int entry_see(struct file_source *s, int dir, const char *name)
     return OK;
 }
 
-static void broken_clear(struct file_source *s)
-{
-    char name[SOURCE_NAME_BYTES_MAX];
-    (void)snprintf(name, sizeof name, "source.%s.lines", s->base.name);
-    s->broken_file[0] = 0;
-    file_hooks(s)->alarm(file_hooks(s)->ctx, name, NULL);
-}
-
 static void known_forget(struct file_source *s, struct file_known *f)
 {
     struct buf key = {0};
-    if (strcmp(f->name, s->broken_file) == 0)
-        broken_clear(s);
+    if (strcmp(f->name, s->broken.name) == 0)
+        file_broken_clear(s);
     if (buf_printf(&key, "source/%s/file/%s", s->base.name, f->name) == OK)
         (void)file_hooks(s)->state_remove(file_hooks(s)->ctx, buf_bytes(&key));
     buf_fini(&key);

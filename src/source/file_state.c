@@ -52,6 +52,20 @@ int file_part_store(struct file_source *s)
     return err;
 }
 
+int file_broken_store(struct file_source *s)
+{
+    const struct file_broken *b = &s->broken;
+    struct buf v = {0};
+    (void)buf_append_u8(&v, STATE_VERSION);
+    (void)buf_append_le64(&v, b->lines);
+    (void)buf_append_varint(&v, strlen(b->name));
+    (void)buf_append_text(&v, b->name);
+    (void)buf_append_text(&v, b->text);
+    int err = state_put_buf(s, "broken", "", &v);
+    buf_fini(&v);
+    return err;
+}
+
 struct file_known *file_known_add(struct file_source *s, struct bytes name)
 {
     struct file_known *f = calloc(1, sizeof *f);
@@ -111,16 +125,44 @@ static void part_decode(struct file_source *s, struct bytes value)
     s->part = p;
 }
 
+static void broken_decode(struct file_source *s, struct bytes value)
+{
+    struct reader in = reader_of(value);
+    struct file_broken b = {0};
+    if (reader_u8(&in) != STATE_VERSION)
+        return;
+    b.lines = b.told = reader_le64(&in);
+    uint64_t len = reader_varint(&in);
+    struct bytes name = reader_take(&in, len <= NAME_MAX ? (size_t)len : 0);
+    if (in.failed || name.len == 0 || reader_left(&in) >= sizeof b.text)
+        return;
+    memcpy(b.name, name.ptr, name.len);
+    memcpy(b.text, in.ptr, reader_left(&in));
+    s->broken = b;
+}
+
+/* The value of source/NAME/WHAT, empty if there is none. */
+static struct bytes state_value(struct file_source *s, const char *what, struct buf *value)
+{
+    struct buf key = {0};
+    buf_reset(value);
+    int err = buf_printf(&key, "source/%s/%s", s->base.name, what);
+    if (!err)
+        err = file_hooks(s)->state_get(file_hooks(s)->ctx, buf_bytes(&key), value);
+    buf_fini(&key);
+    return err ? bytes_of("", 0) : buf_bytes(value);
+}
+
 int file_state_load(struct file_source *s)
 {
     struct buf text = {0};
     struct buf value = {0};
     (void)buf_printf(&text, "source/%s/file/", s->base.name);
     int err = file_hooks(s)->state_each(file_hooks(s)->ctx, buf_bytes(&text), known_load, s);
-    buf_reset(&text);
-    (void)buf_printf(&text, "source/%s/at", s->base.name);
-    if (!err && file_hooks(s)->state_get(file_hooks(s)->ctx, buf_bytes(&text), &value) == OK)
-        part_decode(s, buf_bytes(&value));
+    if (!err) {
+        part_decode(s, state_value(s, "at", &value));
+        broken_decode(s, state_value(s, "broken", &value));
+    }
     buf_fini(&text);
     buf_fini(&value);
     return err;

@@ -4,8 +4,11 @@
  * fails. An answer is decoded whole or not at all. What nobody has credit for yet waits, and
  * nothing is asked meanwhile; a lookup's table is newer all the same, since it is made before.
  */
+#include "base/clock.h"
 #include "source/source_priv.h"
 
+#include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -40,7 +43,8 @@ static const struct option http_source_table[] = {
      .min = 100000,
      .max = INT64_C(86400000000),
      .offset = offsetof(struct http_options, interval_us),
-     .doc = "how often; while it fails, farther and farther apart up to a minute"},
+     .doc = "how often; while it fails, farther and farther apart, up to a minute (a lookup: up to "
+            "10s)"},
     {.name = "timeout",
      .type = OPTION_DURATION,
      .default_text = "5s",
@@ -125,7 +129,7 @@ static const struct option http_source_table[] = {
      .default_text = "5s",
      .max = INT64_C(600000000),
      .offset = offsetof(struct http_options, wait_us),
-     .doc = "lookup: how long the start of the node waits for its first table"},
+     .doc = "lookup: how long the start of the node waits for its first answer"},
     {.name = NULL},
 };
 
@@ -212,6 +216,16 @@ static int padded(struct buf *to, struct bytes v)
     return OK;
 }
 
+/* What is wrong with an answer, for who raises the alarm. */
+static __attribute__((format(printf, 2, 3))) void problem_set(struct http_source *s,
+                                                              const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    (void)vsnprintf(s->problem, sizeof s->problem, format, args);
+    va_end(args);
+}
+
 /* The part of the answer that is the rows, into s->body. */
 static int rows_find(struct http_source *s, struct bytes answer)
 {
@@ -219,7 +233,7 @@ static int rows_find(struct http_source *s, struct bytes answer)
     batch_builder_reset(s->rows_builder);
     int err = json_decode(s->rows_reader, answer, 0, s->rows_builder);
     if (err) {
-        source_fail(&s->base, "the answer of %s is not understood: %s", s->shown,
+        problem_set(s, "the answer of %s is not understood: %s", s->shown,
                     json_error(s->rows_reader));
         return err;
     }
@@ -228,8 +242,7 @@ static int rows_find(struct http_source *s, struct bytes answer)
         return err;
     struct column c = batch_column(b, 0);
     if (column_is_null(&c, 0)) {
-        source_fail(&s->base, "the answer of %s has nothing at %s (rows)", s->shown,
-                    s->options.rows);
+        problem_set(s, "the answer of %s has nothing at %s (rows)", s->shown, s->options.rows);
         err = ERR_NOT_FOUND;
     } else {
         err = padded(&s->body, column_bytes(&c, 0));
@@ -276,17 +289,32 @@ static void push_waiting(struct http_source *s)
 
 static int table_publish(struct http_source *s, const struct batch *b)
 {
-    struct source_stage *stage = s->base.stage;
     int err = lookup_publish(s->lookup, b);
     if (err) {
-        source_fail(&s->base, "the answer of %s makes no lookup: %s", s->shown, err_text(err));
+        problem_set(s, "the answer of %s makes no lookup: %s", s->shown, err_text(err));
         return err;
     }
-    (void)pthread_mutex_lock(&stage->mutex);
-    s->loaded = true;
-    (void)pthread_cond_broadcast(&stage->loaded);
-    (void)pthread_mutex_unlock(&stage->mutex);
+    s->table_rows = b ? b->rows : 0;
+    s->has_table = true;
     return OK;
+}
+
+static int answer_decode(struct http_source *s, struct bytes answer, struct batch **ret)
+{
+    int err = s->options.rows[0] ? rows_find(s, answer) : OK;
+    if (err)
+        return err;
+    err = body_decode(s, s->options.rows[0] ? buf_bytes(&s->body) : answer,
+                      exec_wall_us(s->base.out.exec), ret);
+    if (err == ERR_LIMIT)
+        problem_set(s, "the answer of %s has more than %llu rows (rows_max)", s->shown,
+                    (unsigned long long)s->options.rows_max);
+    else if (err)
+        problem_set(s, "the answer of %s is not JSON as expected: %s", s->shown,
+                    json_error(s->reader));
+    if (!err && *ret)
+        source_times_set(&s->base, *ret);
+    return err;
 }
 
 static int answer_take(struct http_source *s, struct bytes answer)
@@ -295,27 +323,15 @@ static int answer_take(struct http_source *s, struct bytes answer)
     uint64_t hash = XXH3_64bits(answer.ptr, answer.len);
     if (s->body_known && hash == s->body_hash && (s->lookup || s->options.only_changes))
         return OK;
-    int err = s->options.rows[0] ? rows_find(s, answer) : OK;
-    if (err)
-        return err;
-    err = body_decode(s, s->options.rows[0] ? buf_bytes(&s->body) : answer,
-                      exec_wall_us(s->base.out.exec), &b);
-    if (err) {
-        if (err == ERR_LIMIT)
-            source_fail(&s->base, "the answer of %s has more than %llu rows (rows_max)", s->shown,
-                        (unsigned long long)s->options.rows_max);
-        else
-            source_fail(&s->base, "the answer of %s is not JSON as expected: %s", s->shown,
-                        json_error(s->reader));
-        return err;
-    }
-    if (b)
-        source_times_set(&s->base, b);
-    err = s->lookup ? table_publish(s, b) : OK;
+    int err = answer_decode(s, answer, &b);
+    if (!err && s->lookup)
+        err = table_publish(s, b);
     if (err) {
         batch_unref(b);
         return err;
     }
+    if (s->lookup)
+        table_keep(s, answer);
     s->body_hash = hash;
     s->body_known = true;
     batch_unref(s->waiting);
@@ -324,10 +340,73 @@ static int answer_take(struct http_source *s, struct bytes answer)
     return OK;
 }
 
+int http_table_take(struct http_source *s, struct bytes answer)
+{
+    struct batch *b = NULL;
+    int err = answer_decode(s, answer, &b);
+    if (!err)
+        err = table_publish(s, b);
+    batch_unref(b);
+    return err;
+}
+
+/* Who waits for the lookup at the node's start is told what became of the question. */
+static void table_tell(struct http_source *s, bool ok)
+{
+    struct source_stage *stage = s->base.stage;
+    (void)pthread_mutex_lock(&stage->mutex);
+    s->tried = true;
+    s->loaded |= ok;
+    (void)pthread_cond_broadcast(&stage->loaded);
+    (void)pthread_mutex_unlock(&stage->mutex);
+}
+
+/* ---------------------------------------------------------------------------------------- alarm
+ */
+
+static void clock_text(int64_t wall_us, char out[static CLOCK_TEXT_BYTES_MAX])
+{
+    (void)clock_format(wall_us - wall_us % 1000000, out);
+}
+
+/* Which lookup, since when, what is used meanwhile, what to do. */
+static void lookup_fail(struct http_source *s, const char *reason)
+{
+    char since[CLOCK_TEXT_BYTES_MAX];
+    char table[CLOCK_TEXT_BYTES_MAX];
+    clock_text(exec_wall_us(s->base.out.exec), since);
+    clock_text(s->table_us, table);
+    if (s->has_table)
+        source_fail(&s->base,
+                    "the lookup %s is down since %s: %s. Meanwhile the %u rows that it gave at %s "
+                    "are used; what changed after that is not known. See that the other side "
+                    "answers again: the node goes on asking",
+                    s->base.name, since, reason, s->table_rows, table);
+    else
+        source_fail(&s->base,
+                    "the lookup %s is down since %s: %s. It has never answered, so meanwhile it "
+                    "gives null. See that the other side answers: the node goes on asking",
+                    s->base.name, since, reason);
+}
+
+static void answer_fail(struct http_source *s, const char *reason)
+{
+    if (s->lookup)
+        lookup_fail(s, reason);
+    else
+        source_fail(&s->base, "%s", reason);
+}
+
 /* ------------------------------------------------------------------------------------------- ask
  */
 
 static void ask(struct http_source *s);
+
+static int64_t wait_max_us(const struct http_source *s)
+{
+    int64_t max_us = s->lookup ? SOURCE_LOOKUP_BACKOFF_US_MAX : SOURCE_BACKOFF_US_MAX;
+    return s->options.interval_us > max_us ? s->options.interval_us : max_us;
+}
 
 static void ask_later(struct http_source *s, bool ok)
 {
@@ -335,14 +414,14 @@ static void ask_later(struct http_source *s, bool ok)
     if (ok) {
         s->tries = 0;
     } else {
-        if (!s->lookup || s->loaded)
-            wait_us = wait_us < SOURCE_RETRY_US ? SOURCE_RETRY_US : wait_us;
-        else
-            wait_us = SOURCE_RETRY_US; /* rules wait for it */
-        for (uint32_t i = 0; i < s->tries && wait_us < SOURCE_BACKOFF_US_MAX; i++)
+        int64_t max_us = wait_max_us(s);
+        if (s->lookup && !s->loaded) /* rules wait for it */
+            wait_us = SOURCE_RETRY_US;
+        else if (wait_us < SOURCE_RETRY_US)
+            wait_us = SOURCE_RETRY_US;
+        for (uint32_t i = 0; i < s->tries && wait_us < max_us; i++)
             wait_us *= 2;
-        if (wait_us > SOURCE_BACKOFF_US_MAX && s->options.interval_us < SOURCE_BACKOFF_US_MAX)
-            wait_us = SOURCE_BACKOFF_US_MAX;
+        wait_us = wait_us > max_us ? max_us : wait_us;
         s->tries++;
     }
     (void)exec_timer_start(s->base.out.exec, &s->timer, exec_now_us(s->base.out.exec) + wait_us);
@@ -351,16 +430,17 @@ static void ask_later(struct http_source *s, bool ok)
 static void on_answer(void *ctx, const struct http_outcome *o)
 {
     struct http_source *s = ctx;
-    int err = o->err;
     s->call = NULL;
-    if (err)
-        source_fail(&s->base, "%s", o->text);
-    else
-        err = answer_take(s, o->body);
-    if (!err) {
+    s->problem[0] = 0;
+    int err = o->err ? o->err : answer_take(s, o->body);
+    if (err) {
+        answer_fail(s, o->err ? o->text : s->problem[0] ? s->problem : err_text(err));
+    } else {
         atomic_fetch_add_explicit(&s->base.reads, 1, memory_order_relaxed);
+        s->table_us = exec_wall_us(s->base.out.exec);
         source_works(&s->base);
     }
+    table_tell(s, !err);
     ask_later(s, !err);
 }
 
@@ -383,7 +463,9 @@ static void ask(struct http_source *s)
     }
     int err = http_client_send(s->base.stage->client, &a, on_answer, s, &s->call);
     if (err) {
-        source_fail(&s->base, "%s cannot be asked: %s", s->shown, err_text(err));
+        problem_set(s, "%s cannot be asked: %s", s->shown, err_text(err));
+        answer_fail(s, s->problem);
+        table_tell(s, false);
         ask_later(s, false);
     }
 }
@@ -455,13 +537,16 @@ int http_source_make(struct source_stage *stage, const struct config_object *obj
         return ERR_NOMEM;
     stage->http[stage->http_count++] = s;
     exec_timer_init(&s->timer, timer_run);
+    table_keep_init(s);
     return http_source_bind(s, stage, object, catalogue, diag);
 }
 
 void http_source_open(struct http_source *s)
 {
-    if (s->lookup)
-        ask(s);
+    if (!s->lookup)
+        return;
+    table_load(s);
+    ask(s);
 }
 
 void http_source_go(struct http_source *s)
@@ -475,6 +560,7 @@ void http_source_go(struct http_source *s)
 void http_source_close(struct http_source *s)
 {
     exec_timer_stop(s->base.out.exec, &s->timer);
+    table_keep_close(s);
     if (s->call)
         http_call_cancel(s->call);
     s->call = NULL;
@@ -491,5 +577,6 @@ void http_source_free(struct http_source *s)
     schema_unref(s->rows_schema);
     lookup_free(s->lookup);
     buf_fini(&s->body);
+    buf_fini(&s->kept);
     free(s);
 }

@@ -115,6 +115,12 @@ static struct timespec time_after(struct timespec at, int64_t wait_us)
     return at;
 }
 
+/* Answered; or it failed, and there is what it gave to an earlier run. */
+static bool lookup_is_ready(const struct http_source *h)
+{
+    return h->loaded || (h->tried && h->has_table);
+}
+
 /* All waits begin now, so that ten lookups that are down cost one wait. */
 static void lookups_wait(struct source_stage *s)
 {
@@ -125,11 +131,11 @@ static void lookups_wait(struct source_stage *s)
         struct http_source *h = s->http[i];
         struct timespec until = time_after(start, h->options.wait_us);
         int rc = 0;
-        while (h->lookup && !h->loaded && rc == 0)
+        while (h->lookup && !lookup_is_ready(h) && rc == 0)
             rc = pthread_cond_timedwait(&s->loaded, &s->mutex, &until);
         if (h->lookup && !h->loaded)
-            log_warn("source", "the lookup %s has not loaded: it gives null until it does",
-                     h->base.name);
+            log_warn("source", "the lookup %s has not answered: it gives %s until it does",
+                     h->base.name, h->has_table ? "what it gave to the run before" : "null");
     }
     (void)pthread_mutex_unlock(&s->mutex);
 }

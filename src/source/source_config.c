@@ -1,4 +1,5 @@
 /* What all sources have in their configuration: columns, the column of time, the stream. */
+#include "base/log.h"
 #include "source/source_priv.h"
 
 #include <stdarg.h>
@@ -144,7 +145,7 @@ void source_fail(struct source *s, const char *format, ...)
     atomic_fetch_add_explicit(&s->failures, 1, memory_order_relaxed);
     if (s->failed)
         return;
-    s->failed = true;
+    s->failed = s->settled = true;
     (void)snprintf(name, sizeof name, "source.%s", s->name);
     va_start(args, format);
     (void)vsnprintf(text, sizeof text, format, args);
@@ -155,9 +156,12 @@ void source_fail(struct source *s, const char *format, ...)
 void source_works(struct source *s)
 {
     char name[SOURCE_NAME_BYTES_MAX];
-    if (!s->failed)
+    if (!s->failed && s->settled)
         return;
+    if (s->failed)
+        log_info("source", "%s works again", s->name);
     s->failed = false;
+    s->settled = true;
     (void)snprintf(name, sizeof name, "source.%s", s->name);
     s->stage->options.hooks.alarm(s->stage->options.hooks.ctx, name, NULL);
 }

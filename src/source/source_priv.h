@@ -14,16 +14,19 @@
 #include <limits.h>
 #include <pthread.h>
 
-#define SOURCES_MAX            1000
-#define SOURCE_HEADERS_MAX     32
-#define SOURCE_BACKOFF_US_MAX  60000000
-#define SOURCE_RETRY_US        1000000 /* the first wait of a back-off, at least */
-#define SOURCE_ROWS_MAX        1000000
-#define SOURCE_FILE_BYTES      (256u << 10) /* read at a time */
-#define SOURCE_FILE_ROWS       4096
-#define SOURCE_FILES_MAX       10000 /* in one folder */
-#define SOURCE_NAME_BYTES_MAX  255
-#define SOURCE_ALARM_BYTES_MAX 1024
+#define SOURCES_MAX           1000
+#define SOURCE_HEADERS_MAX    32
+#define SOURCE_BACKOFF_US_MAX 60000000
+#define SOURCE_RETRY_US       1000000 /* the first wait of a back-off, at least */
+/* A lookup's: what changed meanwhile is bound wrongly until it is asked again. */
+#define SOURCE_LOOKUP_BACKOFF_US_MAX 10000000
+#define SOURCE_ROWS_MAX              1000000
+#define SOURCE_FILE_BYTES            (256u << 10) /* read at a time */
+#define SOURCE_FILE_ROWS             4096
+#define SOURCE_FILES_MAX             10000 /* in one folder */
+#define SOURCE_NAME_BYTES_MAX        255
+#define SOURCE_ALARM_BYTES_MAX       1024
+#define SOURCE_PROBLEM_BYTES_MAX     512
 
 struct http_options {
     const char *name;
@@ -71,7 +74,9 @@ struct source {
     struct batch_builder *builder;
     int32_t time_column; /* -1: when it was asked for or read */
     bool has_outlet;
-    bool failed; /* its alarm is raised */
+    bool failed;  /* its alarm is raised */
+    bool settled; /* its alarm is what `failed` says; one of an earlier run may be raised till then
+                   */
     atomic_ullong reads;
     atomic_ullong failures;
     atomic_ullong rows;
@@ -95,7 +100,15 @@ struct http_source {
     struct buf body;
     uint64_t body_hash;
     bool body_known;
-    bool loaded;    /* under the stage's mutex: a table was published */
+    bool tried;     /* under the stage's mutex, as the next: the first question is over */
+    bool loaded;    /* an answer came in this run */
+    bool has_table; /* a table was published, perhaps the kept one */
+    uint32_t table_rows;
+    int64_t table_us; /* wall: when it was last answered */
+    struct exec_timer keep_timer;
+    struct buf kept;       /* a table that waits to be stored */
+    int64_t keep_after_us; /* monotonic: not before */
+    char problem[SOURCE_PROBLEM_BYTES_MAX];
     uint32_t tries; /* that failed, one after the other */
 };
 
@@ -159,6 +172,18 @@ void http_source_open(struct http_source *s); /* on the loop, as the next three 
 void http_source_go(struct http_source *s);
 void http_source_close(struct http_source *s);
 void http_source_free(struct http_source *s);
+
+/* Makes a kept answer the lookup's table; no rows of the stream. */
+int http_table_take(struct http_source *s, struct bytes answer);
+
+/* http_keep.c; on the loop */
+void table_keep_init(struct http_source *s);
+/* Stores an answer whose table was published, now or a little later. */
+void table_keep(struct http_source *s, struct bytes answer);
+/* Publishes what an earlier run has kept, if anything. */
+void table_load(struct http_source *s);
+/* Stores what waits. */
+void table_keep_close(struct http_source *s);
 
 /* post.c */
 int source_posts_configure(struct source_stage *s, const struct config *config,

@@ -6,6 +6,7 @@ The MES is Python's own HTTP server; the files are written as a machine writes t
 import http.server
 import json
 import random
+import re
 import subprocess
 import threading
 import time
@@ -17,6 +18,7 @@ from conftest import PROGRAM, wait_until
 LISTEN = "listen: {mqtt: 127.0.0.1:0, http: 127.0.0.1:0}\n"
 HEADER = "at,serial,feeder,offset\n"
 TOKEN = "s3cret-of-the-mes"
+TIME = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ"
 
 
 class Mes:
@@ -157,7 +159,12 @@ def test_a_lookup_is_as_of_the_rows_time_and_outlives_its_source(start_node, tmp
 
     mes.status = 503
     raised = wait_until(lambda: alarms(node, "source.feeders"), "the alarm of a source that is down")
-    assert raised[0]["text"] == f"status 503 from {mes.url}"
+    text = raised[0]["text"]
+    assert re.fullmatch(
+        rf"the lookup feeders is down since {TIME}: status 503 from {mes.url}\. Meanwhile the 2 rows "
+        rf"that it gave at {TIME} are used; .* the node goes on asking",
+        text,
+    ), text
     put(drop, "two.csv", HEADER + "2026-03-01T00:00:00Z,S4,f1,0\n")
     wait_until(lambda: texts(node, "insp_lot", "lot") == ["A", "B", "B"], "the table that was")
 
@@ -207,7 +214,8 @@ def test_a_broken_line_is_one_alarm_and_half_a_line_waits(start_node, tmp_path):
         wait_until(lambda: texts(node, "insp", "serial") == ["S1", "S4, with a comma"], "two rows")
         raised = alarms(node, "source.insp.lines")
         assert [a["text"] for a in raised] == [
-            f"{growing}, line 3: offset: 'lots' is no double; the line was left out"
+            f"{growing}, line 3: offset: 'lots' is no double; the line was left out, as were 1 "
+            "more of this file"
         ]
         out.write(",f1,2\n2026-01-01T00:00:05Z,S6,f1,3\n")
     wait_until(lambda: texts(node, "insp", "serial")[2:] == ["S5", "S6"], "the rest")
@@ -250,6 +258,50 @@ rules:
     assert mes.posts == [("/holds", {"serial": "S1", "offset": 0.5})]
     assert mes.headers["Authorization"] == f"Bearer {TOKEN}"
     assert mes.headers["Content-Type"] == "application/json"
+
+
+@pytest.mark.asan
+def test_a_file_of_broken_lines_is_one_alarm_until_the_next_whole_file(start_node, tmp_path):
+    drop = tmp_path / "drop"
+    drop.mkdir()
+    node = start_node(config(drop))
+    rows = [f"2026-01-01T00:00:00Z,S{i},f1,{'lots' if i else 1}\n" for i in range(1001)]
+    put(drop, "bad.csv", HEADER + "".join(rows))
+    raised = wait_until(lambda: alarms(node, "source.insp.lines"), "the alarm")
+    assert raised[0]["text"] == (
+        f"{drop}/bad.csv, line 3: offset: 'lots' is no double; the line was left out, as were 999 "
+        "more of this file"
+    )
+    assert raised[0]["count"] == 1
+    wait_until(lambda: texts(node, "insp", "serial") == ["S0"], "the good line")
+    node.kill()
+    node.start()
+    assert len(alarms(node, "source.insp.lines")) == 1
+    put(drop, "good.csv", HEADER + "2026-01-02T00:00:00Z,T1,f1,1\n")
+    wait_until(lambda: alarms(node, "source.insp.lines", "cleared"), "the alarm to end")
+    wait_until(lambda: texts(node, "insp", "serial") == ["S0", "T1"], "its row")
+    assert [a["name"] for a in node.get("/alarms")] == ["source.insp.lines"]
+
+
+@pytest.mark.asan
+def test_a_lookup_is_kept_over_kill_9(start_node, tmp_path, mes):
+    drop = tmp_path / "drop"
+    drop.mkdir()
+    mes.body = {"data": {"items": [feeder("f1", "A", "2026-01-01T00:00:00Z")]}}
+    node = start_node(config(drop, mes.url), environment={"MES_TOKEN": TOKEN})
+    mes.status = 503
+    wait_until(lambda: alarms(node, "source.feeders"), "the alarm")
+    node.kill()
+    began = time.monotonic()
+    node.start()
+    assert time.monotonic() - began < 4, "the start waits for a lookup that it has"
+    put(drop, "one.csv", HEADER + "2026-01-02T00:00:00Z,S1,f1,0\n2025-01-02T00:00:00Z,S2,f1,0\n")
+    wait_until(lambda: len(texts(node, "insp_lot", "serial")) == 2, "the rows")
+    assert texts(node, "insp_lot", "lot") == ["A"]
+    assert len(alarms(node, "source.feeders")) == 1
+    mes.status = 200
+    wait_until(lambda: alarms(node, "source.feeders", "cleared"), "the alarm to end")
+    assert "lots" not in node.output and len(node.get("/alarms")) == 1
 
 
 def serials_count(node):

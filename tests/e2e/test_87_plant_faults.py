@@ -1,0 +1,123 @@
+"""A bad day in the plant: what fails is one clear alarm, and nothing else is disturbed."""
+
+import re
+import time
+
+import pytest
+
+from conftest import wait_until
+from support.relay import Relay
+from support.smt import Line
+
+TIME = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ"
+SPEED = 25
+
+
+@pytest.fixture
+def line(tmp_path, children):
+    plant = Line(tmp_path, "--speed", SPEED, "--seed", 3)
+    children.append(plant)
+    return plant
+
+
+@pytest.fixture
+def relay(line, children):
+    server = Relay(line.mes)
+    children.append(server)
+    return server
+
+
+def config(line, relay):
+    """The plant's own, but that the MES is asked through the relay, and more often."""
+    text = line.config().replace(line.mes, f"127.0.0.1:{relay.port}")
+    return text.replace("interval: 5s,", "interval: 300ms, timeout: 1s,")
+
+
+def alarms(node, state="raised"):
+    return {a["name"]: a for a in node.get("/alarms") if a["state"] == state}
+
+
+def factors(node, rule, name, since="2000-01-01"):
+    """How many visits have that factor since then."""
+    return node.sql(
+        f"SELECT count(*) AS n FROM factors WHERE rule = '{rule}' AND name = '{name}' "
+        f"AND value <> '' AND \"at\" > TIMESTAMP '{since}'"
+    )[0]["n"]
+
+
+def now_text():
+    return time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime())
+
+
+REASONS = {
+    "status": "status 500 from http://127.0.0.1:{port}/feeders",
+    "garbage": "the answer of http://127.0.0.1:{port}/feeders is not JSON as expected",
+    "hang": "no answer from http://127.0.0.1:{port}/feeders within",
+}
+
+
+LINES = "source.aoi_files.lines"
+
+
+def drop_broken(line):
+    """A file of the machine's with a thousand broken lines and a good one."""
+    folder = line.files / "aoi"
+    wait_until(folder.is_dir, "the folder of the inspection")
+    (folder / "bad.part").write_text(
+        "ts,serial,test,value,defect,refdes,result\n"
+        + "2026-01-01T00:00:00Z,X0000001,visual,0,,,pass\n"
+        + 1000 * "yesterday,X0000002,visual,0,,,pass\n"
+    )
+    return (folder / "bad.part").rename(folder / "aoi-bad.csv")
+
+
+def broken_lines_are_told(node, path):
+    wait_until(lambda: LINES in alarms(node), "the alarm")
+    assert list(alarms(node)) == [LINES]
+    alarm = alarms(node)[LINES]
+    assert alarm["count"] == 1
+    assert alarm["text"] == (
+        f"{path}, line 3: ts: 'yesterday' is no timestamp; the line was left out, "
+        "as were 999 more of this file"
+    )
+    wait_until(
+        lambda: node.sql("SELECT count(*) AS n FROM verdicts WHERE serial = 'X0000001'")[0]["n"],
+        "the line that was good",
+    )
+
+
+def test_files_and_lookups(line, relay, start_node):
+    """One run for both: a file with broken lines, then an MES that answers wrongly, not in time, or
+    not at all, also to a node that was killed and starts."""
+    node = start_node(config(line, relay))
+    broken_lines_are_told(node, drop_broken(line))
+    wait_until(lambda: factors(node, "placer_a_row", "lot_f1"), "a panel with its lots")
+    wait_until(lambda: not alarms(node), "the next whole file of the machine")
+    for trouble, reason in REASONS.items():
+        relay.trouble["/feeders"] = trouble
+        wait_until(lambda: alarms(node), f"the alarm of {trouble}")
+        since = now_text()
+        raised = alarms(node)
+        text = raised["source.feeders"]["text"]
+        assert re.match(rf"the lookup feeders is down since {TIME}: ", text), text
+        assert reason.format(port=relay.port) in text, text
+        assert re.search(rf"Meanwhile the \d+ rows that it gave at {TIME} are used", text), text
+        if trouble != "garbage":
+            wait_until(lambda: factors(node, "print_row", "operator", since), "panels meanwhile")
+        assert list(alarms(node)) == ["source.feeders"]
+        relay.trouble.clear()
+        wait_until(lambda: not alarms(node), f"the alarm of {trouble} to end")
+
+    relay.down()
+    wait_until(lambda: len(alarms(node)) == 3, "the three lookups' alarms")
+    node.kill()
+    since = now_text()
+    node.start()
+    wait_until(lambda: factors(node, "print_row", "operator", since), "an operator")
+    wait_until(lambda: factors(node, "print_row", "paste_lot", since), "a lot of paste")
+    wait_until(lambda: factors(node, "placer_b_row", "lot_f4", since), "a lot of a feeder")
+    down = ["source.feeders", "source.paste", "source.rota"]
+    assert sorted(alarms(node)) == down
+    relay.up()
+    wait_until(lambda: not alarms(node), "the alarms to end")
+    assert sorted(a["name"] for a in node.get("/alarms")) == sorted([LINES, *down])
