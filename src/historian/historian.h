@@ -28,7 +28,7 @@ struct historian_options {
     uint64_t memory_bytes_max; /* [128 MiB] */
     uint32_t threads;          /* [1] DuckDB's, for queries */
     uint64_t wal_bytes_max;    /* [16 MiB] checkpoint beyond it */
-    uint32_t commit_rows;      /* [10,000] commit when so many points wait … */
+    uint32_t commit_rows;      /* [50,000] commit when so many values and rows wait … */
     int64_t linger_ms;         /* [500] … or the oldest has waited so long */
     /* Which streams to keep: patterns (str_matches) over "stream" and "node:stream". None = all.
      * Presences never become points. */

@@ -10,7 +10,7 @@
 #include <pthread.h>
 
 #define HISTORIAN_STREAMS_MAX         1024 /* patterns */
-#define HISTORIAN_COMMIT_ROWS_DEFAULT 10000
+#define HISTORIAN_COMMIT_ROWS_DEFAULT 50000
 #define HISTORIAN_LINGER_MS_DEFAULT   500
 #define HISTORIAN_IDLE_MS             5000 /* a position that moved without points */
 #define HISTORIAN_BACKOFF_MS_MIN      100

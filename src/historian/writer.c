@@ -166,12 +166,18 @@ static int writer_recover(struct historian *h, struct diag *diag)
     return OK;
 }
 
+/* What bounds the memory of a commit: points that wait, and rows of other tables. */
+static bool writer_is_full(const struct historian *h)
+{
+    return h->points.cells + h->txn.count >= h->options.commit_rows;
+}
+
 /* Reads until there is nothing, or enough for a commit. */
 static int writer_gather(struct historian *h, bool *ret_more)
 {
     int err = OK;
     for (int i = 0; !err && i < WRITER_TURN_RECORDS; i++) {
-        if (h->points.cells >= h->options.commit_rows)
+        if (writer_is_full(h))
             break;
         err = writer_read(h);
     }
@@ -186,8 +192,7 @@ static void writer_turn(struct historian *h)
     int err = h->recover ? writer_recover(h, &diag) : OK;
     if (!err)
         err = writer_gather(h, &more);
-    if (!err &&
-        (h->points.cells >= h->options.commit_rows || writer_due_us(h) <= exec_now_us(h->writer)))
+    if (!err && (writer_is_full(h) || writer_due_us(h) <= exec_now_us(h->writer)))
         err = writer_commit(h, &diag);
     if (err) {
         writer_failed(h, err, diag.text);
@@ -286,7 +291,7 @@ int historian_append(struct historian *h, const char *node, const char *stream, 
         return err;
     if (position_compare(at, h->seen) > 0)
         h->seen = at;
-    return h->points.cells >= h->options.commit_rows ? historian_commit(h, diag) : OK;
+    return writer_is_full(h) ? historian_commit(h, diag) : OK;
 }
 
 int historian_commit(struct historian *h, struct diag *diag)
