@@ -1,22 +1,112 @@
 #!/usr/bin/env bash
-# What `./run` does after the build: starts a simulated press and a node on free ports and shows
-# values arriving (until Ctrl-C), or with --once does the whole job once and says what it saw: at the
-# press, and then with two days of a soldering line's past, in which a defect has a cause.
+# What `./run` does after the build: a node and a simulated line with a defect, on free ports. The line
+# tells two days of its past and goes on live; then a board that has just failed is traced, the defect
+# is explained, and verdicts are shown as they come, until Ctrl-C. `--once` goes through every step, at a
+# press too, and ends (demo_once.sh).
 set -euo pipefail
 # shellcheck source=tools/lib.sh
 . "$(dirname "$0")/lib.sh"
+# shellcheck source=tools/demo_once.sh
+. "$(dirname "$0")/demo_once.sh"
 
 program=$top/build/lotline
-demo=$top/build/demo
-data=$demo/data
-patience_s=60
-press_port=5020
+demos_max=9
+starts_max=3        # somebody else may take a port between our look and our use of it
+patience_s=90       # for anything but a live board
+live_patience_s=150 # for a board that is made live and fails
+stop_patience_s=20
+defect=tombstone # what the scenario's fault makes
+demo=            # this demo's own folder
+data=            # the node's that is asked
 mqtt_port=1883
 http_port=8080
-machine_pid= # the press, or the line
-node_pid=
+children=() # what runs besides us
 
-# ------------------------------------------------------------------------- ports and children
+# ------------------------------------------------------------------------- children
+
+# What we start ends with us, whatever ends us.
+start_child() { # log command...
+    local log=$1
+    shift
+    setpriv --pdeathsig TERM "$@" >"$log" 2>&1 &
+    children+=($!)
+}
+
+any_alive() { # pid...
+    local pid
+    for pid in "$@"; do
+        ! kill -0 "$pid" 2>/dev/null || return 0
+    done
+    return 1
+}
+
+stop_children() {
+    local pid deadline=$((SECONDS + stop_patience_s))
+    for pid in "${children[@]}"; do
+        kill -TERM "$pid" 2>/dev/null || true
+    done
+    while any_alive "${children[@]}"; do
+        if [ $SECONDS -ge $deadline ]; then
+            kill -KILL "${children[@]}" 2>/dev/null || true
+        fi
+        sleep 0.1
+    done
+    children=()
+}
+
+at_exit() {
+    trap '' INT TERM HUP
+    stop_children
+}
+
+on_signal() { # exit code
+    printf '\nEnding the node and the line.\n' 2>/dev/null || true
+    exit "$1"
+}
+
+# Asks again until a command succeeds, or one of our children has ended.
+wait_for() { # seconds what command...
+    local deadline=$((SECONDS + $1)) what=$2 pid
+    shift 2
+    until "$@" >/dev/null 2>&1; do
+        for pid in "${children[@]}"; do
+            if ! kill -0 "$pid" 2>/dev/null; then
+                say "While waiting for $what, a program ended; the logs are in $demo." >&2
+                return 1
+            fi
+        done
+        if [ $SECONDS -ge $deadline ]; then
+            say "Waited in vain for $what." >&2
+            return 1
+        fi
+        sleep 0.2
+    done
+}
+
+lotline() {
+    "$program" "$@" --data "$data"
+}
+
+# ------------------------------------------------------------------------- a place of its own
+
+# Several demos may run at once. The lock is inherited: it is held as long as anything of it runs.
+take_folder() {
+    local n=1
+    mkdir -p "$top/build"
+    demo=$top/build/demo
+    while exec 9>"$demo.lock" && ! flock -n 9; do
+        n=$((n + 1))
+        [ $n -le $demos_max ] || die "$demos_max demos run here already; end one with Ctrl-C"
+        demo=$top/build/demo-$n
+    done
+    [ $n = 1 ] || say "A demo is running here already: this one is the ${n}th, in build/demo-$n."
+    rm -rf "$demo"
+    mkdir -p "$demo"
+    trap at_exit EXIT
+    trap 'on_signal 130' INT
+    trap 'on_signal 143' TERM
+    trap 'on_signal 129' HUP
+}
 
 port_taken() {
     (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null
@@ -28,249 +118,190 @@ free_port() { # wanted what
         port=$((port + 1))
     done
     [ "$port" = "$1" ] || say "Port $1 is in use: $2 takes $port." >&2
-    echo "$port"
+    say "$port"
 }
 
-stop_children() {
-    local pid
-    for pid in $node_pid $machine_pid; do
-        kill -TERM "$pid" 2>/dev/null || true
-    done
-    for pid in $node_pid $machine_pid; do
-        wait "$pid" 2>/dev/null || true
-    done
-    node_pid=
-    machine_pid=
-}
-
-end_children() {
-    trap - EXIT INT TERM
-    stop_children
-}
-
-# Asks again until a command succeeds.
-wait_for() { # what command...
-    local what=$1 deadline=$((SECONDS + patience_s))
-    shift
-    until "$@" >/dev/null 2>&1; do
-        if [ $SECONDS -ge $deadline ]; then
-            say "Waited $patience_s s in vain for $what." >&2
-            return 1
-        fi
-        sleep 0.2
-    done
-}
-
-write_config() {
-    sed -e "s/127\.0\.0\.1:5020/127.0.0.1:$press_port/" \
-        -e "s/127\.0\.0\.1:1883/127.0.0.1:$mqtt_port/" \
-        -e "s/127\.0\.0\.1:8080/127.0.0.1:$http_port/" \
-        "$top/examples/press.yaml" >"$demo/press.yaml"
-}
-
-node_is_up() {
-    [ -s "$data/run.json" ] || ! kill -0 "$node_pid" 2>/dev/null
-}
-
-# The press makes the same parts again, so what an earlier demo stored would show each of them twice.
-begin_anew() {
-    if [ -S "$data/lotline.sock" ] && lotline devices >/dev/null 2>&1; then
-        die "a demo is running here already (its data is in $data); end it first with Ctrl-C"
-    fi
-    rm -rf "$data" "$demo/ledger.jsonl" "$demo/results"
-}
-
-start() { # press options...
-    begin_anew
-    mkdir -p "$demo"
-    press_port=$(free_port "$press_port" "the press")
+take_ports() {
     mqtt_port=$(free_port "$mqtt_port" "MQTT")
     http_port=$(free_port "$http_port" "the console")
-    write_config
-    trap end_children EXIT
-    trap 'exit 130' INT TERM
-    "$program" sim press --port "$press_port" --ledger "$demo/ledger.jsonl" "$@" \
-        >"$demo/press.log" 2>&1 &
-    machine_pid=$!
-    start_node "$demo/press.yaml"
 }
 
-start_node() { # configuration
-    "$program" run -c "$1" --data "$data" >"$demo/node.log" 2>&1 &
-    node_pid=$!
-    wait_for "the node to start" node_is_up || true
-    if ! kill -0 "$node_pid" 2>/dev/null; then
-        cat "$demo/node.log" >&2
-        die "the node did not start"
-    fi
+# ------------------------------------------------------------------------- the node
+
+start_node() { # configuration log
+    local node
+    start_child "$2" "$program" run -c "$1" --data "$data"
+    node=${children[-1]}
+    until [ -s "$data/run.json" ]; do
+        kill -0 "$node" 2>/dev/null || return 1
+        sleep 0.1
+    done
 }
 
-lotline() {
-    "$program" "$@" --data "$data"
+# Starts a machine and its node; again with the next ports if somebody has taken ours meanwhile.
+start_with_node() { # function log
+    local try
+    for ((try = 1; try <= starts_max; try++)); do
+        take_ports
+        if "$1"; then
+            return 0
+        fi
+        stop_children
+        grep -q 'is in use' "$2" || break
+        rm -rf "$data"
+    done
+    cat "$2" >&2
+    die "the node did not start"
 }
 
-# ------------------------------------------------------------------------- one step of --once
+# ------------------------------------------------------------------------- the line
 
-failed=0
-
-step() { # what command...
-    local what=$1 out
-    shift
-    say ""
-    say "== $what"
-    if out=$("$@" 2>&1); then
-        printf '%s\n' "$out" | head -n 70
-        say "   ok"
-    else
-        printf '%s\n' "$out" | tail -n 30
-        say "   FAILED"
-        failed=1
-    fi
-}
-
-part_is_scanned() {
-    lotline tags press.serial --json | grep -q '"value":"PRS-'
-}
-
-step_collect() {
-    wait_for "a part in the press" part_is_scanned && lotline tags
-}
-
-step_filter() {
-    say "(rule hard_press publishes what WHERE force > 13 passes)"
-    mosquitto_sub -h 127.0.0.1 -p "$mqtt_port" -t plant1/line1/press/hard -C 3 -W "$patience_s" -v
-}
-
-has_points() {
-    [ "$(lotline sql --csv "SELECT count(*) FROM points" | tail -n 1)" -gt 0 ]
-}
-
-step_store() {
-    wait_for "points in the historian" has_points &&
-        lotline sql "SELECT count(*) AS points FROM points"
-}
-
-# A unit with its measures: the newest may still be on its way.
-traced_serial() {
-    lotline units --json | grep -o '"serial":"PRS-[0-9]*"' | sed 's/.*:"//; s/"//' | sort | head -n 1
-}
-
-unit_is_whole() {
-    local serial
-    serial=$(traced_serial)
-    [ -n "$serial" ] && lotline trace "$serial" --json | grep -q '"characteristic":"force_max"'
-}
-
-step_bind() {
-    wait_for "a unit with its measures" unit_is_whole && lotline units
-}
-
-step_trace() {
-    lotline trace "$(traced_serial)"
-}
-
-step_write() {
-    lotline write plc1.press.setpoint 14.5 && echo && lotline read plc1.press.setpoint | tee "$demo/read.txt" &&
-        grep -q '14\.5' "$demo/read.txt"
-}
-
-# ------------------------------------------------------------------------- the line's past
-
-has_config() {
+line_is_ready() {
     [ -s "$demo/line.yaml" ] && grep -q '^rules:' "$demo/line.yaml"
+}
+
+# The line's own configuration, and what the demo wants besides.
+line_config() {
+    echo "name: line1"
+    echo "listen: {mqtt: \"127.0.0.1:$mqtt_port\", http: \"127.0.0.1:$http_port\"}"
+    cat "$demo/line.yaml"
+    cat <<YAML
+  - name: ${defect}_found
+    sql: SELECT serial, refdes FROM aoi_files WHERE defect = '$defect'
+    actions: [{alarm: {severity: major}}, {mqtt: {topic: plant1/smt/line1/$defect}}]
+YAML
+}
+
+# The line listens first, since its ports are in the configuration it writes; it tells its past when
+# the node has asked for the MES's books.
+line_and_node() {
+    rm -f "$demo/line.yaml"
+    start_child "$demo/line.log" "$program" sim plant --port 0 \
+        --scenario "$top/sim/scenarios/demo.yaml" --files "$demo/results" \
+        --backfill 2d --wait-mes 3 --mqtt "127.0.0.1:$mqtt_port" \
+        --token-file "$data/admin.token" --config "$demo/line.yaml"
+    wait_for "$patience_s" "the line to listen" line_is_ready || return 1
+    line_config >"$demo/plant.yaml"
+    start_node "$demo/plant.yaml" "$demo/node.log"
 }
 
 past_is_told() {
     grep -q 'the past is told' "$demo/line.log"
 }
 
+# The moment the past met the present: the line says nothing after that.
+live_since() {
+    date -u -r "$demo/line.log" +%FT%TZ
+}
+
+past_summary() {
+    sed -n 's/.*told: \([0-9]*\) rows.*, \([0-9]*\) panels, \([0-9]*\) boards, \(.*\) s$/\1 readings, \2 panels, \3 boards, in \4 s/p' \
+        "$demo/line.log"
+}
+
+# Boards that failed the electrical test with the defect, of a panel printed after a moment; the latest.
+bad_board() { # since
+    lotline sql --csv "
+        SELECT l.child FROM links l
+        JOIN units p ON p.serial = l.parent
+        JOIN steps s ON s.unit = p.unit AND s.station = 'printer'
+        JOIN defects tested ON tested.serial = l.child AND tested.operation = 'ict'
+        JOIN defects found ON found.serial = l.parent AND found.defect = '$defect'
+            AND starts_with(found.position, l.position || '.')
+        WHERE l.kind = 'split' AND s.t_in >= '$1'
+        ORDER BY tested.detected_at DESC LIMIT 1" | tail -n +2
+}
+
+bad_board_since() { # since
+    [ -n "$(bad_board "$1")" ]
+}
+
+# A board to look at: one that was made live, or else one of the past.
+find_board() { # live-since
+    wait_for "$live_patience_s" "a live board to fail" bad_board_since "$1" ||
+        say "So here is one of the past." >&2
+    board=$(bad_board "$1")
+    [ -n "$board" ] || board=$(bad_board 1970-01-01)
+    [ -n "$board" ] || die "no board failed at all; the logs are in $demo"
+}
+
 cause_is_found() {
-    lotline why --defect tombstone --since 3d --json | grep -q '"result":"causes"'
+    lotline why --defect "$defect" --json | grep -q '"result":"causes"'
 }
 
-bad_serial() {
-    lotline units --verdict bad --json | grep -o '"serial":"B[0-9]*"' | sed 's/.*:"//; s/"//' | head -n 1
-}
-
-# The line listens first, since its ports are in the configuration it writes; it tells its past when
-# the node has asked for the MES's books.
-start_line() {
-    begin_anew
-    mqtt_port=$(free_port "$mqtt_port" "MQTT")
-    http_port=$(free_port "$http_port" "the console")
-    rm -f "$demo/line.yaml"
-    "$program" sim plant --port 0 --scenario "$top/sim/scenarios/bad_reel_lot.yaml" --seed 1 \
-        --files "$demo/results" --backfill 2d --wait-mes 3 --mqtt "127.0.0.1:$mqtt_port" \
-        --token-file "$data/admin.token" --config "$demo/line.yaml" --speed 20 \
-        >"$demo/line.log" 2>&1 &
-    machine_pid=$!
-    wait_for "the line to listen" has_config
-    {
-        echo "name: line1"
-        echo "listen: {mqtt: \"127.0.0.1:$mqtt_port\", http: \"127.0.0.1:$http_port\"}"
-        cat "$demo/line.yaml"
-    } >"$demo/line-node.yaml"
-    start_node "$demo/line-node.yaml"
-}
-
-step_past() {
-    wait_for "the past of two days" past_is_told && tail -n 1 "$demo/line.log"
-}
-
-step_why() {
-    wait_for "a cause" cause_is_found && lotline why --defect tombstone --since 3d
-}
-
-step_board() {
-    lotline trace "$(bad_serial)" --no-curves
-}
-
-once() {
-    # A place of its own: a demo that somebody looks at goes on meanwhile.
-    demo=$top/build/demo-once
-    data=$demo/data
-    start --speed 2
-    say "A press on port $press_port, a node on MQTT $mqtt_port and HTTP $http_port."
-    step "Collect: every tag with its latest value" step_collect
-    step "Filter by SQL and publish: three messages on plant1/line1/press/hard" step_filter
-    step "Store: points in the historian" step_store
-    step "Bind: the units that were in the press" step_bind
-    step "Trace: one unit" step_trace
-    step "Write a tag, confirmed by the device, and read it back" step_write
-    stop_children
-    data=$demo/line-data
-    start_line
-    step "A soldering line: two days of its past, told over MQTT" step_past
-    step "Why: the causes of a defect, ranked" step_why
-    step "Trace: one of the defective boards, with its panel, lots and people" step_board
-    say ""
-    [ "$failed" = 0 ] || die "a step failed; logs are in $demo"
-    say "Everything worked."
+# The level of the first cause: a lot.
+first_cause() {
+    lotline why --defect "$defect" --json | grep -o '"status":"cause","value":"[^"]*"' | head -n 1 |
+        sed 's/.*:"//; s/"//'
 }
 
 # ------------------------------------------------------------------------- until Ctrl-C
 
-show() {
-    start
-    local with="--data $data"
-    grep '^Console' "$demo/node.log" || true
+headline() {
+    printf '\n== %s\n\n' "$1"
+}
+
+# A question as it may be typed, and its answer.
+show_answer() { # command...
+    say "\$ build/lotline $*"
+    lotline "$@"
+}
+
+tell() {
     cat <<TEXT
-(one time, within ten minutes; another one: build/lotline link $with)
+A simulated line makes circuit boards: printer, two placers, oven, inspections, test, rework. One lot
+of capacitors is bad, and nobody has told Lotline. It reads the line's machines (Modbus TCP), its MES
+(HTTP) and its inspection files (CSV), and binds all of it to the panels and boards.
 
-Try, in another terminal:
-  build/lotline tags $with
-  build/lotline units $with
-  build/lotline trace PRS-000001 $with
-  build/lotline write plc1.press.setpoint 14.5 $with
-  build/lotline sql 'SELECT * FROM points LIMIT 5' $with
-  mosquitto_sub -h 127.0.0.1 -p $mqtt_port -t 'plant1/#' -v
-
-Values while the press works (Ctrl-C ends everything):
+$(sed -n 's/^Console: /Console:  /p' "$demo/node.log")
+          (signs in once, within ten minutes; build/lotline link makes another)
 
 TEXT
-    local ended=0
-    lotline tail 'SELECT ts, serial, force, position FROM "plc1.press" WHERE force > 1' || ended=$?
-    [ "$ended" -lt 128 ] || exit "$ended" # Ctrl-C reached it before it reached us
+}
+
+try_yourself() { # board lot
+    local dir=$data
+    case $PWD in "$top") dir=${data#"$top/"} ;; esac
+    headline "Now you, in another terminal"
+    cat <<TEXT
+cd $top
+export LOTLINE_DATA=$dir
+build/lotline trace $1                   # the board again, with its curves
+build/lotline units --verdict bad              # every unit that is bad now
+build/lotline where-used $2 --limit 5000
+build/lotline why --defect $defect --since 2d
+build/lotline alarms
+build/lotline sql "SELECT defect, count(*) FROM defects GROUP BY defect"
+build/lotline tags zone5                       # the oven's fifth zone, now
+build/lotline tail 'SELECT ts, zone5, speed FROM "oven.belt"'
+mosquitto_sub -p $mqtt_port -t plant1/smt/line1/$defect -v
+build/lotline link                             # signs in to the console
+TEXT
+    headline "What the optical inspection says, as it comes (Ctrl-C ends everything)"
+}
+
+show() {
+    local live lot
+    take_folder
+    data=$demo/data
+    start_with_node line_and_node "$demo/node.log"
+    tell
+    say "The line tells two days of its past ..."
+    wait_for "$patience_s" "the past of two days" past_is_told || die "the line's log is $demo/line.log"
+    live=$(live_since)
+    say "    $(past_summary)"
+    say "It works on live, 20 times as fast as a real one. A board takes a minute; waiting for a bad one ..."
+    find_board "$live"
+    headline "Board $board has just failed. What happened to it?"
+    show_answer trace "$board" --no-curves
+    wait_for "$patience_s" "a cause" cause_is_found || true
+    headline "Why do boards get a $defect?"
+    show_answer why --defect "$defect"
+    lot=$(first_cause)
+    try_yourself "$board" "$lot"
+    lotline tail "SELECT ts, serial, result, defect, refdes FROM aoi_files" &
+    children+=($!)
+    wait $! || true # not in the foreground: a signal is heeded at once
     tail -n 5 "$demo/node.log" >&2
     die "the node has ended; its log is $demo/node.log"
 }
