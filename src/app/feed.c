@@ -18,6 +18,7 @@ static int feed_next(void *ctx, struct feed_record *ret)
         return err;
     ret->node = f->record.node;
     ret->stream = f->record.stream;
+    ret->time_us = f->record.time_us;
     ret->view = &f->record;
     return OK;
 }

@@ -32,6 +32,12 @@ struct node_journal_options {
     int64_t age_max_us;
 };
 
+/* A feed that a source has opened. */
+struct node_feed {
+    struct log_feed *feed;
+    struct node_feed *next;
+};
+
 struct node {
     struct node_options options;
     const struct config *config;
@@ -63,6 +69,7 @@ struct node {
     struct link_store link_store;
     struct log_feed historian_feed;
     struct log_feed track_feed;
+    struct node_feed *source_feeds;
     bool started;
 };
 
@@ -84,6 +91,7 @@ void node_links_free(struct node *n);
 
 /* node_sources.c: streams from outside that we ask for. */
 int node_sources_make(struct node *n);
+void node_sources_feeds_close(struct node *n);
 int node_sources_insert(struct node *n);
 int node_sources_start(struct node *n, struct diag *diag);
 int node_sources_go(struct node *n, struct diag *diag);

@@ -35,6 +35,27 @@ static int hook_each(void *ctx, struct bytes prefix,
     return state_each(((struct node *)ctx)->journal, prefix, fn, fn_ctx);
 }
 
+static int hook_feed(void *ctx, const char *name, struct feed *ret)
+{
+    struct node *n = ctx;
+    struct log_feed *f = arena_alloc(&n->arena, sizeof *f);
+    struct node_feed *link = f ? arena_alloc(&n->arena, sizeof *link) : NULL;
+    int err = link ? log_feed_open(f, n->log, name) : ERR_NOMEM;
+    if (err)
+        return err;
+    *link = (struct node_feed){.feed = f, .next = n->source_feeds};
+    n->source_feeds = link;
+    *ret = f->feed;
+    return OK;
+}
+
+void node_sources_feeds_close(struct node *n)
+{
+    for (struct node_feed *f = n->source_feeds; f; f = f->next)
+        log_feed_close(f->feed);
+    n->source_feeds = NULL;
+}
+
 int node_sources_make(struct node *n)
 {
     struct source_options options = {
@@ -46,6 +67,7 @@ int node_sources_make(struct node *n)
                 .state_put = hook_put,
                 .state_remove = hook_remove,
                 .state_each = hook_each,
+                .feed_open = hook_feed,
             },
     };
     return source_stage_new(&options, &n->source);
@@ -101,10 +123,40 @@ static const struct source_metric metrics[] = {
                   "Rows whose key a lookup did not have at their time."),
 };
 
+static const struct {
+    const char *name;
+    const char *help;
+    size_t offset;
+} post_metrics[] = {
+    {"lotline_rule_http_sent_total", "Rows of rules that another system was told of.",
+     offsetof(struct source_post_stats, told)},
+    {"lotline_rule_http_refused_total", "Rows that the other system refused for good.",
+     offsetof(struct source_post_stats, refused)},
+    {"lotline_rule_http_old_total", "Rows too old to be told (max_age).",
+     offsetof(struct source_post_stats, old)},
+};
+
+static void posts_collect(const struct node *n, struct metrics_writer *w)
+{
+    struct source_post_stats stats;
+    if (!source_stage_post_stats(n->source, 0, &stats))
+        return;
+    for (size_t m = 0; m < sizeof post_metrics / sizeof post_metrics[0]; m++) {
+        metrics_family(w, post_metrics[m].name, METRIC_COUNTER, post_metrics[m].help);
+        for (uint32_t i = 0; source_stage_post_stats(n->source, i, &stats); i++) {
+            struct metric_label label = {"rule", stats.rule};
+            metrics_u64(
+                w, &label, 1,
+                *(const uint64_t *)(const void *)((const char *)&stats + post_metrics[m].offset));
+        }
+    }
+}
+
 void node_sources_collect(void *ctx, struct metrics_writer *w)
 {
     const struct node *n = ctx;
     struct source_stats stats;
+    posts_collect(n, w);
     if (!source_stage_stats(n->source, 0, &stats))
         return;
     for (size_t m = 0; m < sizeof metrics / sizeof metrics[0]; m++) {

@@ -193,6 +193,7 @@ void node_store_close(struct node *n)
 {
     log_feed_close(&n->historian_feed);
     log_feed_close(&n->track_feed);
+    node_sources_feeds_close(n);
     link_source_close(&n->link_source);
     if (n->log)
         stream_log_stop(n->log);

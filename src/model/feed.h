@@ -16,6 +16,7 @@ struct feed_record {
     struct position at;  /* in this node's log */
     struct bytes node;   /* whose stream; views live until the next call on the feed */
     struct bytes stream; /* the name without the node: "plc1.press" */
+    int64_t time_us;     /* wall: when it came into the log */
     void *view;          /* the feed's own */
 };
 

@@ -19,7 +19,6 @@ int source_stage_new(const struct source_options *options, struct source_stage *
     if (!s)
         return ERR_NOMEM;
     s->options = *options;
-    list_init(&s->posts);
     (void)pthread_mutex_init(&s->mutex, NULL);
     (void)pthread_condattr_init(&attr);
     (void)pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
@@ -71,7 +70,7 @@ int source_stage_configure(struct source_stage *s, const struct config *config,
     int err = s->http && s->files ? OK : ERR_NOMEM;
     for (size_t i = 0; i < count && !err; i++)
         err = object_configure(s, config_object_at(config, CONFIG_STREAM, i), catalogue, diag);
-    return err ? err : source_posts_configure(s, config, catalogue);
+    return err ? err : source_posts_configure(s, config, catalogue, diag);
 }
 
 struct stream *source_stage_output(const struct source_stage *s, uint32_t i,
@@ -144,8 +143,9 @@ int source_stage_start(struct source_stage *s, struct diag *diag)
 {
     struct opening o = {s, diag};
     s->started = true;
-    bool asks = s->http_count || s->has_posts;
-    int err = asks ? exec_call(s->loop, http_open_run, &o) : OK;
+    int err = s->loop ? exec_call(s->loop, http_open_run, &o) : OK;
+    if (!err)
+        err = source_posts_open(s);
     if (!err)
         lookups_wait(s);
     return err;
@@ -174,6 +174,7 @@ void source_stage_go(struct source_stage *s)
         (void)exec_call(s->loop, http_go_run, s);
     if (s->file_count)
         (void)exec_call(s->thread, files_open_run, s);
+    source_posts_go(s);
 }
 
 /* ------------------------------------------------------------------------------------------ stop
@@ -204,7 +205,8 @@ void source_stage_stop(struct source_stage *s)
     if (!s->started || s->stopped)
         return;
     s->stopped = true;
-    if (s->http_count || s->has_posts)
+    source_posts_stop(s);
+    if (s->loop)
         (void)exec_call(s->loop, http_close_run, s);
     if (s->file_count)
         (void)exec_call(s->thread, files_close_run, s);
@@ -239,6 +241,7 @@ void source_stage_free(struct source_stage *s)
         (void)exec_call(s->loop, http_outlets_run, s);
     if (s->thread)
         (void)exec_call(s->thread, file_outlets_run, s);
+    source_posts_free(s);
     exec_thread_free(s->thread);
     loop_free(s->loop);
     for (uint32_t i = 0; i < s->http_count; i++)

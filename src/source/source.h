@@ -3,6 +3,7 @@
  * `streams: {source: http}` asks a URL again and again; each answer is rows of a stream, and with
  * `lookup: true` also a table valid in time that rules ask by key (model/lookup.h). `source: file`
  * reads the CSV files that others drop into a folder, each row once. (MQTT is the stream engine's.)
+ * And the other way: a rule's action `http` tells another system of its rows.
  *
  * Whatever is down raises one alarm that names the URL or the file and the reason, and takes it
  * back when it works again; nothing else is disturbed by it.
@@ -14,6 +15,7 @@
 
 #include "config/config.h"
 #include "model/catalogue.h"
+#include "model/feed.h"
 
 struct source_stage;
 
@@ -28,6 +30,9 @@ struct source_hooks {
     int (*state_remove)(void *ctx, struct bytes key);
     int (*state_each)(void *ctx, struct bytes prefix,
                       int (*fn)(void *ctx, struct bytes key, struct bytes value), void *fn_ctx);
+    /* The log, for who tells others of it; it lives until after source_stage_stop. `name` is the
+     * cursor's. Called by source_stage_start. */
+    int (*feed_open)(void *ctx, const char *name, struct feed *ret);
 };
 
 struct source_options {
@@ -36,8 +41,8 @@ struct source_options {
 
 int source_stage_new(const struct source_options *options, struct source_stage **ret);
 
-/* Checks `streams` with source http or file, adds their streams, and lookups to these; and the call
- * http.send where a rule has an http action. Pure. */
+/* Checks `streams` with source http or file, adds their streams, and lookups to these; and checks
+ * the rules' actions http. Pure. */
 int source_stage_configure(struct source_stage *s, const struct config *config,
                            struct catalogue *catalogue, struct diag *diag);
 
@@ -69,6 +74,17 @@ struct source_stats {
     uint64_t lookup_unloaded; /* rows that asked before the table was there */
     uint64_t lookup_missed;   /* rows that found nothing */
 };
+
+struct source_post_stats {
+    const char *rule;
+    uint64_t told;    /* rows that the other side took */
+    uint64_t refused; /* for good */
+    uint64_t old;     /* not told because of max_age */
+};
+
+/* The i-th action http; false when there is none. Any thread. */
+bool source_stage_post_stats(const struct source_stage *s, uint32_t i,
+                             struct source_post_stats *ret);
 
 /* The i-th source's; false when there is none. Any thread. */
 bool source_stage_stats(const struct source_stage *s, uint32_t i, struct source_stats *ret);

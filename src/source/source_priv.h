@@ -7,6 +7,7 @@
 #include "base/map.h"
 #include "codec/csv_read.h"
 #include "codec/json.h"
+#include "model/feed.h"
 #include "model/lookup.h"
 #include "net/http_client.h"
 #include "source/source.h"
@@ -25,6 +26,8 @@
 #define SOURCE_FILE_ROWS             4096
 #define SOURCE_FILES_MAX             10000 /* in one folder */
 #define SOURCE_NAME_BYTES_MAX        255
+#define SOURCE_POSTS_MAX             24 /* each has a cursor of the log */
+#define SOURCE_POST_KEY_BYTES_MAX    768
 #define SOURCE_ALARM_BYTES_MAX       1024
 #define SOURCE_PROBLEM_BYTES_MAX     512
 
@@ -114,6 +117,61 @@ struct http_source {
 
 struct file_source;
 
+struct post_options {
+    const char *url;
+    const char *token;
+    int rows; /* 1 = array */
+    int64_t max_age_us;
+};
+
+/* An action http of a rule. See post.c. */
+struct post {
+    struct source_stage *stage;
+    const char *node;
+    const char *rule;
+    const char *shown; /* the URL as written, without its secrets */
+    const char *token; /* a header line, NULL if there is none */
+    uint32_t number;   /* which of the rule's */
+    struct post_options options;
+    struct feed feed;
+    bool opened;
+
+    /* On the thread. */
+    bool running;
+    bool seek;            /* to `at`, before the next reading */
+    bool busy;            /* a request is on its way */
+    bool dirty;           /* the mark is further than it is stored */
+    int64_t born_us;      /* wall: since when there is this action */
+    int64_t stored_us;    /* monotonic */
+    struct position at;   /* all before and this one are told */
+    struct position part; /* the record being told, and how many of its rows are */
+    uint32_t row;
+    int64_t known_us; /* when that record came into the log */
+    struct batch *batch;
+    uint64_t records;
+    uint64_t lost;
+    struct exec_task turn_task;
+    struct exec_task told_task;
+    struct exec_timer again;
+
+    /* The request: the thread's until busy, then the loop's. */
+    struct buf body;
+    char key[SOURCE_POST_KEY_BYTES_MAX]; /* a header line */
+    bool refused;
+
+    /* On the loop. */
+    struct exec_task send_task;
+    struct exec_timer timer;
+    struct http_call *http;
+    uint32_t tries;
+    bool failed;
+    bool settled;
+
+    atomic_ullong told;
+    atomic_ullong refusals;
+    atomic_ullong old;
+};
+
 struct source_stage {
     struct source_options options;
     struct arena arena;
@@ -122,11 +180,11 @@ struct source_stage {
     struct file_source **files;
     uint32_t file_count;
     struct http_client *client;
-    bool has_posts;
-    struct list posts;      /* on their way; on the loop */
-    struct map post_alarms; /* by name: what is raised */
-    struct exec *loop;      /* HTTP's; NULL where nothing is asked */
-    struct exec *thread;    /* the files' */
+    struct post *posts[SOURCE_POSTS_MAX];
+    uint32_t post_count;
+    struct exec *loop;         /* HTTP's; NULL where nothing is asked */
+    struct exec *thread;       /* the files' */
+    struct exec *posts_thread; /* NULL where nobody is told */
     pthread_mutex_t mutex;
     pthread_cond_t loaded;
     bool started;
@@ -187,8 +245,12 @@ void table_keep_close(struct http_source *s);
 
 /* post.c */
 int source_posts_configure(struct source_stage *s, const struct config *config,
-                           struct catalogue *catalogue);
+                           const struct catalogue *catalogue, struct diag *diag);
+int source_posts_open(struct source_stage *s); /* their places in the log */
+void source_posts_go(struct source_stage *s);
+void source_posts_stop(struct source_stage *s);  /* nothing new is sent */
 void source_posts_close(struct source_stage *s); /* on the loop */
+void source_posts_free(struct source_stage *s);
 
 /* file.c */
 int file_source_make(struct source_stage *stage, const struct config_object *object,

@@ -2,12 +2,12 @@
  *
  *   mqtt    rows as JSON into message batches, which the app hands to the broker
  *   write   one gateway.write a row; the gateway confirms and audits
- *   http    rows as JSON, posted by the call http.send
  *   alarm   raised when rows come, cleared by an input without any
  *
- * mqtt, write and http read the rule's stream, so with a durable rule they see what is in the log,
- * each row once and after its append. An alarm is about the condition now, so it is decided where
- * the rule evaluates its inputs.
+ * mqtt and write read the rule's stream, so with a durable rule they see what is in the log,
+ * each row once and after its append; historian, trace and http are other stages' (ACTION_STORE),
+ * which follow the log. An alarm is about the condition now, so it is decided where the rule
+ * evaluates its inputs.
  */
 #include "base/log.h"
 #include "base/str.h"
@@ -18,7 +18,6 @@
 #include <string.h>
 
 #define ACTION_FLOW_ITEMS 256
-#define ACTION_HTTP_MS    60000 /* how long a post is tried */
 
 /* ------------------------------------------------------------------------------------------ calls
  */
@@ -79,11 +78,8 @@ static int call_texts(struct rule_action *a, const struct call_port *port, bool 
     }
     *c = (struct action_call){a, is_write};
     snprintf(user, sizeof user, "rule %s", r->options.name);
-    struct call_options o = {.exec = r->exec,
-                             .done = call_done,
-                             .ctx = c,
-                             .timeout_ms = a->kind == ACTION_HTTP ? ACTION_HTTP_MS : 0,
-                             .origin = {user, "rule", CALL_ENGINEER}};
+    struct call_options o = {
+        .exec = r->exec, .done = call_done, .ctx = c, .origin = {user, "rule", CALL_ENGINEER}};
     rule_hold(r);
     err = call_send(port, request, &o);
     if (err) {
@@ -173,41 +169,6 @@ static void write_batch(struct rule_action *a, const struct batch *b)
         write_row(a, b, (uint32_t)col, row);
 }
 
-/* ------------------------------------------------------------------------------------------- http
- */
-
-static void http_post(struct rule_action *a, struct buf *body)
-{
-    char alarm[160];
-    (void)snprintf(alarm, sizeof alarm, "rule.%s.http", a->rule->options.name);
-    const char *pairs[] = {"url",  a->topic,       "shown", a->tag, "token", a->token,
-                           "body", buf_text(body), "alarm", alarm,  NULL};
-    a->writes++;
-    int err = buf_error(body);
-    if (!err)
-        err = call_texts(a, a->port, true, pairs);
-    if (err) {
-        a->writes--;
-        rule_error(a->rule, "%s was not told: %s", a->tag, err_text(err));
-    }
-}
-
-static void http_batch(struct rule_action *a, const struct batch *b)
-{
-    static const struct json_print_options options = {.skip_null = true};
-    struct buf body = {0};
-    if (a->array) {
-        (void)json_print_rows(b, &options, &body);
-        http_post(a, &body);
-    }
-    for (uint32_t row = 0; row < b->rows && !a->array; row++) {
-        buf_reset(&body);
-        (void)json_print_row(b, row, &options, &body);
-        http_post(a, &body);
-    }
-    buf_fini(&body);
-}
-
 /* ------------------------------------------------------------------------------------------- mqtt
  */
 
@@ -253,8 +214,6 @@ static void action_turn(struct rule_action *a)
     while (a->flow && waiting_push(a) && a->writes < RULE_WRITES_MAX && flow_take(a->flow, &item)) {
         if (a->kind == ACTION_MQTT)
             message_batch(a, item.batch);
-        else if (a->kind == ACTION_HTTP)
-            http_batch(a, item.batch);
         else
             write_batch(a, item.batch);
         flow_finish(&item, item.at, OK);
@@ -298,8 +257,6 @@ static int ports_find(struct rule_action *a)
     const struct catalogue *c = a->rule->engine->catalogue;
     if (a->kind == ACTION_WRITE)
         a->port = catalogue_call_find(c, "gateway.write");
-    if (a->kind == ACTION_HTTP)
-        a->port = catalogue_call_find(c, "http.send");
     if (a->kind == ACTION_ALARM) {
         a->port = catalogue_call_find(c, "alarm.raise");
         a->clear_port = catalogue_call_find(c, "alarm.clear");

@@ -54,8 +54,7 @@ enum action_kind {
     ACTION_MQTT,
     ACTION_WRITE,
     ACTION_ALARM,
-    ACTION_HTTP,
-    ACTION_STORE, /* historian, trace: others read the rule's stream */
+    ACTION_STORE, /* historian, trace, http: others read the rule's stream */
 };
 
 struct rule;
@@ -63,15 +62,14 @@ struct rule;
 struct rule_action {
     enum action_kind kind;
     struct rule *rule;
-    const char *topic; /* mqtt; http: the URL */
+    const char *topic; /* mqtt */
     uint64_t qos;
     bool retain;
     bool array; /* one message a batch instead of one a row */
     struct outlet out;
     struct schema *message;
     struct batch *waiting; /* messages without credit */
-    const char *tag;       /* write; http: how to call the URL */
-    const char *token;     /* http */
+    const char *tag;       /* write */
     const char *column;
     uint32_t writes;  /* on their way */
     const char *name; /* alarm */

@@ -69,33 +69,6 @@ static const struct option alarm_table[] = {
     {.name = NULL},
 };
 
-struct http_options {
-    const char *url;
-    const char *token;
-    int rows;
-};
-
-static const struct option http_table[] = {
-    {.name = "url",
-     .type = OPTION_TEXT,
-     .flags = OPTION_REQUIRED,
-     .offset = offsetof(struct http_options, url),
-     .doc = "where the rows are posted as JSON; http or https"},
-    {.name = "token",
-     .type = OPTION_TEXT,
-     .flags = OPTION_SECRET,
-     .default_text = "",
-     .offset = offsetof(struct http_options, token),
-     .doc = "sent as Authorization: Bearer; write ${env:X} or ${file:X}"},
-    {.name = "rows",
-     .type = OPTION_ENUM,
-     .default_text = "single",
-     .choices = rows_choices,
-     .offset = offsetof(struct http_options, rows),
-     .doc = "one request a row, or an array of those that come together"},
-    {.name = NULL},
-};
-
 static const struct option rule_table[] = {
     {.name = "name",
      .type = OPTION_NAME,
@@ -193,24 +166,6 @@ static int alarm_bind(struct rule_action *a, const struct tree *spec, struct are
                       "a severity is one of info, warning, minor, major, critical");
 }
 
-static int http_bind(struct rule_action *a, const struct tree *spec, struct arena *arena,
-                     struct diag *diag)
-{
-    struct http_options o;
-    a->kind = ACTION_HTTP;
-    int err = option_bind(http_table, spec, arena, &o, diag);
-    if (err)
-        return err;
-    a->tag = tree_text(tree_get(spec, "url")); /* as written: without its secrets */
-    if (strncmp(o.url, "http://", 7) != 0 && strncmp(o.url, "https://", 8) != 0)
-        return tree_error(diag, ERR_INVALID, tree_get(spec, "url"),
-                          "%s is no URL: it begins with http:// or https://", a->tag);
-    a->topic = o.url;
-    a->token = o.token;
-    a->array = o.rows == 1;
-    return OK;
-}
-
 /* {device.group.tag: column, …}: an action a tag. */
 static int write_bind(struct rule_action *a, const struct tree *pair, struct diag *diag)
 {
@@ -247,14 +202,13 @@ static int action_bind(struct rule *r, const struct tree *spec, struct arena *ar
     a->rule = r;
     if (strcmp(kind, "mqtt") == 0) {
         err = mqtt_bind(a, spec, arena, diag);
-    } else if (strcmp(kind, "http") == 0) {
-        err = http_bind(a, spec, arena, diag);
     } else if (strcmp(kind, "alarm") == 0) {
         err = alarm_bind(a, spec, arena, diag);
-    } else if (strcmp(kind, "historian") == 0 || strcmp(kind, "trace") == 0) {
+    } else if (strcmp(kind, "historian") == 0 || strcmp(kind, "trace") == 0 ||
+               strcmp(kind, "http") == 0) {
         a->kind = ACTION_STORE;
         r->output->durable = true;
-        /* What a trace action says is read by the stage that takes its rows. */
+        /* What trace and http say is read by the stages that take their rows. */
         if (strcmp(kind, "historian") == 0)
             err = option_bind(historian_table, spec, arena, a, diag);
     } else {

@@ -18,6 +18,7 @@ from conftest import PROGRAM, wait_until
 LISTEN = "listen: {mqtt: 127.0.0.1:0, http: 127.0.0.1:0}\n"
 HEADER = "at,serial,feeder,offset\n"
 TOKEN = "s3cret-of-the-mes"
+NOW = "2026-01-01T00:00:00Z"
 TIME = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ"
 
 
@@ -232,32 +233,80 @@ def test_a_broken_line_is_one_alarm_and_half_a_line_waits(start_node, tmp_path):
     wait_until(lambda: texts(node, "insp", "serial")[4:] == ["S8"], "a new file of an old name")
 
 
-@pytest.mark.asan
-def test_a_rule_tells_the_mes_and_tries_again_while_it_is_down(start_node, tmp_path, mes):
-    drop = tmp_path / "drop"
-    drop.mkdir()
-    url = mes.url.replace("/feeders", "/holds")
-    text = config(drop) + f"""\
+def hold_config(drop, url, more=""):
+    return config(drop) + f"""\
 rules:
   - name: hold
     sql: SELECT serial, offset FROM insp WHERE offset > 0.4
-    actions: [{{http: {{url: "{url}", token: "${{env:MES_TOKEN}}"}}}}]
+    actions: [{{http: {{url: "{url}", token: "${{env:MES_TOKEN}}"{more}}}}}]
 """
+
+
+def told(mes):
+    return [body["serial"] for path, body in mes.posts if path == "/holds"]
+
+
+@pytest.mark.asan
+def test_a_rule_tells_the_mes_in_its_order_also_after_kill_9(start_node, tmp_path, mes):
+    drop = tmp_path / "drop"
+    drop.mkdir()
+    url = mes.url.replace("/feeders", "/holds")
+    text = hold_config(drop, url, ", max_age: 0s")
     node = start_node(text, environment={"MES_TOKEN": TOKEN})
-    mes.status = 503
-    put(
-        drop,
-        "one.csv",
-        HEADER + "2026-01-01T00:00:00Z,S1,f1,0.5\n2026-01-01T00:00:00Z,S2,f1,0.1\n",
-    )
-    raised = wait_until(lambda: alarms(node, "rule.hold.http"), "the alarm")
-    assert raised[0]["text"] == f"status 503 from {url}"
-    mes.status = 200
-    wait_until(lambda: mes.posts, "the hold")
-    wait_until(lambda: not alarms(node, "rule.hold.http"), "the alarm to end")
+    put(drop, "one.csv", HEADER + f"{NOW},S1,f1,0.5\n{NOW},S2,f1,0.1\n")
+    wait_until(lambda: told(mes) == ["S1"], "the hold")
     assert mes.posts == [("/holds", {"serial": "S1", "offset": 0.5})]
     assert mes.headers["Authorization"] == f"Bearer {TOKEN}"
     assert mes.headers["Content-Type"] == "application/json"
+    first = mes.headers["Idempotency-Key"]
+    assert first.startswith("line1/hold/0/")
+
+    mes.status = 503
+    put(drop, "two.csv", HEADER + "".join(f"{NOW},T{i},f1,0.5\n" for i in range(20)))
+    raised = wait_until(lambda: alarms(node, "rule.hold.http"), "the alarm")
+    assert re.fullmatch(
+        rf"{url} is not told what rule hold has to say, since {TIME}: status 503 from {url}\. Nothing "
+        r"is lost: it waits in the log and is sent when it gets through",
+        raised[0]["text"],
+    ), raised
+    for _ in range(2):  # the second time with nothing new to read
+        node.kill()
+        node.start()
+    assert told(mes) == ["S1"]
+    mes.status = 200
+    wait_until(lambda: len(told(mes)) == 21, "what has waited")
+    wait_until(lambda: not alarms(node, "rule.hold.http"), "the alarm to end")
+    assert told(mes) == ["S1"] + [f"T{i}" for i in range(20)]
+    assert mes.headers["Idempotency-Key"] != first
+    node.kill()
+    node.start()
+    put(drop, "three.csv", HEADER + f"{NOW},U1,f1,0.5\n")
+    wait_until(lambda: told(mes)[21:] == ["U1"], "the last, and nothing twice")
+    assert len(node.get("/alarms")) == 1
+
+
+@pytest.mark.asan
+def test_the_past_is_not_told_and_a_wrong_row_does_not_hold_up_others(start_node, tmp_path, mes):
+    drop = tmp_path / "drop"
+    drop.mkdir()
+    url = mes.url.replace("/feeders", "/holds")
+    node = start_node(hold_config(drop, url), environment={"MES_TOKEN": TOKEN})
+    now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    mes.status = 422
+    put(drop, "one.csv", HEADER + f"2026-01-01T00:00:00Z,OLD,f1,0.5\n{now},S1,f1,0.5\n")
+    raised = wait_until(lambda: alarms(node, "rule.hold.http"), "the alarm")
+    assert raised[0]["text"] == (
+        f"{url} refuses what rule hold tells it: status 422 from {url}. That row is not sent again: "
+        '{"serial":"S1","offset":0.5}'
+    )
+    mes.status = 200
+    put(drop, "two.csv", HEADER + f"2026-01-01T00:00:00Z,OLD,f1,0.5\n{now},S2,f1,0.5\n")
+    wait_until(lambda: told(mes) == ["S2"], "the next row")
+    wait_until(lambda: not alarms(node, "rule.hold.http"), "the alarm to end")
+    metrics = node.request("GET", "/metrics", token=False).body.decode()
+    assert 'lotline_rule_http_old_total{rule="hold"} 2' in metrics
+    assert 'lotline_rule_http_refused_total{rule="hold"} 1' in metrics
+    assert 'lotline_rule_http_sent_total{rule="hold"} 1' in metrics
 
 
 @pytest.mark.asan
