@@ -100,7 +100,11 @@ static inline int feed_fake_next(void *ctx, struct feed_record *ret)
     if (!err) {
         struct feed_fake_record *r = &f->records[f->next++];
         *ret = (struct feed_record){
-            {f->epoch, f->next}, bytes_of_text(r->node), bytes_of_text(r->stream), r->batch};
+            .at = {f->epoch, f->next},
+            .node = bytes_of_text(r->node),
+            .stream = bytes_of_text(r->stream),
+            .view = r->batch,
+        };
     }
     (void)pthread_mutex_unlock(&f->mutex);
     return err;
