@@ -77,6 +77,12 @@ static const char *print_number(struct print *p, const char *text)
     return arena_printf(&p->arena, "%.6g", v);
 }
 
+/* A measured quantity likewise; a whole number may be somebody's number, and stays. */
+static const char *print_value(struct print *p, const char *text)
+{
+    return strchr(text, '.') ? print_number(p, text) : text;
+}
+
 static const char *field(const struct tree *row, const char *name)
 {
     const struct tree *t = tree_get(row, name);
@@ -132,7 +138,8 @@ enum column_form {
     FORM_TEXT,
     FORM_TIME,
     FORM_NUMBER,
-    FORM_YES, /* true: yes, false: no */
+    FORM_VALUE, /* a text that may be a number */
+    FORM_YES,   /* true: yes, false: no */
 };
 
 struct section_column {
@@ -169,7 +176,7 @@ static const struct section_column defect_columns[] = {
     {NULL, NULL, FORM_TEXT, false},
 };
 static const struct section_column factor_columns[] = {
-    {"MADE WITH", "name", FORM_TEXT, false}, {"VALUE", "value", FORM_TEXT, false},
+    {"MADE WITH", "name", FORM_TEXT, false}, {"VALUE", "value", FORM_VALUE, false},
     {"KIND", "kind", FORM_TEXT, false},      {"OPERATION", "operation", FORM_TEXT, false},
     {"AT", "at", FORM_TIME, false},          {NULL, NULL, FORM_TEXT, false},
 };
@@ -204,6 +211,8 @@ static const char *section_cell(struct print *p, const struct tree *row,
         return print_time(p, text);
     if (c->form == FORM_NUMBER)
         return print_number(p, text);
+    if (c->form == FORM_VALUE)
+        return field(row, "number")[0] ? print_value(p, text) : text;
     if (c->form == FORM_YES)
         return strcmp(text, "true") == 0 ? "yes" : strcmp(text, "false") == 0 ? "no" : "";
     return text;

@@ -84,15 +84,20 @@ static void put_factor(struct buf *out, const struct why_factor *f)
     put_text(out, "operation", f->station);
 }
 
+/* "operator B at print", "zone5 at reflow". */
+static void put_name(struct buf *out, const struct why_factor *f, uint32_t level)
+{
+    (void)buf_append_text(out, f->name);
+    if (!f->numbers)
+        (void)buf_printf(out, " %s", f->levels[level]);
+    if (f->station[0])
+        (void)buf_printf(out, " at %s", f->station);
+}
+
 /* "operator B at print", "zone5 at reflow above 241.5". */
 static void put_subject(struct buf *out, const struct why_matrix *m, const struct why_cause *c)
 {
-    const struct why_factor *f = &m->factors[c->factor];
-    (void)buf_append_text(out, f->name);
-    if (!c->numeric)
-        (void)buf_printf(out, " %s", f->levels[c->level]);
-    if (f->station[0])
-        (void)buf_printf(out, " at %s", f->station);
+    put_name(out, &m->factors[c->factor], c->level);
     if (c->numeric)
         (void)buf_printf(out, "%s %.6g", c->above ? " above" : " not above", c->cut);
 }
@@ -115,12 +120,26 @@ static void put_sentence(struct buf *out, const struct why_matrix *m, const stru
     buf_fini(&text);
 }
 
+/* A lot that a rule has as a factor and as consumed is one thing known twice, not two suspects. */
+static bool alike_is_another(const struct why_matrix *m, const struct why_cause *c,
+                             const struct why_alike *alike)
+{
+    const struct why_factor *f = &m->factors[c->factor];
+    const struct why_factor *g = &m->factors[alike->factor];
+    return f->numbers || g->numbers || strcmp(f->station, g->station) != 0 ||
+           strcmp(f->levels[c->level], g->levels[alike->level]) != 0;
+}
+
 static void put_alike(struct buf *out, const struct why_matrix *m, const struct why_cause *c)
 {
+    bool first = true;
     (void)buf_append_text(out, ",\"alike\":[");
     for (uint32_t i = 0; i < c->alike_count; i++) {
         const struct why_factor *f = &m->factors[c->alike[i].factor];
-        (void)buf_append_text(out, i ? ",{" : "{");
+        if (!alike_is_another(m, c, &c->alike[i]))
+            continue;
+        (void)buf_append_text(out, first ? "{" : ",{");
+        first = false;
         put_factor(out, f);
         if (!f->numbers)
             put_text(out, "value", f->levels[c->alike[i].level]);
@@ -198,6 +217,26 @@ static void put_causes(struct buf *out, const struct why_matrix *m, const struct
     (void)buf_append_u8(out, ']');
 }
 
+/* ", or lot L5 at press, which can't be told from it". */
+static void put_others(struct buf *out, const struct why_matrix *m, const struct why_cause *c)
+{
+    const struct why_alike *one = NULL;
+    uint32_t others = 0;
+    for (uint32_t i = 0; i < c->alike_count; i++) {
+        if (!alike_is_another(m, c, &c->alike[i]))
+            continue;
+        one = &c->alike[i];
+        others++;
+    }
+    if (others == 1) {
+        (void)buf_append_text(out, ", or ");
+        put_name(out, &m->factors[one->factor], one->level);
+        (void)buf_append_text(out, ", which can't be told from it");
+    } else if (others > 1) {
+        (void)buf_printf(out, ", or one of %u others that can't be told from it", others);
+    }
+}
+
 /* The whole answer in a sentence. */
 static void put_summary(struct buf *out, const struct why_matrix *m, const struct why_answer *a)
 {
@@ -217,9 +256,7 @@ static void put_summary(struct buf *out, const struct why_matrix *m, const struc
         (void)buf_append_text(out,
                               causes > 1 ? "The first of several causes is " : "The cause is ");
         put_subject(out, m, &a->causes[0]);
-        if (a->causes[0].alike_count)
-            (void)buf_printf(out, ", or one of %u others that can't be told from it",
-                             a->causes[0].alike_count);
+        put_others(out, m, &a->causes[0]);
         (void)buf_append_u8(out, '.');
     }
 }
