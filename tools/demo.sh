@@ -99,7 +99,7 @@ take_folder() {
         [ $n -le $demos_max ] || die "$demos_max demos run here already; end one with Ctrl-C"
         demo=$top/build/demo-$n
     done
-    [ $n = 1 ] || say "A demo is running here already: this one is the ${n}th, in build/demo-$n."
+    [ $n = 1 ] || say "A demo is running here already: this one is beside it, in build/demo-$n."
     rm -rf "$demo"
     mkdir -p "$demo"
     trap at_exit EXIT
@@ -194,17 +194,17 @@ live_since() {
     date -u -r "$demo/line.log" +%FT%TZ
 }
 
-past_summary() {
-    sed -n 's/.*told: \([0-9]*\) rows.*, \([0-9]*\) panels, \([0-9]*\) boards, \(.*\) s$/\1 readings, \2 panels, \3 boards, in \4 s/p' \
-        "$demo/line.log"
+past_summary() { # as "1620 panels, 6452 boards, 12.7 s"
+    sed -n 's/.*the past is told.* messages, //p' "$demo/line.log"
 }
 
-# Boards that failed the electrical test with the defect, of a panel printed after a moment; the latest.
+# The latest board that failed the electrical test with the defect, of a panel that was printed after
+# a moment and seen from the first to the last.
 bad_board() { # since
     lotline sql --csv "
         SELECT l.child FROM links l
         JOIN units p ON p.serial = l.parent
-        JOIN steps s ON s.unit = p.unit AND s.station = 'printer'
+        JOIN steps s ON s.unit = p.unit AND s.station = 'printer' AND s.status = 'exact'
         JOIN defects tested ON tested.serial = l.child AND tested.operation = 'ict'
         JOIN defects found ON found.serial = l.parent AND found.defect = '$defect'
             AND starts_with(found.position, l.position || '.')
