@@ -101,8 +101,26 @@ static const char measure_rule[] =
     "    sql: SELECT serial, value AS %s FROM %s_files WHERE test = '%s'\n"
     "    actions: [{trace: {operation: %s, unit: serial, station: %s, measures: [%s]}}]\n";
 
+/* Each inspection's verdict goes back to the MES. */
+static const char verdict_rule[] =
+    "  - name: %s_verdict\n"
+    "    sql: SELECT serial, '%s' AS station, result, defect, refdes FROM %s_files WHERE test = "
+    "'%s'\n"
+    "    actions: [{http: {url: \"http://%s:%u/verdicts\"}}]\n";
+
+/* A misprinted panel can still be washed, so it is held before anything is placed on it. */
+static const char hold_rule[] =
+    "  - name: spi_hold\n"
+    "    sql: >-\n"
+    "      SELECT serial, 'misprinted' AS reason, value AS offset_um FROM spi_files\n"
+    "      WHERE test = 'offset' AND result = 'fail'\n"
+    "    actions: [{http: {url: \"http://%s:%u/holds\"}}]\n";
+
 /* Stations whose results come as files. */
 static const uint8_t inspections[] = {SPI, AOI, ICT, REWORK};
+
+/* Which row of a file says what came of it: one a finding, one if there is none. */
+static const char *const verdict_tests[] = {"inspection", "inspection", "resistance", "repair"};
 
 static void print_lookup(const char *host, uint16_t port, const char *name, const char *key,
                          const char *value, struct buf *out)
@@ -154,9 +172,13 @@ void plant_rules(const char *host, uint16_t mes, const char *files, struct buf *
         const char *s = plant_station_names[m];
         (void)buf_printf(out, operator_rule, s, s, plant_machine_names[m], plant_group_names[m], s,
                          s);
-        if (files)
-            (void)buf_printf(out, file_rule, s, s, s, s);
+        if (!files)
+            continue;
+        (void)buf_printf(out, file_rule, s, s, s, s);
+        (void)buf_printf(out, verdict_rule, s, s, s, verdict_tests[i], host, mes);
     }
+    if (files)
+        (void)buf_printf(out, hold_rule, host, mes);
     if (files) {
         print_measure(SPI, "offset", out);
         print_measure(SPI, "volume", out);

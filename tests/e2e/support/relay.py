@@ -15,8 +15,9 @@ HANG_S_MAX = 60
 class Relay:
     def __init__(self, target):
         self.target = target  # "127.0.0.1:5040"
-        self.trouble = {}  # path: "status", "garbage", "hang"
-        self.posts = []  # (path, headers, body), all that came
+        self.trouble = {}  # path: "status", "garbage", "hang", "lost" (only the answer is)
+        self.posts = []  # (path, headers, body) that the MES got
+        self.tries = 0  # that it did not get
         self.over = threading.Event()
         self.port = 0
         self.up()
@@ -29,9 +30,11 @@ class Relay:
 
     def _handle(self, request, body):
         path = request.path.partition("?")[0]
-        if body is not None:
-            self.posts.append((path, dict(request.headers), body))
         trouble = self.trouble.get(path)
+        if body is not None and trouble in (None, "lost"):
+            self.posts.append((path, dict(request.headers), body))
+        elif body is not None:
+            self.tries += 1
         if trouble == "hang":
             self.over.wait(HANG_S_MAX)
             return
