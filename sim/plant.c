@@ -195,7 +195,10 @@ static int scenario_read(const struct plant_options *o, struct scenario *ret)
     struct diag diag = {0};
     scenario_default(ret);
     if (o->scenario && scenario_load(o->scenario, ret, &diag)) {
-        (void)fprintf(stderr, "%s:%u:%u: %s\n", diag.file, diag.line, diag.column, diag.text);
+        if (diag.line)
+            (void)fprintf(stderr, "%s:%u:%u: %s\n", diag.file, diag.line, diag.column, diag.text);
+        else
+            (void)fprintf(stderr, "%s: %s\n", diag.file, diag.text);
         return 2;
     }
     if (o->speed > 0)

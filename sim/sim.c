@@ -102,6 +102,9 @@ int sim_main(int argc, char **argv)
         return sim_press(argc, argv);
     if (argc >= 2 && strcmp(argv[1], "plant") == 0)
         return sim_plant(argc, argv);
-    (void)fputs(usage, argc >= 2 && strcmp(argv[1], "--help") == 0 ? stdout : stderr);
-    return argc >= 2 && strcmp(argv[1], "--help") == 0 ? 0 : 2;
+    bool help = argc >= 2 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0);
+    if (argc >= 2 && !help)
+        (void)fprintf(stderr, "sim: there is no machine '%s'\n\n", argv[1]);
+    (void)fputs(usage, help ? stdout : stderr);
+    return help ? 0 : 2;
 }

@@ -419,3 +419,27 @@ void cli_query_time(struct buf *path, const char *name, const char *text)
     }
     cli_query_append(path, name, text);
 }
+
+bool cli_time_check(const char *command, const char *option, const char *text)
+{
+    int64_t us = 0;
+    if (!text || str_to_duration_us(bytes_of_text(text), &us) == OK ||
+        clock_parse(bytes_of_text(text), &us) == OK)
+        return true;
+    (void)cli_error(EXIT_USAGE,
+                    "%s: --%s is a time such as 2026-11-22T08:30:00Z, or how long ago: 2h; not "
+                    "'%s'",
+                    command, option, text);
+    return false;
+}
+
+bool cli_count_check(const char *command, const char *option, const char *text)
+{
+    uint64_t count = 0;
+    if (!text ||
+        (str_to_u64(bytes_of_text(text), &count) == OK && count > 0 && count <= UINT32_MAX))
+        return true;
+    (void)cli_error(EXIT_USAGE, "%s: --%s is a whole number above 0, not '%s'", command, option,
+                    text);
+    return false;
+}

@@ -135,7 +135,7 @@ int cli_print_forward(struct bytes json, bool as_json, bool as_csv)
     struct bytes from = cell_of(answer, "from");
     int code = as_csv ? print_csv(units) : EXIT_OK;
     if (!as_csv && units.len <= 2)
-        code = cli_error(EXIT_NOT_FOUND, "nothing was made with %.*s", (int)from.len,
+        code = cli_error(EXIT_NOT_FOUND, "nothing was made with or at %.*s", (int)from.len,
                          (const char *)from.ptr);
     else if (!as_csv)
         code = cli_print_json(units, false);

@@ -181,10 +181,9 @@ static bool append_count(struct buf *body, const char *name, const char *option,
     uint64_t count = 0;
     if (!text)
         return true;
-    if (str_to_u64(bytes_of_text(text), &count) || count == 0 || count > UINT32_MAX) {
-        (void)cli_error(EXIT_USAGE, "sql: --%s is a whole number above 0, not '%s'", option, text);
+    if (!cli_count_check("sql", option, text))
         return false;
-    }
+    (void)str_to_u64(bytes_of_text(text), &count);
     (void)buf_printf(body, ",\"%s\":%llu", name, (unsigned long long)count);
     return true;
 }

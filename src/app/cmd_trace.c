@@ -60,7 +60,7 @@ static int ask_forward(const struct asking *a, const char *from)
     cli_query_append(&path, "station", a->station);
     cli_query_time(&path, "since", a->since);
     cli_query_time(&path, "until", a->until);
-    cli_query_append(&path, "as_of", a->as_of);
+    cli_query_time(&path, "as_of", a->as_of);
     cli_query_append(&path, "depth", a->depth);
     cli_query_append(&path, "limit", a->limit);
     return ask(&a->shape, &path, cli_print_forward);
@@ -71,10 +71,32 @@ static int ask_trace(const struct asking *a, const char *serial)
     struct buf path = {0};
     (void)buf_append_text(&path, "/api/v1/trace/");
     cli_url_encode(&path, serial);
-    cli_query_append(&path, "as_of", a->as_of);
+    cli_query_time(&path, "as_of", a->as_of);
     cli_query_append(&path, "depth", a->depth);
     cli_query_append(&path, "curves", a->no_curves ? "false" : NULL);
     return ask(&a->shape, &path, cli_print_trace);
+}
+
+static int trace_check(const struct asking *a, int count, char **argv, const char *command)
+{
+    if (count > 1)
+        return cli_error(EXIT_USAGE, "%s: what is '%s'? One name at a time", command, argv[2]);
+    if (!count && !a->forward)
+        return cli_error(EXIT_USAGE, "%s needs a serial number: lotline %s SERIAL", command,
+                         command);
+    if (!count && !a->station)
+        return cli_error(EXIT_USAGE,
+                         "%s needs a serial number, a lot, a factor as NAME=VALUE, or --station",
+                         command);
+    if (!a->forward && (a->station || a->since || a->until || a->limit))
+        return cli_error(EXIT_USAGE, "--station, --since, --until and --limit go with --forward");
+    if (!cli_time_check(command, "since", a->since) ||
+        !cli_time_check(command, "until", a->until) ||
+        !cli_time_check(command, "as-of", a->as_of) ||
+        !cli_count_check(command, "depth", a->depth) ||
+        !cli_count_check(command, "limit", a->limit))
+        return EXIT_USAGE;
+    return shape_check(&a->shape, command);
 }
 
 static int trace_run(struct asking *a, int argc, char **argv, const struct cli_command *command)
@@ -83,7 +105,7 @@ static int trace_run(struct asking *a, int argc, char **argv, const struct cli_c
         SHAPE_OPTIONS(&a->shape),
         {"forward", 'f', NULL, "every unit that it reaches: the containment", NULL, &a->forward},
         {"depth", 0, "N", "steps through the genealogy", &a->depth, NULL},
-        {"as-of", 0, "TIME", "what was known then (RFC 3339)", &a->as_of, NULL},
+        {"as-of", 0, "TIME", "what was known then; a time, or how long ago: 2h", &a->as_of, NULL},
         {"station", 0, "NAME", "forward, instead of a name: what was at this station", &a->station,
          NULL},
         {"since", 0, "TIME", "forward: only from then on; a time, or how long ago: 2h", &a->since,
@@ -97,12 +119,7 @@ static int trace_run(struct asking *a, int argc, char **argv, const struct cli_c
     if (!cli_parse(argc, argv, command, options, &count))
         return EXIT_USAGE;
     const char *name = count ? argv[1] : NULL;
-    if (count > 1 || (!name && !(a->forward && a->station)))
-        return cli_error(EXIT_USAGE, "%s needs a serial number, a lot, or a factor as NAME=VALUE",
-                         command->name);
-    if (!a->forward && (a->station || a->since || a->until || a->limit))
-        return cli_error(EXIT_USAGE, "--station, --since, --until and --limit go with --forward");
-    int code = shape_check(&a->shape, command->name);
+    int code = trace_check(a, count, argv, command->name);
     if (code != EXIT_OK)
         return code;
     return a->forward ? ask_forward(a, name) : ask_trace(a, name);
@@ -145,7 +162,12 @@ int command_units(int argc, char **argv, const struct cli_command *command)
     if (!cli_parse(argc, argv, command, options, &count))
         return EXIT_USAGE;
     if (count)
-        return cli_error(EXIT_USAGE, "units: what is '%s'?", argv[1]);
+        return cli_error(EXIT_USAGE, "units: what is '%s'? (One unit: lotline trace SERIAL)",
+                         argv[1]);
+    if (!cli_time_check(command->name, "since", since) ||
+        !cli_time_check(command->name, "until", until) ||
+        !cli_count_check(command->name, "limit", limit))
+        return EXIT_USAGE;
     int code = shape_check(&shape, command->name);
     if (code != EXIT_OK)
         return code;

@@ -24,8 +24,14 @@ int command_why(int argc, char **argv, const struct cli_command *command)
     int count = 0;
     if (!cli_parse(argc, argv, command, options, &count))
         return EXIT_USAGE;
-    if (count || !defect || !defect[0])
+    if (count)
+        return cli_error(EXIT_USAGE, "why: what is '%s'? As in: lotline why --defect %s", argv[1],
+                         argv[1]);
+    if (!defect || !defect[0])
         return cli_error(EXIT_USAGE, "why needs --defect NAME");
+    if (!cli_time_check(command->name, "since", since) ||
+        !cli_time_check(command->name, "until", until))
+        return EXIT_USAGE;
     struct buf path = {0};
     struct buf answer = {0};
     (void)buf_append_text(&path, "/api/v1/why");

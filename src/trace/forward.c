@@ -431,7 +431,7 @@ static uint32_t units_print(struct forward *f, struct buf *out)
 static const char *reason_text(const struct forward *f)
 {
     if (strcmp(f->reason, "limit") == 0)
-        return "there are more units than limit";
+        return "there are more units than limit; ask for a higher one";
     if (strcmp(f->reason, "depth") == 0)
         return "the genealogy goes on beyond depth";
     return "there are more links than one answer can follow: ask for less time";

@@ -404,7 +404,7 @@ TEST(the_containment_is_what_a_suspicion_reaches)
     asked_fini(&a);
     ASK(&f, &a, "trace.forward", "from", "LOT-7", "limit", "2");
     check_list(&a, "units", "serial", "P Q");
-    CHECK_STR(text_of(&a, "reason", 0), "there are more units than limit");
+    CHECK_STR(text_of(&a, "reason", 0), "there are more units than limit; ask for a higher one");
     asked_fini(&a);
     fixture_close(&f);
 }

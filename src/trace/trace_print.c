@@ -394,6 +394,19 @@ static bool answer_is_cut(const struct batch *b)
     return v.type == VALUE_BOOL && v.boolean;
 }
 
+/* A lot was at no station: it has neither an id nor a verdict. */
+static void print_head(struct print *p, const char *serial, const char *unit, const char *verdict)
+{
+    (void)buf_printf(p->out, "%s  ", serial);
+    if (!unit[0]) {
+        (void)buf_append_text(p->out, "was at no station itself\n\n");
+        return;
+    }
+    print_colour(p, verdict);
+    (void)buf_append_text(p->out, verdict);
+    (void)buf_printf(p->out, "%s   unit %s\n\n", p->options->colour ? "\x1b[0m" : "", unit);
+}
+
 int trace_print(const struct batch *answer, const struct trace_print_options *options,
                 struct buf *out)
 {
@@ -403,10 +416,7 @@ int trace_print(const struct batch *answer, const struct trace_print_options *op
     const char *verdict = answer_text(&p, answer, "verdict");
     int err = serial && unit && verdict ? OK : ERR_NOMEM;
     if (!err) {
-        (void)buf_printf(out, "%s  ", serial);
-        print_colour(&p, verdict);
-        (void)buf_append_text(out, verdict);
-        (void)buf_printf(out, "%s   unit %s\n\n", options->colour ? "\x1b[0m" : "", unit);
+        print_head(&p, serial, unit, verdict);
         err = print_list(&p, answer, "steps", print_steps);
     }
     if (!err)

@@ -170,7 +170,8 @@ static int story_ask(const struct asking *a, struct story *s)
     char *key = arena_copy(&s->arena, a->serial.bytes);
     int err = key ? story_read(s, key) : ERR_NOMEM;
     if (err == ERR_NOT_FOUND)
-        return diag_set(s->diag, err, 0, 0, "no unit has the serial or id %s", key);
+        return diag_set(s->diag, err, 0, 0,
+                        "no unit has the serial or id %s, as it is written here", key);
     return err;
 }
 

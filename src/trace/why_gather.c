@@ -288,6 +288,9 @@ static int find_units(struct gather *g)
         err = slots_grow(g);
     if (!err)
         err = ask(g, sql_units, g->q->since_us, texts, unit_row);
+    if (!err && !g->unit_count && g->q->operation)
+        err = diag_set(g->diag, ERR_NOT_FOUND, 0, 0, "no unit was tested at %s in this time",
+                       g->q->operation);
     if (err || !g->unit_count)
         return err;
     uint32_t n = 0;
