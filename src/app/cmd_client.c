@@ -181,7 +181,7 @@ static bool append_count(struct buf *body, const char *name, const char *option,
     uint64_t count = 0;
     if (!text)
         return true;
-    if (!cli_count_check("sql", option, text))
+    if (!cli_count_check("sql", option, 1, text))
         return false;
     (void)str_to_u64(bytes_of_text(text), &count);
     (void)buf_printf(body, ",\"%s\":%llu", name, (unsigned long long)count);

@@ -93,8 +93,8 @@ static int trace_check(const struct asking *a, int count, char **argv, const cha
     if (!cli_time_check(command, "since", a->since) ||
         !cli_time_check(command, "until", a->until) ||
         !cli_time_check(command, "as-of", a->as_of) ||
-        !cli_count_check(command, "depth", a->depth) ||
-        !cli_count_check(command, "limit", a->limit))
+        !cli_count_check(command, "depth", 0, a->depth) ||
+        !cli_count_check(command, "limit", 1, a->limit))
         return EXIT_USAGE;
     return shape_check(&a->shape, command);
 }
@@ -166,7 +166,7 @@ int command_units(int argc, char **argv, const struct cli_command *command)
                          argv[1]);
     if (!cli_time_check(command->name, "since", since) ||
         !cli_time_check(command->name, "until", until) ||
-        !cli_count_check(command->name, "limit", limit))
+        !cli_count_check(command->name, "limit", 1, limit))
         return EXIT_USAGE;
     int code = shape_check(&shape, command->name);
     if (code != EXIT_OK)
