@@ -433,13 +433,13 @@ bool cli_time_check(const char *command, const char *option, const char *text)
     return false;
 }
 
-bool cli_count_check(const char *command, const char *option, const char *text)
+bool cli_count_check(const char *command, const char *option, uint32_t min, const char *text)
 {
     uint64_t count = 0;
     if (!text ||
-        (str_to_u64(bytes_of_text(text), &count) == OK && count > 0 && count <= UINT32_MAX))
+        (str_to_u64(bytes_of_text(text), &count) == OK && count >= min && count <= UINT32_MAX))
         return true;
-    (void)cli_error(EXIT_USAGE, "%s: --%s is a whole number above 0, not '%s'", command, option,
-                    text);
+    (void)cli_error(EXIT_USAGE, "%s: --%s is a whole number from %u on, not '%s'", command, option,
+                    min, text);
     return false;
 }

@@ -89,9 +89,9 @@ void cli_query_append(struct buf *path, const char *name, const char *text);
 /* The same for a time as RFC 3339 has it, or how long ago it was: "2h". */
 void cli_query_time(struct buf *path, const char *name, const char *text);
 
-/* An option's value before it is sent: a time as cli_query_time takes it, a whole number above 0.
- * NULL is good. False after saying which option has what is none. */
+/* An option's value before it is sent: a time as cli_query_time takes it, a whole number from min
+ * on. NULL is good. False after saying which option has what is none. */
 bool cli_time_check(const char *command, const char *option, const char *text);
-bool cli_count_check(const char *command, const char *option, const char *text);
+bool cli_count_check(const char *command, const char *option, uint32_t min, const char *text);
 
 #endif
