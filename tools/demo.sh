@@ -260,12 +260,10 @@ TEXT
 }
 
 try_yourself() { # board lot
-    local dir=$data
-    case $PWD in "$top") dir=${data#"$top/"} ;; esac
     headline "Now you, in another terminal"
     cat <<TEXT
 cd $top
-export LOTLINE_DATA=$dir
+export LOTLINE_DATA=$data
 build/lotline trace $1                   # the board again, with its curves
 build/lotline units --verdict bad              # every unit that is bad now
 build/lotline where-used $2 --limit 5000
