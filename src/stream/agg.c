@@ -8,7 +8,7 @@
 
 static int cell_keep(struct agg_cell *c, const struct value *v)
 {
-    bool text = v->type == VALUE_STRING || v->type == VALUE_BYTES;
+    bool text = !c->borrows && (v->type == VALUE_STRING || v->type == VALUE_BYTES);
     if (text && v->bytes.len > c->text_cap) {
         uint8_t *more = realloc(c->text, v->bytes.len);
         if (!more)

@@ -248,6 +248,11 @@ static void aggregate_column(const struct binder *b, const struct bound *x, stru
     bind_aggregate_place(b, found, ret);
 }
 
+static bool aggregate_is_timed(enum agg_kind kind)
+{
+    return kind == AGG_AVG || kind == AGG_COVERED || kind == AGG_TIMEABOVE || kind == AGG_SERIES;
+}
+
 static int aggregate_check(struct binder *b, const struct expr *at, enum agg_kind kind,
                            enum value_type t)
 {
@@ -257,10 +262,13 @@ static int aggregate_check(struct binder *b, const struct expr *at, enum agg_kin
     if ((kind == AGG_SUM || kind == AGG_AVG) && !number && !open)
         return bind_error(b, ERR_TYPE, at, "%.*s needs numbers, this is a %s", (int)at->name.len,
                           (const char *)at->name.ptr, value_type_name(t));
-    if (unit && !number && kind != AGG_COUNT && kind != AGG_COUNT_ROWS) {
+    bool counts = kind == AGG_COUNT || kind == AGG_COUNT_ROWS;
+    if (unit && !counts && !number && (open || aggregate_is_timed(kind))) {
         return bind_error(b, ERR_TYPE, at,
-                          "while a unit is there only numbers are watched, this is a %s: use "
-                          "cast(…, 'float')",
+                          open ? "while a unit is there only columns of one type are watched, this "
+                                 "is a %s: use cast(…, 'float') or cast(…, 'string')"
+                               : "over time only numbers have a value, this is a %s: use "
+                                 "cast(…, 'float')",
                           value_type_name(t));
     }
     if (!unit && (kind == AGG_COVERED || kind == AGG_TIMEABOVE))

@@ -15,8 +15,9 @@ struct agg_cell {
     struct value v;
     uint8_t *text; /* own copy behind v.bytes */
     size_t text_cap;
-    bool seen; /* AGG_FIRST_ROW, AGG_LAST: a row was there, be it null */
-    bool bad;  /* a value did not go together with those before: its window is dropped */
+    bool borrows; /* whose texts outlive the cell: no copy is made */
+    bool seen;    /* AGG_FIRST_ROW, AGG_LAST: a row was there, be it null */
+    bool bad;     /* a value did not go together with those before: its window is dropped */
 };
 
 /* Adds row i of v. ERR_TYPE (these types do not go together), ERR_NOMEM. */

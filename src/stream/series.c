@@ -10,6 +10,7 @@ void series_fini(struct series *s)
     free(s->times);
     free(s->values);
     free(s->valid);
+    texts_fini(&s->texts);
     *s = (struct series){0};
 }
 
@@ -22,8 +23,11 @@ static int series_grow(struct series *s)
                           .values = calloc(cap, sizeof *s->values),
                           .valid = calloc(cap, 1),
                           .count = s->count,
-                          .cap = cap};
+                          .cap = cap,
+                          .of_texts = s->of_texts,
+                          .texts = s->texts};
     if (!more.times || !more.values || !more.valid) {
+        more.texts = (struct texts){0};
         series_fini(&more);
         return ERR_NOMEM;
     }
@@ -34,6 +38,7 @@ static int series_grow(struct series *s)
         more.valid[i] = s->valid[from];
     }
     struct series old = *s;
+    old.texts = (struct texts){0};
     *s = more;
     series_fini(&old);
     return OK;
@@ -63,6 +68,19 @@ int series_add(struct series *s, int64_t time_us, uint64_t value, bool valid)
     return OK;
 }
 
+int series_add_text(struct series *s, int64_t time_us, struct bytes text, bool valid)
+{
+    uint32_t number = 0;
+    int err = valid ? texts_keep(&s->texts, text, &number) : OK;
+    if (err)
+        return err;
+    s->of_texts = true;
+    err = series_add(s, time_us, number, valid);
+    if (err && valid)
+        texts_drop(&s->texts, number);
+    return err;
+}
+
 uint32_t series_lower(const struct series *s, int64_t time_us)
 {
     uint32_t low = 0;
@@ -82,8 +100,26 @@ void series_trim(struct series *s, int64_t time_us)
     uint32_t n = series_lower(s, time_us);
     if (n < 2)
         return;
+    for (uint32_t i = 0; s->of_texts && i < n - 1; i++)
+        if (series_valid(s, i))
+            texts_drop(&s->texts, (uint32_t)s->values[series_slot(s, i)]);
     s->head = series_slot(s, n - 1);
     s->count -= n - 1;
+}
+
+struct value series_value(const struct series *s, uint32_t i, enum value_type type)
+{
+    uint64_t bits = s->values[series_slot(s, i)];
+    struct value v = {.type = type == VALUE_FLOAT32 ? VALUE_DOUBLE : type};
+    if (!series_valid(s, i))
+        return (struct value){.type = VALUE_NULL};
+    if (s->of_texts)
+        v.bytes = texts_get(&s->texts, (uint32_t)bits);
+    else if (type == VALUE_BOOL)
+        v.boolean = bits != 0;
+    else
+        v.u64 = bits;
+    return v;
 }
 
 double series_number(const struct series *s, uint32_t i, enum value_type type)

@@ -5,17 +5,20 @@
 
 #include "base/err.h"
 #include "model/value.h"
+#include "stream/texts.h"
 
 #define SERIES_VALUES_MAX (4u << 20)
 
 /* Zero-initialised is valid and empty. */
 struct series {
     int64_t *times;
-    uint64_t *values; /* bits of double, int64 or uint64 */
+    uint64_t *values; /* bits of double, int64 or uint64; of a text, its number */
     uint8_t *valid;
     uint32_t head;
     uint32_t count;
     uint32_t cap; /* power of two */
+    bool of_texts;
+    struct texts texts;
 };
 
 void series_fini(struct series *s);
@@ -23,6 +26,9 @@ void series_fini(struct series *s);
 /* Keeps the order of time: what comes a little late moves to its place. ERR_LIMIT
  * (SERIES_VALUES_MAX), ERR_NOMEM. */
 int series_add(struct series *s, int64_t time_us, uint64_t value, bool valid);
+
+/* As series_add, of a series that has nothing but texts; valid: the text is copied. */
+int series_add_text(struct series *s, int64_t time_us, struct bytes text, bool valid);
 
 /* The first at or after time_us; count if there is none. */
 uint32_t series_lower(const struct series *s, int64_t time_us);
@@ -45,6 +51,10 @@ static inline bool series_valid(const struct series *s, uint32_t i)
 {
     return s->valid[series_slot(s, i)] != 0;
 }
+
+/* The i-th, null if it is not valid; type: of the values. A text is borrowed until the next one is
+ * added. */
+struct value series_value(const struct series *s, uint32_t i, enum value_type type);
 
 /* The i-th as a number; type: of the values. */
 double series_number(const struct series *s, uint32_t i, enum value_type type);

@@ -10,7 +10,7 @@
 
 #define S INT64_C(1000000)
 
-enum { ZONE1, ZONE2, ZONE3, FAN, BELT, ZONE_COUNT = 3 };
+enum { ZONE1, ZONE2, ZONE3, FAN, BELT, CODE, LABEL, DOOR, ZONE_COUNT = 3 };
 
 static const struct field oven_fields[] = {
     {.name = "zone1", .type = VALUE_DOUBLE},
@@ -18,6 +18,9 @@ static const struct field oven_fields[] = {
     {.name = "zone3", .type = VALUE_DOUBLE},
     {.name = "fan", .type = VALUE_DOUBLE},
     {.name = "belt", .type = VALUE_DOUBLE},
+    {.name = "code", .type = VALUE_BYTES, .flags = FIELD_TEXT},
+    {.name = "label", .type = VALUE_STRING},
+    {.name = "door", .type = VALUE_BOOL},
 };
 
 enum { UNIT, SERIAL, STATION, T_IN, T_OUT, PATH };
@@ -28,12 +31,12 @@ static const struct field presence_fields[] = {
     {.name = "t_out", .type = VALUE_TIMESTAMP}, {.name = "path", .type = VALUE_BYTES},
 };
 
-/* The fan stands where zone 2 is; zone 3 begins 100 mm behind zone 2. */
+/* The fan stands where zone 2 is; zone 3 begins 100 mm behind zone 2, and the label is read there.
+ */
 static const struct signal_place places[] = {
-    {"plc.oven", "zone2", 100, 200},
-    {"plc.oven", "zone1", 0, 100},
-    {"plc.oven", "zone3", 300, 400},
-    {"plc.oven", "fan", 100, 200},
+    {"plc.oven", "zone2", 100, 200}, {"plc.oven", "zone1", 0, 100},
+    {"plc.oven", "zone3", 300, 400}, {"plc.oven", "fan", 100, 200},
+    {"plc.oven", "label", 300, 400},
 };
 
 struct bench {
@@ -68,7 +71,7 @@ static void bench_init(struct bench *t)
     struct stream *s = NULL;
     *t = (struct bench){0};
     CHECK_OK(catalogue_init(&t->catalogue, "n"));
-    CHECK_OK(schema_new(oven_fields, 5, &t->oven));
+    CHECK_OK(schema_new(oven_fields, sizeof oven_fields / sizeof oven_fields[0], &t->oven));
     CHECK_OK(schema_new(presence_fields, 6, &t->presence));
     CHECK_OK(catalogue_stream_add(&t->catalogue, "plc.oven", STREAM_GROUP, "", t->oven, &s));
     CHECK_OK(
@@ -117,6 +120,25 @@ static void push(struct bench *t, int64_t us, double z1, double z2, double z3, d
     for (uint32_t i = 0; i < 5; i++)
         if (!isnan(values[i]))
             batch_set_f64(bb, i, values[i]);
+    CHECK_OK(batch_builder_finish(bb, &b));
+    batch_builder_free(bb);
+    CHECK_OK(pipeline_push(t->pipeline, b, (struct position){1, ++t->seq}, 0, NULL));
+    batch_unref(b);
+}
+
+/* NULL: not there. */
+static void push_texts(struct bench *t, int64_t us, const char *code, const char *label, int door)
+{
+    struct batch_builder *bb = NULL;
+    struct batch *b = NULL;
+    CHECK_OK(batch_builder_new(t->oven, 1, NULL, &bb));
+    CHECK(batch_builder_row(bb, us) >= 0);
+    if (code)
+        CHECK_OK(batch_set_bytes(bb, CODE, bytes_of_text(code)));
+    if (label)
+        CHECK_OK(batch_set_bytes(bb, LABEL, bytes_of_text(label)));
+    if (door >= 0)
+        batch_set_bool(bb, DOOR, door != 0);
     CHECK_OK(batch_builder_finish(bb, &b));
     batch_builder_free(bb);
     CHECK_OK(pipeline_push(t->pipeline, b, (struct position){1, ++t->seq}, 0, NULL));
@@ -180,6 +202,79 @@ TEST(a_signal_with_a_place_is_bound_while_the_unit_is_there)
     check_number(&t, 4, 11); /* no place of its own: the station's interval */
     check_number(&t, 5, 15); /* nor has what is made of two: twice the mean of 4 … 11 */
     path_fini(&p);
+    bench_fini(&t);
+}
+
+static void check_text(const struct bench *t, int column, const char *want)
+{
+    CHECK_EQ(t->row[column].type, VALUE_STRING);
+    CHECK(bytes_equal(t->row[column].bytes, bytes_of_text(want)));
+}
+
+TEST(texts_of_the_stay_are_watched_like_numbers)
+{
+    struct bench t;
+    bench_init(&t);
+    bench_plan(&t,
+               "first(code) AS a, last(code) AS b, min(code) AS c, max(code) AS d, "
+               "count(code) AS e, last_value(code) AS f, last(door) AS g",
+               0);
+    push_texts(&t, 9 * S, "before", NULL, 1);
+    push_texts(&t, 10 * S, NULL, NULL, -1);
+    push_texts(&t, 11 * S, "mid", NULL, 1);
+    push_texts(&t, 12 * S, "zed", NULL, 0);
+    push_texts(&t, 13 * S, "all", NULL, 0);
+    push_texts(&t, 13 * S + 1, NULL, NULL, -1);
+    push_texts(&t, 14 * S, "behind", NULL, 1);
+    push_presence(&t, 10 * S, 14 * S, NULL);
+    CHECK_EQ(t.rows, 1);
+    check_text(&t, 0, "mid");
+    check_text(&t, 1, "all");
+    check_text(&t, 2, "all");
+    check_text(&t, 3, "zed");
+    CHECK_EQ(t.row[4].i64, 3);
+    CHECK_EQ(t.row[5].type, VALUE_NULL); /* the last row has none */
+    CHECK_EQ(t.row[6].boolean, false);
+    push_presence(&t, 20 * S, 21 * S, NULL);
+    CHECK_EQ(t.row[1].type, VALUE_NULL);
+    bench_fini(&t);
+}
+
+TEST(a_text_with_a_place_is_that_of_the_unit_there)
+{
+    struct bench t;
+    struct path p = {0};
+    bench_init(&t);
+    bench_plan(&t, "last(label) AS a, first(concat(label, code)) AS b, count(label) AS c", 0);
+    path_even(&p);
+    push_texts(&t, 12 * S, "other", "other", -1); /* at 200 mm */
+    push_texts(&t, 13 * S, "x", "mine", -1);
+    push_texts(&t, 13 * S + S / 2, "x", "", -1); /* an empty text is a text */
+    push_texts(&t, 14 * S, "x", "next", -1);
+    push_presence(&t, 10 * S, 14 * S, &p);
+    check_text(&t, 0, "");
+    check_text(&t, 1, "otherother"); /* of two columns: while it is at the station */
+    CHECK_EQ(t.row[2].i64, 2);
+    path_fini(&p);
+    bench_fini(&t);
+}
+
+TEST(units_of_one_answer_have_each_its_own_texts)
+{
+    struct bench t;
+    char code[16];
+    bench_init(&t);
+    bench_plan(&t, "last(code) AS a", 0);
+    for (int i = 0; i < 20000; i++) {
+        (void)snprintf(code, sizeof code, "C%d", i / 3);
+        push_texts(&t, i * S, code, NULL, -1);
+        if (i % 3000 != 2999)
+            continue;
+        push_presence(&t, (i - 5) * S, (i - 2) * S, NULL);
+        (void)snprintf(code, sizeof code, "C%d", (i - 3) / 3);
+        check_text(&t, 0, code);
+    }
+    CHECK(t.pipeline->unit.series[0].texts.count < 3600 / 3 + 4); /* of the time that is kept */
     bench_fini(&t);
 }
 
@@ -323,6 +418,9 @@ TEST(what_has_no_meaning_is_refused)
            "is a number");
     refuse(&t, "timeabove(zone1, 2) AS a FROM \"plc.oven\" GROUP BY TUMBLINGWINDOW(ss, 1)",
            ERR_INVALID, "UNITWINDOW");
+    refuse(&t, "avg(code) AS a FROM \"plc.oven\" GROUP BY UNITWINDOW('b')", ERR_TYPE, "numbers");
+    refuse(&t, "covered(code) AS a FROM \"plc.oven\" GROUP BY UNITWINDOW('b')", ERR_TYPE,
+           "over time only numbers");
     bench_fini(&t);
 }
 

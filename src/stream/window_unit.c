@@ -8,7 +8,8 @@
  * interval [t_in, t_out) holds it. A presence is answered when the signals have passed its t_out,
  * and presences in the order in which they came, so that a replay gives the same keys.
  *
- * What is weighted by time is in curve.h.
+ * What is weighted by time is in curve.h. Texts wait by number (texts.h): a code that is shown row
+ * after row is kept once.
  */
 #include "base/array.h"
 #include "stream/pipeline_priv.h"
@@ -47,6 +48,20 @@ void unit_fini(struct pipeline *p)
 /* ------------------------------------------------------------------------------------------- rows
  */
 
+/* One value of the signal; v NULL: the row alone counts. */
+static int series_take(struct series *s, int64_t at, const struct vec *v, uint32_t row)
+{
+    bool valid = !v || !vec_is_null(v, row);
+    if (v && v->kind == VEC_TEXT)
+        return series_add_text(s, at, valid ? v->t[row] : bytes_of("", 0), valid);
+    uint64_t bits = 0;
+    if (v && valid && v->kind == VEC_BOOL)
+        bits = v->b[row];
+    else if (v && valid && vec_width(v->kind) == 8)
+        bits = v->u[row];
+    return series_add(s, at, bits, valid);
+}
+
 static int aggregate_rows(struct pipeline *p, uint32_t a)
 {
     struct machine *m = &p->rows;
@@ -64,11 +79,9 @@ static int aggregate_rows(struct pipeline *p, uint32_t a)
     }
     EACH_ROW(m, i, {
         int64_t at = times[i] + (offsets ? offsets[i] : 0);
-        bool valid = !v || !vec_is_null(v, i);
-        uint64_t bits = v && valid && vec_width(v->kind) == 8 ? v->u[i] : 0;
         if (err)
             continue;
-        err = series_add(s, at, bits, valid);
+        err = series_take(s, at, v, i);
         if (err == ERR_LIMIT) {
             p->stats.lost_rows++;
             err = OK;
@@ -93,11 +106,9 @@ static int plain_add(struct agg_cell *cell, const struct aggregate *agg, const s
                      struct path_interval in)
 {
     uint32_t end = series_lower(s, in.to_us);
-    enum value_type type = agg->arg_type == VALUE_FLOAT32 ? VALUE_DOUBLE : agg->arg_type;
     int err = OK;
     for (uint32_t i = series_lower(s, in.from_us); i < end && !err; i++) {
-        struct value v = {.type = series_valid(s, i) ? type : VALUE_NULL,
-                          .u64 = s->values[series_slot(s, i)]};
+        struct value v = series_value(s, i, agg->arg_type);
         err = agg_update(cell, agg, &v);
     }
     return err;
@@ -119,7 +130,7 @@ static struct value aggregate_value(const struct pipeline *p, uint32_t index,
 {
     const struct aggregate *agg = &p->plan->aggregates[index];
     struct path_interval when[PATH_INTERVALS_MAX];
-    struct agg_cell cell = {0};
+    struct agg_cell cell = {.borrows = true}; /* texts stay in the series */
     struct curve curve = curve_of(p->options.gap_max_us, agg->threshold);
     if (agg->profile) {
         curve_profile(&curve, p->plan->aggregates, p->unit.series, agg->profile, &p->unit.path,
