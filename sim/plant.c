@@ -86,6 +86,7 @@ struct run {
     struct shown {
         struct run *run;
         enum machine machine;
+        struct name name;
         struct modbus_unit unit;
     } shown[MACHINES];
     struct sim_http http;
@@ -369,14 +370,19 @@ static bool on_tick(void *ctx)
 /* ----------------------------------------------------------------------------------------- begin
  */
 
-static int config_write(const struct run *r, const char *file)
+static int config_write(const struct run *r, const struct scenario *scenario, const char *file)
 {
     uint16_t ports[MACHINES];
+    struct renaming names;
+    struct buf marked = {0};
     struct buf text = {0};
     for (unsigned m = 0; m < MACHINES; m++)
         ports[m] = r->listeners[m].port;
-    plant_config(r->options.host, ports, r->options.interval, &text);
-    plant_rules(r->options.host, r->listeners[MACHINES].port, r->options.files, &text);
+    plant_config(r->options.host, ports, r->options.interval, &marked);
+    plant_rules(r->options.host, r->listeners[MACHINES].port, r->options.files, &marked);
+    renaming_make(scenario->names, &names);
+    renamed_text(&names, buf_text(&marked), &text);
+    buf_fini(&marked);
     FILE *to = strcmp(file, "-") == 0 ? stdout : fopen(file, "we");
     bool written = to && fwrite(text.ptr, 1, text.len, to) == text.len && fflush(to) == 0;
     if (!written)
@@ -391,22 +397,25 @@ static int config_write(const struct run *r, const char *file)
 static bool on_ready(void *ctx)
 {
     struct run *r = ctx;
-    return !r->options.config || config_write(r, r->options.config) == 0;
+    return !r->options.config || config_write(r, &r->plant.scenario, r->options.config) == 0;
 }
 
-static void listeners_fill(struct run *r)
+static void listeners_fill(struct run *r, const struct scenario *scenario)
 {
+    struct renaming names;
+    renaming_make(scenario->names, &names);
     uint16_t port = (uint16_t)r->options.port;
     for (unsigned m = 0; m < MACHINES; m++) {
         r->shown[m].run = r;
         r->shown[m].machine = (enum machine)m;
+        r->shown[m].name = renamed(&names, plant_machine_names[m]);
         r->modbus[m] = (struct modbus_server_options){
             .ctx = &r->shown[m],
             .request = machine_request,
             .may_write = machine_may_write,
         };
         r->listeners[m] = (struct sim_listener){
-            .label = plant_machine_names[m],
+            .label = r->shown[m].name.text,
             .port = (uint16_t)(port ? port + m : 0),
             .ctx = &r->modbus[m],
             .serve = modbus_serve,
@@ -423,20 +432,16 @@ static void listeners_fill(struct run *r)
     };
 }
 
-static int run_open(struct run *r)
+static int run_open(struct run *r, const struct scenario *scenario)
 {
     const struct plant_options *o = &r->options;
-    struct scenario scenario;
-    int code = scenario_read(o, &scenario);
-    if (code)
-        return code;
     r->ledger = o->ledger ? fopen(o->ledger, "ae") : NULL;
     if (o->ledger && !r->ledger) {
         (void)fprintf(stderr, "sim plant: the ledger %s cannot be written: %s\n", o->ledger,
                       err_text(err_from_errno(errno)));
         return 1;
     }
-    int err = plant_files_start(&r->files, o->files, 1, scenario.seed);
+    int err = plant_files_start(&r->files, o->files, 1, scenario);
     if (err) {
         (void)fprintf(stderr, "sim plant: %s cannot be made: %s\n", o->files, err_text(err));
         return 1;
@@ -444,9 +449,9 @@ static int run_open(struct run *r)
     r->plant.keep_paths = r->ledger != NULL;
     r->plant.panels_max = o->panels;
     r->plant.ports = (struct plant_ports){.ctx = r, .inspected = on_inspected, .left = on_left};
-    err = plant_start(&r->plant, &scenario, clock_wall_us());
+    err = plant_start(&r->plant, scenario, clock_wall_us());
     if (!err && o->backfill_us > 0)
-        err = past_begin(r, &scenario);
+        err = past_begin(r, scenario);
     return err ? 1 : 0;
 }
 
@@ -489,13 +494,19 @@ int sim_plant(int argc, char **argv)
         free(r);
         return code;
     }
-    listeners_fill(r);
-    if (r->options.config && strcmp(r->options.config, "-") == 0) {
-        code = config_write(r, "-");
+    struct scenario scenario;
+    code = scenario_read(&r->options, &scenario);
+    if (code) {
         free(r);
         return code;
     }
-    code = run_open(r);
+    listeners_fill(r, &scenario);
+    if (r->options.config && strcmp(r->options.config, "-") == 0) {
+        code = config_write(r, &scenario, "-");
+        free(r);
+        return code;
+    }
+    code = run_open(r, &scenario);
     if (!code)
         code = run_serve(r);
     run_close(r);

@@ -12,10 +12,11 @@
  * Faults act on physical quantities (a vacuum, a zone's temperature, a lot's wetting, the paste's
  * slump, the air's humidity, the stencil's offset), and only these decide about defects.
  *
- * Who does what: plant_names.c all names; plant_belt.c how the belt moves; plant_air.c drifts,
- * noise and faults in the physical quantities; plant_book.c what the MES knows (orders, lots,
- * rota); plant_line.c events, stations and units; plant_defect.c what becomes of a unit;
- * plant_ledger.c the truth; plant_tags.c what the machines show; the rest how it leaves.
+ * Who does what: plant_names.c all names; plant_rename.c other names for all of them; plant_belt.c
+ * how the belt moves; plant_air.c drifts, noise and faults in the physical quantities; plant_book.c
+ * what the MES knows (orders, lots, rota); plant_line.c events, stations and units; plant_defect.c
+ * what becomes of a unit; plant_ledger.c the truth; plant_tags.c what the machines show; the rest
+ * how it leaves.
  */
 #ifndef LOTLINE_SIM_PLANT_H
 #define LOTLINE_SIM_PLANT_H
@@ -108,6 +109,25 @@ extern const char *const plant_parts[FEEDERS];
 extern const char *const plant_positions[POSITIONS];
 extern const char *const plant_symptoms[2]; /* what ICT calls it: no contact, contact */
 
+/* plant_rename.c: the plant under other names. */
+struct renaming {
+    bool on;
+    char to[128]; /* what stands for a character */
+};
+
+struct name {
+    char text[NAME_BYTES];
+};
+
+/* Seed 0: all keep their names. */
+void renaming_make(uint64_t seed, struct renaming *ret);
+/* Names that differ stay different; what is too long is cut. */
+struct name renamed(const struct renaming *r, const char *word);
+/* Appends a text in which names are marked: `@zone5`; `@@` is an `@`. */
+void renamed_text(const struct renaming *r, const char *marked, struct buf *out);
+/* Appends a text in which nothing is a name, so that the above gives it back as it is. */
+void plant_mark_none(const char *text, struct buf *out);
+
 struct plant;
 
 /* ------------------------------------------------------------------------------------ scenario */
@@ -130,6 +150,7 @@ struct scenario {
     int64_t takt_us;
     double speed;
     uint64_t seed;
+    uint64_t names;     /* 0 = the plant's own */
     double noise;       /* factor on the noise of signals and quantities */
     double drift;       /* factor on the slow drifts */
     double defect_rate; /* of each defect, a board, without any fault */
@@ -312,6 +333,8 @@ struct plant_ports {
 
 struct plant {
     struct scenario scenario;
+    struct renaming names;
+    struct name products[2];
     struct plant_ports ports;
     int64_t start_us; /* wall time of t = 0 */
     int64_t live_t;   /* from then on the speed is the scenario's, before it is 1 (a past that is */
@@ -389,7 +412,8 @@ void book_rota_change(struct plant *p, int64_t t);
 void book_order_next(struct plant *p, int64_t t); /* before a panel enters */
 void book_consume_paste(struct plant *p, struct unit *u, int64_t t);
 void book_consume_parts(struct plant *p, struct unit *u, int64_t t);
-void book_badge(enum machine station, unsigned which, char out[static NAME_BYTES]);
+void book_badge(const struct plant *p, enum machine station, unsigned which,
+                char out[static NAME_BYTES]);
 void book_operator(const struct plant *p, enum machine station, char out[static NAME_BYTES]);
 void book_setup(struct plant *p, int64_t t);
 

@@ -65,7 +65,7 @@ static void row_value(struct row *r, const struct plant_tag *tag, unsigned i, st
     r->changed |= changed && !noisy;
     if (!r->full && !is_edge(tag) && (noisy ? !r->slow : !changed))
         return;
-    (void)buf_printf(out, ",\"%s\":%s", tag->name, text);
+    (void)buf_printf(out, ",\"%s\":%s", renamed(&r->b->plant->names, tag->name).text, text);
     memcpy(last, text, sizeof text);
 }
 
@@ -134,11 +134,14 @@ static void row_add(struct plant_backfill *b, enum machine m)
 static bool message_send(struct plant_backfill *b, enum machine m)
 {
     struct buf *text = &b->groups[m].text;
+    struct buf marked = {0};
     struct buf topic = {0};
     if (text->len == 0)
         return true;
-    plant_topic(m, &topic);
-    (void)buf_append_text(&topic, "/import");
+    plant_topic(m, &marked);
+    (void)buf_append_text(&marked, "/import");
+    renamed_text(&b->plant->names, buf_text(&marked), &topic);
+    buf_fini(&marked);
     (void)buf_append_text(text, "]");
     bool sent = !buf_error(text) && !buf_error(&topic) &&
                 plant_publisher_send(b->publisher, buf_bytes(&topic), buf_bytes(text));

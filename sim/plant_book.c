@@ -47,10 +47,24 @@ static void row_add(struct book *b, const struct book_row *row, bool close)
     b->rows[b->count++] = *row;
 }
 
+static void name_copy(const struct plant *p, const char *word, char out[static NAME_BYTES])
+{
+    struct name n = renamed(&p->names, word);
+    memcpy(out, n.text, sizeof n.text);
+}
+
+static void lot_print(const struct plant *p, uint64_t stamp, uint32_t number,
+                      char out[static NAME_BYTES])
+{
+    char own[NAME_BYTES];
+    (void)snprintf(own, sizeof own, "L%04llu-%05u", (unsigned long long)stamp, number);
+    name_copy(p, own, out);
+}
+
 static void lot_name(struct plant *p, char out[static NAME_BYTES])
 {
     uint64_t stamp = rand_below(&p->rand_book, 9000) + 1000;
-    (void)snprintf(out, NAME_BYTES, "L%04llu-%05u", (unsigned long long)stamp, ++p->lots);
+    lot_print(p, stamp, ++p->lots, out);
 }
 
 static void pool_fill(struct plant *p, struct lot_pool *pool)
@@ -69,7 +83,7 @@ static void bad_name(const struct plant *p, enum fault kind, int64_t t, char out
             n = i + 1;
     }
     uint64_t stamp = 1000 + (p->scenario.seed * 733 + (uint64_t)kind * 389 + n * 97) % 9000;
-    (void)snprintf(out, NAME_BYTES, "L%04llu-%05u", (unsigned long long)stamp, 70000 + n);
+    lot_print(p, stamp, 70000 + n, out);
 }
 
 static void lot_draw(struct plant *p, struct lot_pool *pool, enum fault kind, bool may_be_bad,
@@ -91,9 +105,12 @@ static void reel_change(struct plant *p, unsigned placer, unsigned slot, int64_t
 {
     struct feeder *f = &p->feeders[placer][slot];
     struct book_row row = {.from_us = t, .to_us = INT64_MAX};
-    (void)snprintf(row.where, sizeof row.where, "%s.f%u", plant_station_names[PLACER_A + placer],
-                   slot + 1);
-    (void)snprintf(row.part, sizeof row.part, "%s", plant_parts[slot]);
+    char own[NAME_BYTES];
+    (void)snprintf(own, sizeof own, "f%u", slot + 1);
+    (void)snprintf(row.where, sizeof row.where, "%.16s.%.5s",
+                   renamed(&p->names, plant_station_names[PLACER_A + placer]).text,
+                   renamed(&p->names, own).text);
+    name_copy(p, plant_parts[slot], row.part);
     lot_draw(p, &p->part_pools[slot], BAD_REEL_LOT, slot == 0, &row);
     f->left = REEL_PANELS_MIN + (uint32_t)rand_below(&p->rand_book, REEL_PANELS);
     f->now = row;
@@ -102,8 +119,9 @@ static void reel_change(struct plant *p, unsigned placer, unsigned slot, int64_t
 
 static void jar_change(struct plant *p, int64_t t)
 {
-    struct book_row row = {.from_us = t, .to_us = INT64_MAX, .part = PASTE_PART};
-    (void)snprintf(row.where, sizeof row.where, "%s", plant_station_names[PRINTER]);
+    struct book_row row = {.from_us = t, .to_us = INT64_MAX};
+    name_copy(p, PASTE_PART, row.part);
+    name_copy(p, plant_station_names[PRINTER], row.where);
     lot_draw(p, &p->paste_pool, OLD_PASTE, true, &row);
     p->jar.left = JAR_PANELS_MIN + (uint32_t)rand_below(&p->rand_book, JAR_PANELS);
     p->jar.now = row;
@@ -151,14 +169,17 @@ void book_consume_parts(struct plant *p, struct unit *u, int64_t t)
 /* ------------------------------------------------------------------------------------- operators
  */
 
-void book_badge(enum machine station, unsigned which, char out[static NAME_BYTES])
+void book_badge(const struct plant *p, enum machine station, unsigned which,
+                char out[static NAME_BYTES])
 {
-    (void)snprintf(out, NAME_BYTES, "W%u", 1000 + (unsigned)station * 16 + which * 3 + 1);
+    char own[NAME_BYTES];
+    (void)snprintf(own, sizeof own, "W%u", 1000 + (unsigned)station * 16 + which * 3 + 1);
+    name_copy(p, own, out);
 }
 
 void book_operator(const struct plant *p, enum machine station, char out[static NAME_BYTES])
 {
-    book_badge(station, p->operators[station], out);
+    book_badge(p, station, p->operators[station], out);
 }
 
 /* The stencil is set up anew: by whoever is at the printer. */
@@ -177,7 +198,7 @@ void book_rota_change(struct plant *p, int64_t t)
     for (unsigned i = 0; i < STATIONS; i++) {
         struct book_row row = {.from_us = t, .to_us = INT64_MAX};
         p->operators[i] = (uint8_t)rand_below(&p->rand_book, OPERATORS);
-        (void)snprintf(row.where, sizeof row.where, "%s", plant_station_names[i]);
+        name_copy(p, plant_station_names[i], row.where);
         book_operator(p, (enum machine)i, row.what);
         row_add(&p->rota, &row, true);
     }
@@ -191,7 +212,7 @@ void book_rota_change(struct plant *p, int64_t t)
 static void recipe_change(struct plant *p, unsigned product, int64_t t)
 {
     struct book_row row = {.from_us = t, .to_us = INT64_MAX, .number = ++p->revision[product]};
-    (void)snprintf(row.where, sizeof row.where, "%s", plant_products[product]);
+    name_copy(p, plant_products[product], row.where);
     row_add(&p->recipes, &row, true);
 }
 
@@ -202,7 +223,7 @@ static void order_start(struct plant *p, int64_t t)
     p->order_left = p->scenario.order_panels;
     p->product = (uint8_t)(p->order_number % 2 ? 0 : 1);
     (void)snprintf(row.what, sizeof row.what, "WO-%05llu", (unsigned long long)p->order_number);
-    (void)snprintf(row.part, sizeof row.part, "%s", plant_products[p->product]);
+    name_copy(p, plant_products[p->product], row.part);
     row.number = (uint32_t)p->scenario.order_panels;
     row_add(&p->orders, &row, true);
     if (rand_below(&p->rand_book, REVISION_ODDS) == 0)

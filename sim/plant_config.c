@@ -1,5 +1,6 @@
 /* The plant as a node's configuration sees it: devices and tracks, printed from the same table that
- * makes the registers, so that nobody copies addresses by hand. */
+ * makes the registers, so that nobody copies addresses by hand. The plant's own words are marked:
+ * @word (plant_rename.c). */
 #include "sim/plant_ports.h"
 
 #define PLACE_PREFIX "plant1/smt/line1"
@@ -30,7 +31,7 @@ static bool is_straight(const struct plant_tag *tag)
 
 static void print_tag(const struct plant_tag *tag, struct buf *out)
 {
-    (void)buf_printf(out, "          - {name: %s, address: \"1!%c%05u", tag->name, tag->area,
+    (void)buf_printf(out, "          - {name: @%s, address: \"1!%c%05u", tag->name, tag->area,
                      tag->number);
     if (tag->type == TAG_TEXT)
         (void)buf_printf(out, ".%u", tag->bytes);
@@ -47,7 +48,7 @@ static const char *place_of(enum machine m)
 
 void plant_topic(enum machine m, struct buf *out)
 {
-    (void)buf_printf(out, PLACE_PREFIX "/%s/%s/%s", place_of(m), plant_machine_names[m],
+    (void)buf_printf(out, PLACE_PREFIX "/@%s/@%s/@%s", place_of(m), plant_machine_names[m],
                      plant_group_names[m]);
 }
 
@@ -55,8 +56,8 @@ static void print_device(const char *host, uint16_t port, enum machine m, const 
                          struct buf *out)
 {
     (void)buf_printf(out,
-                     "  - name: %s\n    driver: modbus-tcp\n    address: %s:%u\n"
-                     "    place: " PLACE_PREFIX "/%s\n    groups:\n      - name: %s\n"
+                     "  - name: @%s\n    driver: modbus-tcp\n    address: %s:%u\n"
+                     "    place: " PLACE_PREFIX "/@%s\n    groups:\n      - name: @%s\n"
                      "        interval: %s\n        gap_max_ms: 15000\n        tags:\n",
                      plant_machine_names[m], host, port, place_of(m), plant_group_names[m],
                      interval);
@@ -71,10 +72,10 @@ static void print_station(enum machine m, struct buf *out)
     const char *device = plant_machine_names[m];
     const char *group = plant_group_names[m];
     (void)buf_printf(out,
-                     "  - name: %s\n    station: %s\n    unit: %s.%s.serial\n"
-                     "    begin: {signal: %s.%s.cycle, edge: rising}\n"
-                     "    end: {signal: %s.%s.cycle, edge: falling}\n"
-                     "    result: %s.%s.result\n    signals: [%s.%s]\n",
+                     "  - name: @%s\n    station: @%s\n    unit: @%s.@%s.@serial\n"
+                     "    begin: {signal: @%s.@%s.@cycle, edge: rising}\n"
+                     "    end: {signal: @%s.@%s.@cycle, edge: falling}\n"
+                     "    result: @%s.@%s.@result\n    signals: [@%s.@%s]\n",
                      plant_station_names[m], plant_station_names[m], device, group, device, group,
                      device, group, device, group, device, group);
 }
@@ -85,23 +86,24 @@ static void print_belt(struct buf *out)
     const char *device = plant_machine_names[OVEN];
     const char *group = plant_group_names[OVEN];
     (void)buf_printf(out,
-                     "  - name: %s\n"
-                     "    entry: {signal: %s.%s.entry, edge: rising, unit: %s.%s.serial,"
+                     "  - name: @%s\n"
+                     "    entry: {signal: @%s.@%s.@entry, edge: rising, unit: @%s.@%s.@serial,"
                      " debounce_mm: %.0f}\n"
-                     "    speed: {signal: %s.%s.speed}\n"
-                     "    places:\n      - {station: %s, from_mm: 0, to_mm: %.0f}\n"
+                     "    speed: {signal: @%s.@%s.@speed}\n"
+                     "    places:\n      - {station: @%s, from_mm: 0, to_mm: %.0f}\n"
                      "    signals:\n",
                      plant_station_names[OVEN], device, group, device, group, BELT_PANEL_MM, device,
                      group, plant_station_names[OVEN], BELT_EXIT_MM);
     for (unsigned i = 0; i < ZONES; i++) {
         double from = BELT_ZONE0_MM + BELT_ZONE_MM * i;
-        (void)buf_printf(out, "      %s.%s.zone%u: {from_mm: %.0f, to_mm: %.0f}\n", device, group,
-                         i + 1, from, from + BELT_ZONE_MM);
+        (void)buf_printf(out, "      @%s.@%s.@zone%u: {from_mm: %.0f, to_mm: %.0f}\n", device,
+                         group, i + 1, from, from + BELT_ZONE_MM);
     }
-    (void)buf_printf(out,
-                     "    exit: {signal: %s.%s.exit, edge: rising, at_mm: %.0f, tolerance_mm: 60,"
-                     " debounce_mm: %.0f}\n",
-                     device, group, BELT_EXIT_MM, BELT_PANEL_MM);
+    (void)buf_printf(
+        out,
+        "    exit: {signal: @%s.@%s.@exit, edge: rising, at_mm: %.0f, tolerance_mm: 60,"
+        " debounce_mm: %.0f}\n",
+        device, group, BELT_EXIT_MM, BELT_PANEL_MM);
 }
 
 void plant_config(const char *host, const uint16_t ports[static MACHINES], const char *interval,

@@ -22,16 +22,19 @@ struct row {
     const char *result;
 };
 
-int plant_files_start(struct plant_files *f, const char *folder, uint32_t every, uint64_t seed)
+int plant_files_start(struct plant_files *f, const char *folder, uint32_t every,
+                      const struct scenario *s)
 {
     static const uint8_t stations[] = {SPI, AOI, ICT, REWORK};
     *f = (struct plant_files){.folder = folder, .every = every};
-    rand_seed(&f->rand, seed * 4 + 7);
+    rand_seed(&f->rand, s->seed * 4 + 7);
+    renaming_make(s->names, &f->names);
     if (folder && mkdir(folder, 0755) && errno != EEXIST)
         return err_from_errno(errno);
     for (size_t i = 0; folder && i < sizeof stations; i++) {
         char path[512];
-        (void)snprintf(path, sizeof path, "%s/%s", folder, plant_station_names[stations[i]]);
+        (void)snprintf(path, sizeof path, "%s/%s", folder,
+                       renamed(&f->names, plant_station_names[stations[i]]).text);
         if (mkdir(path, 0755) && errno != EEXIST)
             return err_from_errno(errno);
     }
@@ -44,18 +47,18 @@ static void row_add(struct buf *out, const char *ts, const char *serial, struct 
                      r.refdes, r.result);
 }
 
-static void rows_of_defects(struct buf *out, const char *ts, const struct unit *u,
-                            enum machine station)
+static void rows_of_defects(const struct plant_files *f, struct buf *out, const char *ts,
+                            const struct unit *u, enum machine station)
 {
     for (uint32_t i = 0; i < u->defect_count; i++) {
         const struct found *d = &u->defects[i];
+        struct name name = renamed(&f->names, plant_defect_names[d->defect]);
         bool print = d->defect == OFFSET_PRINT;
         char where[16];
         if ((station == SPI) != print)
             continue;
         (void)snprintf(where, sizeof where, "%u.%s", d->board + 1u, plant_positions[d->position]);
-        row_add(out, ts, u->serial,
-                (struct row){"inspection", 0, plant_defect_names[d->defect], where, "fail"});
+        row_add(out, ts, u->serial, (struct row){"inspection", 0, name.text, where, "fail"});
     }
     if (defect_result(u, station) == PASS)
         row_add(out, ts, u->serial, (struct row){"inspection", 0, "", "", "pass"});
@@ -68,7 +71,7 @@ static void rows_of_spi(struct plant_files *f, struct buf *out, const char *ts,
     const char *result = defect_result(u, SPI) == PASS ? "pass" : "fail";
     row_add(out, ts, u->serial, (struct row){"volume", volume, "", "", "pass"});
     row_add(out, ts, u->serial, (struct row){"offset", u->offset_um, "", "", result});
-    rows_of_defects(out, ts, u, SPI);
+    rows_of_defects(f, out, ts, u, SPI);
 }
 
 static void rows_of_ict(struct plant_files *f, struct buf *out, const char *ts,
@@ -77,9 +80,9 @@ static void rows_of_ict(struct plant_files *f, struct buf *out, const char *ts,
     bool contact = false;
     bool bad = defect_electrical(u, &contact);
     double ohm = (10 + 0.08 * rand_normal(&f->rand)) * (!bad ? 1 : contact ? 0.02 : 97);
-    const char *symptom = bad ? plant_symptoms[contact] : "";
+    struct name symptom = renamed(&f->names, bad ? plant_symptoms[contact] : "");
     row_add(out, ts, u->serial,
-            (struct row){"resistance", ohm, symptom, "", bad ? "fail" : "pass"});
+            (struct row){"resistance", ohm, symptom.text, "", bad ? "fail" : "pass"});
 }
 
 static void rows_of_rework(struct plant_files *f, struct buf *out, const char *ts,
@@ -104,8 +107,9 @@ static void file_drop(struct plant_files *f, enum machine station, bool whole)
 {
     struct buf *text = &f->open[station].text;
     char path[512];
-    (void)snprintf(path, sizeof path, "%s/%s/%s-%06u.csv", f->folder, plant_station_names[station],
-                   plant_station_names[station], ++f->open[station].files);
+    struct name name = renamed(&f->names, plant_station_names[station]);
+    (void)snprintf(path, sizeof path, "%s/%s/%s-%06u.csv", f->folder, name.text, name.text,
+                   ++f->open[station].files);
     size_t now = text->len;
     bool halved = rand_below(&f->rand, HALF_ODDS) == 0;
     if (halved && !whole && f->pending_count < FILES_PENDING_MAX)
@@ -134,7 +138,7 @@ void plant_files_inspected(struct plant_files *f, struct plant *p, const struct 
     if (station == SPI)
         rows_of_spi(f, out, ts, u);
     else if (station == AOI)
-        rows_of_defects(out, ts, u, AOI);
+        rows_of_defects(f, out, ts, u, AOI);
     else if (station == ICT)
         rows_of_ict(f, out, ts, u);
     else

@@ -15,7 +15,8 @@ static void print_steps(const struct plant *p, const struct unit *u, struct buf 
     for (uint32_t i = 0; i < u->step_count; i++) {
         const struct step *s = &u->steps[i];
         (void)buf_printf(out, "%s{\"station\":\"%s\",\"t_in\":%lld", i ? "," : "",
-                         plant_station_names[s->station], (long long)plant_wall(p, s->t_in));
+                         renamed(&p->names, plant_station_names[s->station]).text,
+                         (long long)plant_wall(p, s->t_in));
         if (s->t_out)
             (void)buf_printf(out, ",\"t_out\":%lld", (long long)plant_wall(p, s->t_out));
         else
@@ -44,17 +45,17 @@ static void print_belt(const struct plant *p, const struct unit *u, struct buf *
     (void)buf_append_text(out, "}");
 }
 
-static void print_consumed(const struct unit *u, struct buf *out)
+static void print_consumed(const struct plant *p, const struct unit *u, struct buf *out)
 {
     (void)buf_append_text(out, ",\"consumed\":[");
     for (uint32_t i = 0; i < u->consumed_count; i++)
         (void)buf_printf(out, "%s{\"lot\":\"%s\",\"part\":\"%s\",\"station\":\"%s\"}", i ? "," : "",
                          u->consumed[i].lot, u->consumed[i].part,
-                         plant_station_names[u->consumed[i].station]);
+                         renamed(&p->names, plant_station_names[u->consumed[i].station]).text);
     (void)buf_append_text(out, "]");
 }
 
-static void print_defects(const struct unit *u, struct buf *out)
+static void print_defects(const struct plant *p, const struct unit *u, struct buf *out)
 {
     (void)buf_append_text(out, ",\"defects\":[");
     for (uint32_t i = 0; i < u->defect_count; i++) {
@@ -62,8 +63,8 @@ static void print_defects(const struct unit *u, struct buf *out)
         (void)buf_printf(out,
                          "%s{\"defect\":\"%s\",\"board\":%u,\"position\":\"%s\",\"nozzle\":%u,"
                          "\"cause\":\"%s\",\"repaired\":%s}",
-                         i ? "," : "", plant_defect_names[f->defect], f->board + 1u,
-                         plant_positions[f->position], defect_nozzle(u, f->position),
+                         i ? "," : "", renamed(&p->names, plant_defect_names[f->defect]).text,
+                         f->board + 1u, plant_positions[f->position], defect_nozzle(u, f->position),
                          f->fault < 0 ? "chance" : plant_fault_names[f->fault],
                          f->repaired ? "true" : "false");
     }
@@ -90,13 +91,13 @@ void ledger_unit(struct plant *p, const struct unit *u, const char *status, int6
                      "{\"kind\":\"%s\",\"serial\":\"%s\",\"status\":\"%s\",\"t\":%lld,"
                      "\"product\":\"%s\",\"recipe_rev\":%u,\"order\":\"%s\"",
                      u->board ? "board" : "panel", u->serial, status, (long long)plant_wall(p, t),
-                     plant_products[u->product], u->revision, u->order);
+                     p->products[u->product].text, u->revision, u->order);
     print_steps(p, u, &line);
     if (!u->board) {
         print_belt(p, u, &line);
-        print_consumed(u, &line);
+        print_consumed(p, u, &line);
     }
-    print_defects(u, &line);
+    print_defects(p, u, &line);
     if (strcmp(status, "split") == 0 || u->board)
         print_kin(u, &line);
     (void)buf_append_text(&line, "}\n");

@@ -484,6 +484,9 @@ int plant_start(struct plant *p, const struct scenario *s, int64_t start_us)
     p->scenario = *s;
     p->start_us = start_us;
     p->live_us = start_us;
+    renaming_make(s->names, &p->names);
+    for (unsigned i = 0; i < 2; i++)
+        p->products[i] = renamed(&p->names, plant_products[i]);
     p->pace = (double)s->takt_us / (double)NOMINAL_TAKT_US;
     p->belt_last_mm = -BELT_SPACE_MM;
     rand_seed(&p->rand_flow, s->seed * 4);

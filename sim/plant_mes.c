@@ -103,7 +103,7 @@ static void print_paste(const struct plant *p, const struct book_row *row, struc
                      row->part, row->what);
 }
 
-static void print_routing(struct buf *out)
+static void print_routing(const struct plant *p, struct buf *out)
 {
     static const uint8_t routing[] = {PRINTER, SPI,     PLACER_A, PLACER_B, OVEN,
                                       AOI,     DEPANEL, ICT,      REWORK};
@@ -113,39 +113,45 @@ static void print_routing(struct buf *out)
         for (unsigned i = 0; i < sizeof routing; i++) {
             (void)buf_printf(
                 out, "%s{\"product\":\"%s\",\"step\":%d,\"station\":\"%s\",\"optional\":%s}",
-                product + i ? ",\n" : "\n", plant_products[product], number[i],
-                plant_station_names[routing[i]], routing[i] == REWORK ? "true" : "false");
+                product + i ? ",\n" : "\n", p->products[product].text, number[i],
+                renamed(&p->names, plant_station_names[routing[i]]).text,
+                routing[i] == REWORK ? "true" : "false");
         }
     }
     (void)buf_append_text(out, "]\n");
 }
 
-static void print_characteristics(struct buf *out)
+static void print_characteristics(const struct plant *p, struct buf *out)
 {
-    (void)buf_append_text(out, "[");
+    struct buf marked = {0};
+    (void)buf_append_text(&marked, "[");
     for (unsigned i = 0; i < 2; i++) {
+        const char *product = p->products[i].text;
         (void)buf_printf(
-            out,
-            "%s{\"product\":\"%s\",\"name\":\"offset\",\"station\":\"spi\",\"lower\":null,"
+            &marked,
+            "%s{\"product\":\"%s\",\"name\":\"@offset\",\"station\":\"@spi\",\"lower\":null,"
             "\"upper\":45,\"target\":0,\"uom\":\"um\",\"revision\":1},\n"
-            "{\"product\":\"%s\",\"name\":\"volume\",\"station\":\"spi\",\"lower\":70,"
+            "{\"product\":\"%s\",\"name\":\"@volume\",\"station\":\"@spi\",\"lower\":70,"
             "\"upper\":130,\"target\":100,\"uom\":\"%%\",\"revision\":1},\n"
-            "{\"product\":\"%s\",\"name\":\"resistance\",\"station\":\"ict\",\"lower\":9.5,"
+            "{\"product\":\"%s\",\"name\":\"@resistance\",\"station\":\"@ict\",\"lower\":9.5,"
             "\"upper\":10.5,\"target\":10,\"uom\":\"kOhm\",\"revision\":1}",
-            i ? ",\n" : "\n", plant_products[i], plant_products[i], plant_products[i]);
+            i ? ",\n" : "\n", product, product, product);
     }
-    (void)buf_append_text(out, "]\n");
+    (void)buf_append_text(&marked, "]\n");
+    renamed_text(&p->names, buf_text(&marked), out);
+    buf_fini(&marked);
 }
 
-static void print_operators(struct buf *out)
+static void print_operators(const struct plant *p, struct buf *out)
 {
     (void)buf_append_text(out, "[");
     for (unsigned station = 0; station < STATIONS; station++) {
         for (unsigned i = 0; i < OPERATORS; i++) {
             char badge[NAME_BYTES];
-            book_badge((enum machine)station, i, badge);
+            book_badge(p, (enum machine)station, i, badge);
             (void)buf_printf(out, "%s{\"operator\":\"%s\",\"station\":\"%s\"}",
-                             station + i ? ",\n" : "\n", badge, plant_station_names[station]);
+                             station + i ? ",\n" : "\n", badge,
+                             renamed(&p->names, plant_station_names[station]).text);
         }
     }
     (void)buf_append_text(out, "]\n");
@@ -178,7 +184,8 @@ static bool post_object(struct plant_mes *m, bool hold, const struct tree *objec
         return false;
     }
     if (hold) {
-        (void)plant_hold(m->plant, serial);
+        if (m->book == m->plant) /* a past happens as it happened */
+            (void)plant_hold(m->plant, serial);
         post_keep(&m->holds, &m->hold_count, buf_text(&text));
     } else {
         post_keep(&m->verdicts, &m->verdict_count, buf_text(&text));
@@ -260,11 +267,11 @@ static int get_book(struct plant_mes *m, struct bytes path, struct bytes query, 
 static int get(struct plant_mes *m, struct bytes path, struct bytes query, struct buf *out)
 {
     if (str_equal(path, "/routing"))
-        print_routing(out);
+        print_routing(m->plant, out);
     else if (str_equal(path, "/characteristics"))
-        print_characteristics(out);
+        print_characteristics(m->plant, out);
     else if (str_equal(path, "/operators"))
-        print_operators(out);
+        print_operators(m->plant, out);
     else if (str_equal(path, "/verdicts"))
         print_posts(m->verdicts, m->verdict_count, out);
     else if (str_equal(path, "/holds"))

@@ -49,7 +49,8 @@ struct plant_value plant_tag_value(struct plant *p, const struct plant_tag *tag,
 /* Brings the machine's registers up to date. */
 void plant_registers(struct plant *p, enum machine m, int64_t t, struct modbus_unit *unit);
 
-/* The sections devices and tracks of a node's configuration. */
+/* The sections devices and tracks of a node's configuration. Here and in the next two the names are
+ * marked, for renamed_text. */
 void plant_config(const char *host, const uint16_t ports[static MACHINES], const char *interval,
                   struct buf *out);
 
@@ -86,6 +87,7 @@ struct plant_files {
     const char *folder; /* NULL = none are written */
     uint32_t every;     /* inspections in one file */
     struct rand rand;
+    struct renaming names;
 
     struct {
         struct buf text;
@@ -103,7 +105,8 @@ struct plant_files {
 };
 
 /* Makes DIR/spi and so on. ERR_* with a line on stderr. */
-int plant_files_start(struct plant_files *f, const char *folder, uint32_t every, uint64_t seed);
+int plant_files_start(struct plant_files *f, const char *folder, uint32_t every,
+                      const struct scenario *s);
 void plant_files_inspected(struct plant_files *f, struct plant *p, const struct unit *u,
                            enum machine station);
 /* From now on so many inspections in one file; what is collected is written. */

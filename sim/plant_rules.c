@@ -1,118 +1,121 @@
 /* The rest of a node's configuration for the plant: what it asks the MES and the files, and the
  * rules that make a trace of it. A person may change all of it; it is printed by --config so that
- * nobody begins with an empty page. */
+ * nobody begins with an empty page. The plant's own words are marked: @word (plant_rename.c). */
 #include "sim/plant_ports.h"
 
 static const char rules[] =
     "characteristics:\n"
-    "  - {name: squeegee, station: printer, lower: 52, upper: 68, target: 60, uom: N}\n"
-    "  - {name: offset, station: spi, lower: -45, upper: 45, target: 0, uom: um}\n"
-    "  - {name: volume, station: spi, lower: 70, upper: 130, target: 100, uom: \"%\"}\n"
-    "  - {name: zone5, station: reflow, lower: 227, upper: 243, target: 235, uom: \"°C\"}\n"
-    "  - {name: resistance, station: ict, lower: 9.5, upper: 10.5, target: 10, uom: kOhm}\n"
+    "  - {name: @squeegee, station: @printer, lower: 52, upper: 68, target: 60, uom: N}\n"
+    "  - {name: @offset, station: @spi, lower: -45, upper: 45, target: 0, uom: um}\n"
+    "  - {name: @volume, station: @spi, lower: 70, upper: 130, target: 100, uom: \"%\"}\n"
+    "  - {name: @zone5, station: @reflow, lower: 227, upper: 243, target: 235, uom: \"°C\"}\n"
+    "  - {name: @resistance, station: @ict, lower: 9.5, upper: 10.5, target: 10, uom: kOhm}\n"
     "\n"
     "rules:\n"
-    "  - name: print_row\n"
+    "  - name: @print_row\n"
     "    sql: >-\n"
-    "      SELECT unit_id() AS unit, avg(squeegee) AS squeegee, avg(print_speed) AS print_speed,\n"
-    "      last(recipe_rev) AS recipe_rev,\n"
-    "      lookup('rota', 'operator', 'printer') AS operator,\n"
-    "      lookup('paste', 'lot', 'printer') AS paste_lot\n"
-    "      FROM \"printer.run\" GROUP BY UNITWINDOW('printer')\n"
+    "      SELECT unit_id() AS unit, avg(@squeegee) AS @squeegee, avg(@print_speed) AS "
+    "@print_speed,\n"
+    "      last(@recipe_rev) AS @recipe_rev,\n"
+    "      lookup('rota', 'operator', '@printer') AS @operator,\n"
+    "      lookup('paste', 'lot', '@printer') AS @paste_lot\n"
+    "      FROM \"@printer.@run\" GROUP BY UNITWINDOW('@printer')\n"
     "    actions:\n"
     "      - trace:\n"
-    "          operation: print\n"
-    "          measures: [squeegee]\n"
-    "          factors: {man: [operator], machine: [squeegee, print_speed], material: "
-    "[paste_lot],\n"
-    "                    method: [recipe_rev]}\n"
-    "          consumes: [paste_lot]\n";
+    "          operation: @print\n"
+    "          measures: [@squeegee]\n"
+    "          factors: {man: [@operator], machine: [@squeegee, @print_speed], material: "
+    "[@paste_lot],\n"
+    "                    method: [@recipe_rev]}\n"
+    "          consumes: [@paste_lot]\n";
 
 static const char placer_rule[] =
-    "  - name: %s_row\n"
+    "  - name: @%s_row\n"
     "    sql: >-\n"
-    "      SELECT unit_id() AS unit, avg(vacuum_1) AS vacuum_1, avg(vacuum_2) AS vacuum_2,\n"
-    "      avg(vacuum_3) AS vacuum_3, avg(vacuum_4) AS vacuum_4,\n"
-    "      lookup('rota', 'operator', '%s') AS operator,\n"
-    "      lookup('feeders', 'lot', '%s.f1') AS lot_f1,\n"
-    "      lookup('feeders', 'lot', '%s.f2') AS lot_f2,\n"
-    "      lookup('feeders', 'lot', '%s.f3') AS lot_f3,\n"
-    "      lookup('feeders', 'lot', '%s.f4') AS lot_f4\n"
-    "      FROM \"%s.run\" GROUP BY UNITWINDOW('%s')\n"
+    "      SELECT unit_id() AS unit, avg(@vacuum_1) AS @vacuum_1, avg(@vacuum_2) AS @vacuum_2,\n"
+    "      avg(@vacuum_3) AS @vacuum_3, avg(@vacuum_4) AS @vacuum_4,\n"
+    "      lookup('rota', 'operator', '@%s') AS @operator,\n"
+    "      lookup('feeders', 'lot', '@%s.@f1') AS @lot_f1,\n"
+    "      lookup('feeders', 'lot', '@%s.@f2') AS @lot_f2,\n"
+    "      lookup('feeders', 'lot', '@%s.@f3') AS @lot_f3,\n"
+    "      lookup('feeders', 'lot', '@%s.@f4') AS @lot_f4\n"
+    "      FROM \"@%s.@run\" GROUP BY UNITWINDOW('@%s')\n"
     "    actions:\n"
     "      - trace:\n"
-    "          operation: place\n"
-    "          factors: {man: [operator], machine: [vacuum_1, vacuum_2, vacuum_3, vacuum_4],\n"
-    "                    material: [lot_f1, lot_f2, lot_f3, lot_f4]}\n"
-    "          consumes: [lot_f1, lot_f2, lot_f3, lot_f4]\n";
+    "          operation: @place\n"
+    "          factors: {man: [@operator], machine: [@vacuum_1, @vacuum_2, @vacuum_3, @vacuum_4],\n"
+    "                    material: [@lot_f1, @lot_f2, @lot_f3, @lot_f4]}\n"
+    "          consumes: [@lot_f1, @lot_f2, @lot_f3, @lot_f4]\n";
 
 static const char oven_rules[] =
-    "  - name: reflow_row\n"
+    "  - name: @reflow_row\n"
     "    sql: >-\n"
-    "      SELECT unit_id() AS unit, avg(zone1) AS zone1, avg(zone2) AS zone2, avg(zone3) AS "
-    "zone3,\n"
-    "      avg(zone4) AS zone4, avg(zone5) AS zone5, avg(zone6) AS zone6, avg(zone7) AS zone7,\n"
-    "      avg(zone8) AS zone8, avg(speed) AS belt_speed, max(profile('zone*')) AS peak,\n"
-    "      timeabove(profile('zone*'), 217) AS tal,\n"
-    "      lookup('rota', 'operator', 'reflow') AS operator\n"
-    "      FROM \"oven.belt\" GROUP BY UNITWINDOW('reflow', 'reflow')\n"
+    "      SELECT unit_id() AS unit, avg(@zone1) AS @zone1, avg(@zone2) AS @zone2, avg(@zone3) AS "
+    "@zone3,\n"
+    "      avg(@zone4) AS @zone4, avg(@zone5) AS @zone5, avg(@zone6) AS @zone6, avg(@zone7) AS "
+    "@zone7,\n"
+    "      avg(@zone8) AS @zone8, avg(@speed) AS @belt_speed, max(profile('@zone*')) AS @peak,\n"
+    "      timeabove(profile('@zone*'), 217) AS @tal,\n"
+    "      lookup('rota', 'operator', '@reflow') AS @operator\n"
+    "      FROM \"@oven.@belt\" GROUP BY UNITWINDOW('@reflow', '@reflow')\n"
     "    actions:\n"
     "      - trace:\n"
-    "          operation: reflow\n"
-    "          measures: [zone5, peak, tal]\n"
-    "          factors: {man: [operator], machine: [zone1, zone2, zone3, zone4, zone5, zone6,\n"
-    "                    zone7, zone8, belt_speed]}\n"
-    "  - name: hall_row\n"
+    "          operation: @reflow\n"
+    "          measures: [@zone5, @peak, @tal]\n"
+    "          factors: {man: [@operator], machine: [@zone1, @zone2, @zone3, @zone4, @zone5, "
+    "@zone6,\n"
+    "                    @zone7, @zone8, @belt_speed]}\n"
+    "  - name: @hall_row\n"
     "    sql: >-\n"
-    "      SELECT unit_id() AS unit, avg(humidity) AS humidity, avg(temperature) AS "
-    "hall_temperature\n"
-    "      FROM \"hall.air\" GROUP BY UNITWINDOW('reflow', 'reflow')\n"
+    "      SELECT unit_id() AS unit, avg(@humidity) AS @humidity, avg(@temperature) AS "
+    "@hall_temperature\n"
+    "      FROM \"@hall.@air\" GROUP BY UNITWINDOW('@reflow', '@reflow')\n"
     "    actions:\n"
-    "      - trace: {operation: reflow, factors: {environment: [humidity, hall_temperature]}}\n"
-    "  - name: depanel_row\n"
+    "      - trace: {operation: @reflow, factors: {environment: [@humidity, @hall_temperature]}}\n"
+    "  - name: @depanel_row\n"
     "    sql: >-\n"
-    "      SELECT unit_id() AS unit, max(state) AS state,\n"
-    "      lookup('rota', 'operator', 'depanel') AS operator\n"
-    "      FROM \"depanel.run\" GROUP BY UNITWINDOW('depanel')\n"
-    "    actions: [{trace: {operation: depanel, measures: [], factors: {man: [operator]}}}]\n"
-    "  - name: depanel_boards\n"
+    "      SELECT unit_id() AS unit, max(@state) AS @state,\n"
+    "      lookup('rota', 'operator', '@depanel') AS @operator\n"
+    "      FROM \"@depanel.@run\" GROUP BY UNITWINDOW('@depanel')\n"
+    "    actions: [{trace: {operation: @depanel, measures: [], factors: {man: [@operator]}}}]\n"
+    "  - name: @depanel_boards\n"
     "    sql: >-\n"
-    "      SELECT serial, child_1 AS b1, child_2 AS b2, child_3 AS b3, child_4 AS b4\n"
-    "      FROM \"depanel.run\" WHERE cycle AND child_1 <> ''\n"
-    "    actions: [{trace: {operation: depanel, unit: serial, station: depanel,\n"
-    "                       children: [b1, b2, b3, b4], link: split}}]\n";
+    "      SELECT @serial, @child_1 AS @b1, @child_2 AS @b2, @child_3 AS @b3, @child_4 AS @b4\n"
+    "      FROM \"@depanel.@run\" WHERE @cycle AND @child_1 <> ''\n"
+    "    actions: [{trace: {operation: @depanel, unit: @serial, station: @depanel,\n"
+    "                       children: [@b1, @b2, @b3, @b4], link: split}}]\n";
 
 static const char operator_rule[] =
-    "  - name: %s_row\n"
+    "  - name: @%s_row\n"
     "    sql: >-\n"
-    "      SELECT unit_id() AS unit, max(state) AS state,\n"
-    "      lookup('rota', 'operator', '%s') AS operator\n"
-    "      FROM \"%s.%s\" GROUP BY UNITWINDOW('%s')\n"
-    "    actions: [{trace: {operation: %s, measures: [], factors: {man: [operator]}}}]\n";
+    "      SELECT unit_id() AS unit, max(@state) AS @state,\n"
+    "      lookup('rota', 'operator', '@%s') AS @operator\n"
+    "      FROM \"@%s.@%s\" GROUP BY UNITWINDOW('@%s')\n"
+    "    actions: [{trace: {operation: @%s, measures: [], factors: {man: [@operator]}}}]\n";
 
 static const char file_rule[] =
-    "  - name: %s_result\n"
-    "    sql: SELECT serial, defect, refdes, result FROM %s_files\n"
-    "    actions: [{trace: {operation: %s, unit: serial, station: %s, defects: [defect],\n"
+    "  - name: @%s_result\n"
+    "    sql: SELECT serial, defect, refdes, result FROM @%s_files\n"
+    "    actions: [{trace: {operation: @%s, unit: serial, station: @%s, defects: [defect],\n"
     "                       position: refdes, verdict: result}}]\n";
 
 static const char measure_rule[] =
-    "  - name: %s_%s\n"
-    "    sql: SELECT serial, value AS %s FROM %s_files WHERE test = '%s'\n"
-    "    actions: [{trace: {operation: %s, unit: serial, station: %s, measures: [%s]}}]\n";
+    "  - name: @%s_%s\n"
+    "    sql: SELECT serial, value AS @%s FROM @%s_files WHERE test = '%s'\n"
+    "    actions: [{trace: {operation: @%s, unit: serial, station: @%s, measures: [@%s]}}]\n";
 
 /* Each inspection's verdict goes back to the MES. */
 static const char verdict_rule[] =
-    "  - name: %s_verdict\n"
-    "    sql: SELECT serial, '%s' AS station, result, defect, refdes FROM %s_files WHERE test = "
+    "  - name: @%s_verdict\n"
+    "    sql: SELECT serial, '@%s' AS station, result, defect, refdes FROM @%s_files WHERE test = "
     "'%s'\n"
     "    actions: [{http: {url: \"http://%s:%u/verdicts\"}}]\n";
 
 /* A misprinted panel can still be washed, so it is held before anything is placed on it. */
 static const char hold_rule[] =
-    "  - name: spi_hold\n"
+    "  - name: @spi_hold\n"
     "    sql: >-\n"
-    "      SELECT serial, 'misprinted' AS reason, value AS offset_um FROM spi_files\n"
+    "      SELECT serial, 'misprinted' AS reason, value AS offset_um FROM @spi_files\n"
     "      WHERE test = 'offset' AND result = 'fail'\n"
     "    actions: [{http: {url: \"http://%s:%u/holds\"}}]\n";
 
@@ -134,11 +137,13 @@ static void print_lookup(const char *host, uint16_t port, const char *name, cons
 
 static void print_folder(const char *folder, const char *station, struct buf *out)
 {
+    (void)buf_printf(out, "  - {name: @%s_files, source: file, folder: \"", station);
+    plant_mark_none(folder, out);
     (void)buf_printf(out,
-                     "  - {name: %s_files, source: file, folder: \"%s/%s\", time: ts,\n"
+                     "/@%s\", time: ts,\n"
                      "     columns: {ts: timestamp, serial: string, test: string, value: double,\n"
                      "               defect: string, refdes: string, result: string}}\n",
-                     station, folder, station);
+                     station);
 }
 
 static void print_streams(const char *host, uint16_t mes, const char *files, struct buf *out)

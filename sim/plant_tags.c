@@ -246,7 +246,7 @@ static const char *text_of(const struct plant *p, const struct plant_tag *tag, e
     const struct station *s = &p->stations[m];
     switch (tag->quantity) {
     case Q_PRODUCT:
-        return plant_products[s->product];
+        return p->products[s->product].text;
     case Q_ORDER:
         return s->order;
     case Q_CHILD:

@@ -265,3 +265,42 @@ TEST(a_scenario_says_where_it_is_wrong)
     (void)load("unread: 2\n", ERR_RANGE, &diag);
     CHECK_EQ(diag.line, 1);
 }
+
+TEST(other_names_differ_as_the_plants_own_do)
+{
+    struct renaming names;
+    renaming_make(7, &names);
+    struct name seen[MACHINES];
+    for (unsigned m = 0; m < MACHINES; m++) {
+        seen[m] = renamed(&names, plant_machine_names[m]);
+        CHECK(strcmp(seen[m].text, plant_machine_names[m]) != 0);
+        for (unsigned k = 0; k < m; k++)
+            CHECK(strcmp(seen[m].text, seen[k].text) != 0);
+    }
+    struct name one = renamed(&names, "zone1");
+    struct name two = renamed(&names, "zone2");
+    CHECK(strncmp(one.text, two.text, 5) == 0 && strcmp(one.text, two.text) != 0);
+    renaming_make(0, &names);
+    CHECK_STR(renamed(&names, "zone1").text, "zone1");
+}
+
+TEST(only_marked_words_of_a_text_are_renamed)
+{
+    struct renaming names;
+    struct buf marked = {0};
+    struct buf out = {0};
+    renaming_make(7, &names);
+    plant_mark_none("a@b ", &marked);
+    (void)buf_append_text(&marked, "name: @oven, profile('@zone*') @");
+    renamed_text(&names, buf_text(&marked), &out);
+    const char *text = buf_text(&out);
+    CHECK(strncmp(text, "a@b name: x", 11) == 0);
+    CHECK(strstr(text, "profile('x") && strstr(text, "*') "));
+    CHECK(!strstr(text, "oven") && !strstr(text, "zone"));
+    buf_reset(&out);
+    renaming_make(0, &names);
+    renamed_text(&names, buf_text(&marked), &out);
+    CHECK_STR(buf_text(&out), "a@b name: oven, profile('zone*') ");
+    buf_fini(&marked);
+    buf_fini(&out);
+}
