@@ -175,6 +175,9 @@ void duck_disconnect(struct duck_conn *c)
 {
     if (!c)
         return;
+    for (size_t i = 0; i < c->statements.count; i++)
+        duck_stmt_free(c->statements.entries[i].value);
+    map_fini(&c->statements);
     c->lib->disconnect(&c->conn);
     free(c);
 }
@@ -223,6 +226,24 @@ void duck_stmt_free(struct duck_stmt *s)
         return;
     s->conn->lib->destroy_prepare(&s->stmt);
     free(s);
+}
+
+int duck_statement(struct duck_conn *c, const char *sql, struct duck_stmt **ret, struct diag *diag)
+{
+    struct duck_stmt *s = map_find_text(&c->statements, sql);
+    if (s) {
+        *ret = s;
+        return OK;
+    }
+    int err = duck_prepare(c, sql, &s, diag);
+    if (err)
+        return err;
+    err = map_add_text(&c->statements, sql, s);
+    if (err)
+        duck_stmt_free(s);
+    else
+        *ret = s;
+    return err;
 }
 
 static int duck_bound(duckdb_state state)

@@ -61,6 +61,10 @@ int duck_exec(struct duck_conn *c, const char *sql, struct diag *diag);
 int duck_prepare(struct duck_conn *c, const char *sql, struct duck_stmt **ret, struct diag *diag);
 void duck_stmt_free(struct duck_stmt *s); /* NULL is allowed */
 
+/* The statement of this text, prepared when it is asked for the first time and the connection's own
+ * until it ends: not to be freed. For the constant texts of a program, since none is dropped. */
+int duck_statement(struct duck_conn *c, const char *sql, struct duck_stmt **ret, struct diag *diag);
+
 /* Parameter `index` counts from 1. By the value's type: strings as VARCHAR (must be UTF-8), bytes
  * as BLOB, timestamps as TIMESTAMP, VALUE_NULL as NULL. */
 int duck_bind(struct duck_stmt *s, uint32_t index, const struct value *v);

@@ -3,6 +3,7 @@
 #define LOTLINE_DB_DUCKDB_PRIV_H
 
 #include "base/exec.h"
+#include "base/map.h"
 #include "db/duckdb.h"
 
 #include <pthread.h>
@@ -102,6 +103,7 @@ struct duck_conn {
     const struct duck_lib *lib;
     duckdb_connection conn;
     bool broken;
+    struct map statements; /* text → struct duck_stmt: duck_statement */
 };
 
 struct duck_stmt {

@@ -73,6 +73,7 @@ void historian_free(struct historian *h)
     exec_thread_free(h->reader);
     exec_thread_free(h->writer);
     points_fini(&h->points);
+    ranges_fini(&h->ranges);
     arena_fini(&h->txn.arena);
     tags_fini(&h->tags);
     map_fini(&h->keep);
@@ -208,12 +209,25 @@ void historian_stats_get(const struct historian *h, struct historian_stats *ret)
 /* --------------------------------------------------------------------------------------- lending
  */
 
-int historian_reader_open(struct historian *h, struct duck_conn **ret)
+/* Under the mutex: the connection that is kept, made when there is none. */
+static int reader_kept(struct historian *h)
+{
+    if (h->kept && duck_is_broken(h->kept)) {
+        duck_disconnect(h->kept);
+        h->kept = NULL;
+    }
+    int err = h->kept ? OK : duck_connect(h->duck, &h->kept);
+    if (!err)
+        h->reading = h->kept;
+    return err;
+}
+
+static int reader_lend(struct historian *h, bool keep, struct duck_conn **ret)
 {
     (void)pthread_mutex_lock(&h->mutex);
     int err = h->closing || !h->duck || h->reading ? ERR_CLOSED : OK;
     if (!err)
-        err = duck_connect(h->duck, &h->reading);
+        err = keep ? reader_kept(h) : duck_connect(h->duck, &h->reading);
     if (!err) {
         *ret = h->reading;
         h->stats.queries++;
@@ -222,11 +236,22 @@ int historian_reader_open(struct historian *h, struct duck_conn **ret)
     return err;
 }
 
+int historian_reader_open(struct historian *h, struct duck_conn **ret)
+{
+    return reader_lend(h, true, ret);
+}
+
+int historian_reader_open_new(struct historian *h, struct duck_conn **ret)
+{
+    return reader_lend(h, false, ret);
+}
+
 void historian_reader_close(struct historian *h, struct duck_conn *c)
 {
     (void)pthread_mutex_lock(&h->mutex);
     h->reading = NULL;
-    duck_disconnect(c);
+    if (c != h->kept)
+        duck_disconnect(c);
     (void)pthread_cond_broadcast(&h->idle);
     (void)pthread_mutex_unlock(&h->mutex);
 }

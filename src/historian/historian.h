@@ -128,10 +128,32 @@ int64_t historian_known_at(const struct historian_txn *txn);
 
 /* ------------------------------------------------------------------------------ reading, backup */
 
-/* A connection for reading, on the reader's thread; given back before its task ends. ERR_CLOSED
+/* The connection for reading, on the reader's thread; given back before its task ends. It is the
+ * same one each time, so statements that it keeps (duck_statement) are prepared once. ERR_CLOSED
  * (not started), ERR_DATABASE. */
 int historian_reader_open(struct historian *h, struct duck_conn **ret);
 void historian_reader_close(struct historian *h, struct duck_conn *c);
+
+/* Values of some tags, [tag_from, tag_to], in [from_us, to_us). */
+struct historian_cut {
+    uint32_t tag_from;
+    uint32_t tag_to;
+    int64_t from_us;
+    int64_t to_us;
+};
+
+/* Numbers in `points`.piece, [from, to]. */
+struct historian_pieces {
+    int64_t from;
+    int64_t to;
+};
+
+/* Where in `points` the good values of a cut lie: within these pieces, which hold others too. In
+ * order; when there are more than `max` (at least 1), gaps are in. On the reader's thread.
+ * ERR_DATABASE, ERR_CANCELLED. */
+int historian_pieces_find(struct duck_conn *c, const struct historian_cut *cut,
+                          struct historian_pieces *list, uint32_t max, uint32_t *ret_count,
+                          struct diag *diag);
 
 /* Checkpoints and copies the database into the folder dir (which exists) under the one writer: what
  * is copied ends with the position stored in it. Blocking; not on the writer's thread. */

@@ -90,12 +90,55 @@ int points_add(struct points *p, struct source *source, struct batch *batch);
 void points_clear(struct points *p);
 void points_fini(struct points *p);
 
-/* Appends all, in the order of (tag, time). */
+struct ranges;
+
+/* Appends all, in the order of (tag, time), and notes in `ranges` where they lie. */
 int points_write(const struct points *p, struct tags *t, struct duck_appender *a,
-                 uint64_t *ret_points, struct diag *diag);
+                 struct ranges *ranges, uint64_t *ret_points, struct diag *diag);
 
 extern const struct duck_column point_columns[];
-#define POINT_COLUMN_COUNT 8
+#define POINT_COLUMN_COUNT 9
+
+/* --------------------------------------------------------------------------------------- ranges
+ */
+
+#define RANGE_ROWS       16384 /* of `points`: a piece */
+#define RANGE_GROUPS_MAX 32
+
+/* From when to when the good values of some tags in a piece of the table are. */
+struct range {
+    int64_t ts_from;
+    int64_t ts_to;
+    uint32_t tag_from;
+    uint32_t tag_to;
+    int32_t piece;
+};
+
+struct ranges {
+    int32_t piece; /* that is not full */
+    uint32_t rows; /* that it has */
+    struct range list[RANGE_GROUPS_MAX + 1];
+    uint32_t count;
+    uint32_t shift;     /* a group's tags agree but for so many bits */
+    struct range *full; /* to be written with the commit */
+    uint32_t full_count;
+    uint32_t full_cap;
+};
+
+/* Reads the table, and makes what is missing in it. */
+int ranges_load(struct ranges *r, struct duck_conn *c, struct diag *diag);
+
+/* The next rows of `points`; ret_pieces gets the piece of each. */
+int ranges_add(struct ranges *r, const uint32_t *tags, const int64_t *ts, const uint8_t *quality,
+               uint32_t count, int32_t *ret_pieces);
+
+/* Appends what is full. */
+int ranges_write(struct ranges *r, struct duck_appender *a, struct diag *diag);
+void ranges_fini(struct ranges *r);
+
+extern const struct duck_column range_columns[];
+extern const char range_ddl[];
+#define RANGE_COLUMN_COUNT 5
 
 /* -------------------------------------------------------------------------------- other tables */
 
@@ -144,6 +187,7 @@ struct historian {
     pthread_cond_t idle;          /* readers became 0 */
     struct duck *duck;            /* NULL while closed; under the mutex from here */
     struct duck_conn *reading;    /* lent out */
+    struct duck_conn *kept;       /* what historian_reader_open lends */
     bool closing;                 /* no lending */
     struct historian_stats stats; /* what others see */
 
@@ -151,11 +195,14 @@ struct historian {
     struct duck_conn *conn;
     struct duck_appender *points_appender;
     struct duck_appender *tags_appender;
+    struct duck_appender *ranges_appender;
     struct duck_stmt *position_stmt;
     struct txn_table tables[HISTORIAN_TABLES_MAX];
     uint32_t table_count;
     struct tags tags;
     struct points points;
+    struct ranges ranges;
+    bool ranges_stale; /* a commit failed while they were noted */
     struct historian_txn txn;
     struct historian_stats now; /* copied to stats */
     struct position seen;       /* read from the feed */
@@ -166,6 +213,9 @@ struct historian {
     struct exec_task task; /* there may be records */
     struct exec_timer timer;
 };
+
+/* historian.c: as historian_reader_open, a connection of its own: for what people write. */
+int historian_reader_open_new(struct historian *h, struct duck_conn **ret);
 
 /* historian.c: whether the patterns take a name; without patterns all are taken. */
 bool historian_chooses(const struct historian *h, struct bytes name);

@@ -23,12 +23,13 @@ enum {
     POINT_U,
     POINT_D,
     POINT_B,
+    POINT_PIECE,
 };
 
 const struct duck_column point_columns[POINT_COLUMN_COUNT] = {
     {"tag", DUCK_U32, false},    {"ts", DUCK_TIME, false}, {"lag_us", DUCK_I32, false},
     {"quality", DUCK_U8, false}, {"i", DUCK_I64, true},    {"u", DUCK_U64, true},
-    {"d", DUCK_F64, true},       {"b", DUCK_BYTES, true},
+    {"d", DUCK_F64, true},       {"b", DUCK_BYTES, true},  {"piece", DUCK_I32, true},
 };
 
 /* -------------------------------------------------------------------------------------- waiting
@@ -182,17 +183,9 @@ struct filler {
     const struct duck_vector *v;
     uint32_t rows; /* in the chunk so far */
     uint64_t points;
+    struct ranges *ranges;
     struct diag *diag;
 };
-
-static int filler_push(struct filler *f)
-{
-    int err = f->rows ? duck_appender_push(f->appender, f->rows, f->diag) : OK;
-    f->points += f->rows;
-    f->rows = 0;
-    f->v = duck_appender_vectors(f->appender);
-    return err;
-}
 
 static void valid_range(const struct duck_vector *v, uint32_t at, uint32_t n)
 {
@@ -202,6 +195,19 @@ static void valid_range(const struct duck_vector *v, uint32_t at, uint32_t n)
         v->valid[at / 64] = UINT64_MAX;
     for (; n; n--, at++)
         duck_vector_set_valid(v, at);
+}
+
+static int filler_push(struct filler *f)
+{
+    int err = ranges_add(f->ranges, f->v[POINT_TAG].data, f->v[POINT_TS].data,
+                         f->v[POINT_QUALITY].data, f->rows, f->v[POINT_PIECE].data);
+    valid_range(&f->v[POINT_PIECE], 0, f->rows);
+    if (!err && f->rows)
+        err = duck_appender_push(f->appender, f->rows, f->diag);
+    f->points += f->rows;
+    f->rows = 0;
+    f->v = duck_appender_vectors(f->appender);
+    return err;
 }
 
 /* n values of a column without nulls, from `row` on, into the vectors from `at` on. */
@@ -467,10 +473,11 @@ static int fill_tag(struct filler *f, const struct points *p, const struct run *
 }
 
 int points_write(const struct points *p, struct tags *t, struct duck_appender *a,
-                 uint64_t *ret_points, struct diag *diag)
+                 struct ranges *ranges, uint64_t *ret_points, struct diag *diag)
 {
     struct runs r = {0};
-    struct filler f = {.appender = a, .v = duck_appender_vectors(a), .diag = diag};
+    struct filler f = {
+        .appender = a, .v = duck_appender_vectors(a), .ranges = ranges, .diag = diag};
     int err = runs_collect(&r, t, p);
     if (!err)
         err = runs_sort(&r);

@@ -100,7 +100,7 @@ static void sql_serve(struct historian *h, struct call *c, const char *sql, enum
     struct batch_builder *bb = NULL;
     int64_t from_us = clock_mono_us();
     struct duck_limits limits = sql_limits(c);
-    int err = historian_reader_open(h, &conn);
+    int err = historian_reader_open_new(h, &conn);
     if (!err) {
         err = duck_query(conn, sql, format, &limits, &a, &diag);
         historian_reader_close(h, conn);

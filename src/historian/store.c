@@ -37,6 +37,8 @@ static const char store_ddl[] =
 static int store_tables(struct historian *h, struct diag *diag)
 {
     int err = duck_exec(h->conn, store_ddl, diag);
+    if (!err)
+        err = duck_exec(h->conn, range_ddl, diag);
     h->table_count = 0;
     for (uint32_t i = 0; !err && i < h->tap_count; i++) {
         const struct historian_tap *tap = &h->taps[i];
@@ -57,6 +59,9 @@ static int store_appenders(struct historian *h, struct diag *diag)
     if (!err)
         err = duck_appender_new(h->conn, "tags", tag_columns, TAG_COLUMN_COUNT, &h->tags_appender,
                                 diag);
+    if (!err)
+        err = duck_appender_new(h->conn, "point_ranges", range_columns, RANGE_COLUMN_COUNT,
+                                &h->ranges_appender, diag);
     for (uint32_t i = 0; !err && i < h->table_count; i++) {
         const struct historian_table *t = h->tables[i].table;
         err = duck_appender_new(h->conn, t->name, t->columns, t->column_count,
@@ -95,6 +100,7 @@ static void store_release(struct historian *h)
 {
     duck_appender_free(h->points_appender);
     duck_appender_free(h->tags_appender);
+    duck_appender_free(h->ranges_appender);
     for (uint32_t i = 0; i < h->table_count; i++) {
         duck_appender_free(h->tables[i].appender);
         h->tables[i].appender = NULL;
@@ -102,6 +108,7 @@ static void store_release(struct historian *h)
     duck_stmt_free(h->position_stmt);
     h->points_appender = NULL;
     h->tags_appender = NULL;
+    h->ranges_appender = NULL;
     h->position_stmt = NULL;
     duck_disconnect(h->conn);
     h->conn = NULL;
@@ -141,6 +148,9 @@ int store_open(struct historian *h, struct diag *diag)
         err = store_appenders(h, diag);
     if (!err)
         err = store_position(h, diag);
+    if (!err)
+        err = ranges_load(&h->ranges, h->conn, diag);
+    h->ranges_stale = err != OK;
     tags_fini(&h->tags);
     if (!err)
         err = tags_load(&h->tags, h->conn, diag);
@@ -160,6 +170,8 @@ void store_close(struct historian *h)
         (void)pthread_cond_wait(&h->idle, &h->mutex);
     struct duck *duck = h->duck;
     h->duck = NULL;
+    duck_disconnect(h->kept);
+    h->kept = NULL;
     (void)pthread_mutex_unlock(&h->mutex);
     duck_close(duck);
 }
@@ -181,10 +193,15 @@ static int store_put_position(struct historian *h, struct diag *diag)
 
 static int store_transaction(struct historian *h, uint64_t *ret_points, struct diag *diag)
 {
-    int err = duck_exec(h->conn, "BEGIN TRANSACTION", diag);
+    int err = h->ranges_stale ? ranges_load(&h->ranges, h->conn, diag) : OK;
+    h->ranges_stale = err != OK;
+    if (!err)
+        err = duck_exec(h->conn, "BEGIN TRANSACTION", diag);
     /* Points first: a column of mixed types finds its tags while it is written. */
     if (!err)
-        err = points_write(&h->points, &h->tags, h->points_appender, ret_points, diag);
+        err = points_write(&h->points, &h->tags, h->points_appender, &h->ranges, ret_points, diag);
+    if (!err)
+        err = ranges_write(&h->ranges, h->ranges_appender, diag);
     if (!err)
         err = tags_write(&h->tags, h->tags_appender, h->txn.known_us, diag);
     if (!err)
@@ -199,6 +216,7 @@ int store_commit(struct historian *h, struct diag *diag)
     uint64_t points = 0;
     int err = store_transaction(h, &points, diag);
     if (err) {
+        h->ranges_stale = true;
         (void)duck_exec(h->conn, "ROLLBACK", NULL);
         return err;
     }

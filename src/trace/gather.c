@@ -249,10 +249,9 @@ static int span_read(struct story *s, struct duck_stmt *stmt, const char *names,
 static int spans_read(struct story *s, const char *sql, const char *names, duck_row_fn fn)
 {
     struct duck_stmt *stmt = NULL;
-    int err = duck_prepare(s->conn, sql, &stmt, s->diag);
+    int err = duck_statement(s->conn, sql, &stmt, s->diag);
     for (uint32_t i = 0; !err && i < s->span_count; i++)
         err = span_read(s, stmt, names, &s->spans[i], fn);
-    duck_stmt_free(stmt);
     return err;
 }
 

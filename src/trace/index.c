@@ -395,14 +395,13 @@ static int find_run(struct finding *f, struct duck_stmt *s, struct diag *diag)
 static int find_singly(struct finding *f, struct duck_conn *conn, struct diag *diag)
 {
     struct duck_stmt *s = NULL;
-    int err = duck_prepare(conn, sql_find, &s, diag);
+    int err = duck_statement(conn, sql_find, &s, diag);
     for (size_t i = 0; !err && i < f->numbers.count; i++) {
         uint64_t hash = load_le64(f->numbers.entries[i].key);
         err = duck_bind_u64(s, 1, hash);
         if (!err)
             err = find_run(f, s, diag);
     }
-    duck_stmt_free(s);
     return err;
 }
 
@@ -410,13 +409,10 @@ static int find_all(struct finding *f, struct duck_conn *conn, const char *hashe
                     struct diag *diag)
 {
     struct duck_stmt *s = NULL;
-    int err = duck_prepare(conn, sql_find_all, &s, diag);
+    int err = duck_statement(conn, sql_find_all, &s, diag);
     if (!err)
         err = duck_bind_text(s, 1, hashes);
-    if (!err)
-        err = find_run(f, s, diag);
-    duck_stmt_free(s);
-    return err;
+    return err ? err : find_run(f, s, diag);
 }
 
 int trace_index_find(const struct trace_index *index, const char *const *keys, uint32_t count,
