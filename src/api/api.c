@@ -164,6 +164,7 @@ void api_free(struct api *a)
     (void)pthread_mutex_destroy(&a->pending_mutex);
     (void)pthread_cond_destroy(&a->pending_cond);
     free(a->ports);
+    free(a->timings);
     free(a->address);
     free(a->link);
     free(a->data);
@@ -225,11 +226,15 @@ static int api_prepare(struct api *a, struct diag *diag)
     if (!err)
         err = ports_find(a);
     if (!err)
+        err = timing_new(&a->timings);
+    if (!err)
         err = openapi_print(a, &a->openapi);
     if (!err)
         err = events_new(a, &a->events);
     if (!err && a->own_metrics)
         err = metrics_add(a->own_metrics, metrics_process, NULL);
+    if (!err)
+        err = metrics_add(a->metrics, timing_collect, a);
     return err;
 }
 
@@ -320,6 +325,7 @@ void api_stop(struct api *a)
     if (a->events)
         events_stop(a->events);
     api_pending_wait(a);
+    metrics_remove(a->metrics, timing_collect, a);
     if (a->data_fd >= 0)
         (void)close(a->data_fd);
     a->data_fd = -1;

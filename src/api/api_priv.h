@@ -36,6 +36,7 @@ struct api {
     struct metrics *metrics;
     struct metrics *own_metrics;
     const struct call_port **ports; /* of each route; NULL = its module is off */
+    struct timing *timings;         /* beside them */
     struct http_server *http;
     struct http_server *socket;
     struct events *events;
@@ -74,6 +75,7 @@ struct exchange {
     struct caller caller;
     struct arena arena;
     struct batch *input; /* what was bound; NULL if there is nothing */
+    int64_t began_us;    /* monotonic */
     bool wants_csv;
 };
 
@@ -105,6 +107,14 @@ void files_serve(struct api *a, struct http_request *r);
 int events_new(struct api *a, struct events **ret);
 void events_stop(struct events *e);
 void events_free(struct events *e);
+
+/* timing.c: how long each call took, in memory until the end. */
+#define TIMING_BOUNDS 14
+struct timing;
+int timing_new(struct timing **ret);
+/* `call` has a route. */
+void timing_note(struct timing *timings, const char *call, int64_t began_us);
+void timing_collect(void *ctx, struct metrics_writer *w);
 
 /* openapi.c */
 int openapi_print(const struct api *a, struct buf *out);

@@ -149,11 +149,14 @@ static void exchange_done(void *ctx, const struct call_result *result)
 {
     struct exchange *x = ctx;
     struct api *a = x->api;
+    const char *call = x->route->call;
+    int64_t began_us = x->began_us;
     exchange_tell_change(x, result->err, result->err ? result->diag->text : "");
     if (result->err)
         exchange_fail(x, result->err, result->diag->text);
     else
         exchange_answer(x, result->answer);
+    timing_note(a->timings, call, began_us);
     api_pending_done(a);
 }
 
@@ -233,6 +236,7 @@ static void api_serve_route(struct api *a, struct http_request *r, const struct 
         return;
     }
     x->api = a;
+    x->began_us = clock_mono_us();
     x->request = r;
     x->route = match->route;
     x->port = a->ports[match->route - routes_table()];

@@ -93,8 +93,9 @@ static void family_print(const struct family *f, struct buf *out)
         else
             (void)buf_append_u8(out, (uint8_t)*c);
     }
-    (void)buf_printf(out, "\n# TYPE %s %s\n", f->name,
-                     f->type == METRIC_COUNTER ? "counter" : "gauge");
+    static const char *const types[] = {
+        [METRIC_COUNTER] = "counter", [METRIC_GAUGE] = "gauge", [METRIC_HISTOGRAM] = "histogram"};
+    (void)buf_printf(out, "\n# TYPE %s %s\n", f->name, types[f->type]);
     (void)buf_append_bytes(out, buf_bytes(&f->samples));
 }
 
@@ -159,13 +160,15 @@ static void label_value(struct buf *out, const char *value)
     }
 }
 
-static void metrics_sample(struct metrics_writer *w, const struct metric_label *labels,
-                           size_t count, const char *value)
+/* `part` stands behind the family's name. */
+static void metrics_sample(struct metrics_writer *w, const char *part,
+                           const struct metric_label *labels, size_t count, const char *value)
 {
     if (!w->now)
         return;
     struct buf *out = &w->now->samples;
     (void)buf_append_text(out, w->now->name);
+    (void)buf_append_text(out, part);
     for (size_t i = 0; i < count; i++) {
         (void)buf_printf(out, "%s%s=\"", i ? "," : "{", labels[i].name);
         label_value(out, labels[i].value ? labels[i].value : "");
@@ -179,7 +182,7 @@ void metrics_u64(struct metrics_writer *w, const struct metric_label *labels, si
 {
     char text[24];
     (void)snprintf(text, sizeof text, "%" PRIu64, value);
-    metrics_sample(w, labels, count, text);
+    metrics_sample(w, "", labels, count, text);
 }
 
 void metrics_f64(struct metrics_writer *w, const struct metric_label *labels, size_t count,
@@ -192,7 +195,32 @@ void metrics_f64(struct metrics_writer *w, const struct metric_label *labels, si
         (void)snprintf(text, sizeof text, "NaN");
     else if (value - value != 0)
         (void)snprintf(text, sizeof text, value > 0 ? "+Inf" : "-Inf");
-    metrics_sample(w, labels, count, text);
+    metrics_sample(w, "", labels, count, text);
+}
+
+void metrics_histogram(struct metrics_writer *w, const struct metric_label *label,
+                       const struct metric_histogram *h)
+{
+    char text[STR_NUMBER_BYTES_MAX];
+    char bound[STR_NUMBER_BYTES_MAX];
+    struct metric_label labels[2] = {{0}, {0}};
+    size_t own = label ? 1 : 0;
+    uint64_t total = 0;
+    if (label)
+        labels[0] = *label;
+    labels[own] = (struct metric_label){"le", bound};
+    for (size_t i = 0; i <= h->bound_count; i++) {
+        total += h->counts[i];
+        if (i < h->bound_count)
+            (void)str_from_double(h->bounds[i], bound);
+        else
+            (void)snprintf(bound, sizeof bound, "+Inf");
+        (void)snprintf(text, sizeof text, "%" PRIu64, total);
+        metrics_sample(w, "_bucket", labels, own + 1, text);
+    }
+    metrics_sample(w, "_count", labels, own, text);
+    (void)str_from_double(h->sum, text);
+    metrics_sample(w, "_sum", labels, own, text);
 }
 
 void metrics_one(struct metrics_writer *w, const char *name, enum metric_type type,

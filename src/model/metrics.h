@@ -20,6 +20,7 @@ struct metrics_writer;
 enum metric_type {
     METRIC_COUNTER, /* only grows; its name ends in _total */
     METRIC_GAUGE,
+    METRIC_HISTOGRAM, /* its samples by metrics_histogram */
 };
 
 struct metric_label {
@@ -53,6 +54,18 @@ void metrics_u64(struct metrics_writer *w, const struct metric_label *labels, si
                  uint64_t value);
 void metrics_f64(struct metrics_writer *w, const struct metric_label *labels, size_t count,
                  double value);
+
+/* How often something lay up to each bound, and beyond the last. */
+struct metric_histogram {
+    const double *bounds;   /* rising */
+    const uint64_t *counts; /* [bound_count + 1], each of its own bucket alone */
+    size_t bound_count;
+    double sum; /* of all that was counted */
+};
+
+/* The samples of one histogram of the family named last; one label at most (NULL = none). */
+void metrics_histogram(struct metrics_writer *w, const struct metric_label *label,
+                       const struct metric_histogram *h);
 
 /* A whole family of one sample without labels. */
 void metrics_one(struct metrics_writer *w, const char *name, enum metric_type type,

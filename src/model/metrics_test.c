@@ -51,6 +51,40 @@ TEST(samples_of_several_owners_come_out_as_one_family)
     metrics_free(m);
 }
 
+static void collect_times(void *ctx, struct metrics_writer *w)
+{
+    static const double bounds[] = {0.01, 0.05};
+    static const uint64_t counts[] = {2, 0, 1};
+    const struct metric_histogram h = {bounds, counts, 2, 1.5};
+    struct metric_label label = {"call", ctx};
+    metrics_family(w, "lotline_rest_seconds", METRIC_HISTOGRAM, "How long.");
+    metrics_histogram(w, ctx ? &label : NULL, &h);
+}
+
+TEST(a_histogram_adds_up_and_ends_with_infinity)
+{
+    struct metrics *m = NULL;
+    struct buf out = {0};
+    char call[] = "trace.unit";
+    CHECK_OK(metrics_new(&m));
+    CHECK_OK(metrics_add(m, collect_times, call));
+    CHECK_OK(metrics_print(m, &out));
+    CHECK_STR(buf_text(&out),
+              "# HELP lotline_rest_seconds How long.\n# TYPE lotline_rest_seconds histogram\n"
+              "lotline_rest_seconds_bucket{call=\"trace.unit\",le=\"0.01\"} 2\n"
+              "lotline_rest_seconds_bucket{call=\"trace.unit\",le=\"0.05\"} 2\n"
+              "lotline_rest_seconds_bucket{call=\"trace.unit\",le=\"+Inf\"} 3\n"
+              "lotline_rest_seconds_count{call=\"trace.unit\"} 3\n"
+              "lotline_rest_seconds_sum{call=\"trace.unit\"} 1.5\n");
+    metrics_remove(m, collect_times, call);
+    CHECK_OK(metrics_add(m, collect_times, NULL));
+    buf_reset(&out);
+    CHECK_OK(metrics_print(m, &out));
+    CHECK(strstr(buf_text(&out), "lotline_rest_seconds_count 3\n") != NULL);
+    buf_fini(&out);
+    metrics_free(m);
+}
+
 TEST(numbers_that_are_none_have_their_spelling)
 {
     struct metrics *m = NULL;
