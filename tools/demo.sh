@@ -199,16 +199,18 @@ past_summary() { # as "1620 panels, 6452 boards, 12.7 s"
 }
 
 # The latest board that failed the electrical test with the defect, of a panel that was printed after
-# a moment and seen from the first to the last.
+# a moment and is known for sure at every station.
 bad_board() { # since
     lotline sql --csv "
         SELECT l.child FROM links l
         JOIN units p ON p.serial = l.parent
-        JOIN steps s ON s.unit = p.unit AND s.station = 'printer' AND s.status = 'exact'
+        JOIN steps s ON s.unit = p.unit AND s.station = 'printer'
         JOIN defects tested ON tested.serial = l.child AND tested.operation = 'ict'
         JOIN defects found ON found.serial = l.parent AND found.defect = '$defect'
             AND starts_with(found.position, l.position || '.')
-        WHERE l.kind = 'split' AND s.t_in >= '$1'
+        WHERE l.kind = 'split' AND s.t_in >= '$1' AND NOT EXISTS (
+            SELECT 1 FROM units u JOIN steps x ON x.unit = u.unit
+            WHERE u.serial = l.parent AND x.status <> 'exact')
         ORDER BY tested.detected_at DESC LIMIT 1" | tail -n +2
 }
 
@@ -273,7 +275,9 @@ build/lotline sql "SELECT defect, count(*) FROM defects GROUP BY defect"
 build/lotline tags zone5                       # the oven's fifth zone, now
 build/lotline tail 'SELECT ts, zone5, speed FROM "oven.belt"'
 mosquitto_sub -p $mqtt_port -t plant1/smt/line1/$defect -v
-build/lotline link                             # signs in to the console
+build/lotline link                             # signs in to the console; then:
+          http://127.0.0.1:$http_port/#/units/$1
+          http://127.0.0.1:$http_port/#/why/$defect
 TEXT
     headline "What the optical inspection says, as it comes (Ctrl-C ends everything)"
 }
