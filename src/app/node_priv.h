@@ -70,6 +70,7 @@ struct node {
     struct log_feed historian_feed;
     struct log_feed track_feed;
     struct node_feed *source_feeds;
+    struct node_clock *clock; /* NULL: nobody is told */
     bool started;
 };
 
@@ -90,6 +91,10 @@ void node_links_end(struct node *n);
 void node_links_free(struct node *n);
 
 /* node_sources.c: streams from outside that we ask for. */
+/* node_clock.c: tells when the host's clock is set. */
+int node_clock_start(struct node *n, struct diag *diag);
+void node_clock_stop(struct node *n);
+
 int node_sources_make(struct node *n);
 void node_sources_feeds_close(struct node *n);
 int node_sources_insert(struct node *n);

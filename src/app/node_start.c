@@ -177,6 +177,7 @@ struct start_step {
 static const struct start_step start_steps[] = {
     {"the journal", start_log},
     {"alarms", start_alarm},
+    {"the watch of the clock", node_clock_start},
     {"the historian", start_historian},
     {"lookups", node_sources_start},
     {"tracks", start_track},
@@ -228,6 +229,7 @@ void node_stop(struct node *n)
         return;
     n->started = false;
     (void)unlink(node_path(n, RUN_FILE));
+    node_clock_stop(n);
     if (n->gateway)
         gateway_stop(n->gateway);
     source_stage_stop(n->source);

@@ -28,6 +28,26 @@ int64_t clock_mono_us(void)
     return clock_read_us(CLOCK_MONOTONIC);
 }
 
+int64_t clock_smooth_behind_us(const struct clock_smooth *c, int64_t mono_us, int64_t wall_us)
+{
+    return wall_us - mono_us - c->offset_us;
+}
+
+int64_t clock_smooth_us(struct clock_smooth *c, int64_t mono_us, int64_t wall_us)
+{
+    int64_t behind_us = clock_smooth_behind_us(c, mono_us, wall_us);
+    int64_t step_us = (mono_us - c->mono_us) * CLOCK_SMOOTH_PERCENT / 100;
+    if (!c->known || behind_us > CLOCK_SMOOTH_MAX_US || behind_us < -CLOCK_SMOOTH_MAX_US)
+        *c = (struct clock_smooth){wall_us - mono_us, mono_us, true};
+    else if (step_us > 0) {
+        step_us = behind_us < 0 ? -step_us : step_us;
+        bool reached = behind_us < 0 ? behind_us >= step_us : behind_us <= step_us;
+        c->offset_us += reached ? behind_us : step_us;
+        c->mono_us = mono_us;
+    }
+    return mono_us + c->offset_us;
+}
+
 size_t clock_format(int64_t wall_us, char out[static CLOCK_TEXT_BYTES_MAX])
 {
     int64_t seconds = wall_us / US_PER_S;

@@ -8,6 +8,7 @@
 
 #include "base/bytes.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -16,6 +17,26 @@ int64_t clock_wall_us(void);
 
 /* CLOCK_MONOTONIC in µs. Any thread. */
 int64_t clock_mono_us(void);
+
+/* A wall clock for the times of values: it follows the host's, but where that is set it does not
+ * jump. An operator or NTP that sets a clock by five seconds must not make a unit pass a station
+ * twice, or a belt run five seconds in none. It runs on at its own pace instead and comes nearer
+ * by CLOCK_SMOOTH_PERCENT; only what is set by more than CLOCK_SMOOTH_MAX_US it follows at once.
+ * Never runs back within that. Zeroed = not read yet. */
+struct clock_smooth {
+    int64_t offset_us; /* to the monotonic clock */
+    int64_t mono_us;   /* when it was corrected last */
+    bool known;
+};
+
+#define CLOCK_SMOOTH_PERCENT 1
+#define CLOCK_SMOOTH_MAX_US  60000000
+
+/* The time at mono_us, when the host's clock shows wall_us. mono_us never goes back. One thread. */
+int64_t clock_smooth_us(struct clock_smooth *c, int64_t mono_us, int64_t wall_us);
+
+/* How far it is behind the host's clock (negative: ahead of it) as of the last reading of both. */
+int64_t clock_smooth_behind_us(const struct clock_smooth *c, int64_t mono_us, int64_t wall_us);
 
 /* "2026-11-22T08:30:00.123456Z" (RFC 3339; the fraction is cut to 3 digits when the µs end in
  * 000, left out when it is 0). out needs CLOCK_TEXT_BYTES_MAX; returns the length. */

@@ -101,3 +101,53 @@ TEST(clock_mono_does_not_go_back)
     }
     CHECK(clock_wall_us() > 1600000000000000);
 }
+
+/* The host's clock is set: its smooth time goes on, nearer by one in a hundred. */
+static void check_smooth(int64_t set_us)
+{
+    struct clock_smooth c = {0};
+    int64_t wall_us = 1000000000;
+    int64_t mono_us = 5000;
+    int64_t last_us = clock_smooth_us(&c, mono_us, wall_us);
+    CHECK_EQ(last_us, wall_us);
+    wall_us += set_us;
+    for (int i = 0; i < 60000; i++) {
+        mono_us += 10000;
+        wall_us += 10000;
+        int64_t us = clock_smooth_us(&c, mono_us, wall_us);
+        CHECK(us - last_us >= 9900 && us - last_us <= 10100);
+        last_us = us;
+        if (i == 9999) /* 100 s: a second nearer */
+            CHECK_EQ(clock_smooth_behind_us(&c, mono_us, wall_us),
+                     set_us < 0 ? set_us + 1000000 : set_us - 1000000);
+    }
+    CHECK_EQ(last_us, wall_us);
+}
+
+TEST(clock_smooth_does_not_jump)
+{
+    check_smooth(5000000);
+    check_smooth(-5000000);
+    check_smooth(1100000);
+}
+
+TEST(clock_smooth_follows_what_is_set_by_hours)
+{
+    struct clock_smooth c = {0};
+    (void)clock_smooth_us(&c, 1000, 1000000000000);
+    CHECK_EQ(clock_smooth_us(&c, 2000, 1003600000000), 1003600000000);
+    CHECK_EQ(clock_smooth_us(&c, 3000, 1000000000000), 1000000000000);
+}
+
+/* Read more often than the correction has microseconds. */
+TEST(clock_smooth_also_comes_nearer_when_it_is_read_all_the_time)
+{
+    struct clock_smooth c = {0};
+    int64_t last_us = clock_smooth_us(&c, 0, 1000000);
+    for (int64_t us = 1; us <= 1000000; us++) {
+        int64_t now_us = clock_smooth_us(&c, us, 1000000 + us - 500000);
+        CHECK(now_us >= last_us);
+        last_us = now_us;
+    }
+    CHECK_EQ(clock_smooth_behind_us(&c, 1000000, 1500000), -490000);
+}

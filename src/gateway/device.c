@@ -216,11 +216,16 @@ static void rest_feed(struct device *d, struct bytes data)
     }
 }
 
+int64_t device_wall_us(struct device *d)
+{
+    return clock_smooth_us(&d->clock, exec_now_us(d->exec), exec_wall_us(d->exec));
+}
+
 void device_link_data(struct device *d, struct bytes data)
 {
     if (d->closing)
         return;
-    d->arrival_wall_us = exec_wall_us(d->exec);
+    d->arrival_wall_us = device_wall_us(d);
     rest_feed(d, data);
     if (d->faulted)
         device_drop(d);

@@ -15,6 +15,7 @@
 #define LOTLINE_GATEWAY_GATEWAY_PRIV_H
 
 #include "base/arena.h"
+#include "base/clock.h"
 #include "base/rand.h"
 #include "config/option.h"
 #include "gateway/gateway.h"
@@ -312,7 +313,8 @@ struct device {
     struct exec_timer retry_timer;
     int64_t retry_us;
     struct rand rand;
-    struct buf rest; /* bytes of an unfinished frame */
+    struct buf rest;           /* bytes of an unfinished frame */
+    struct clock_smooth clock; /* of the values' times */
     int64_t arrival_wall_us;
 
     /* Requests. */
@@ -343,6 +345,9 @@ struct device {
 int device_init(struct device *d, struct gateway *g, struct exec *exec,
                 const struct lotline_driver *driver);
 void device_fini(struct device *d);
+
+/* Now, for the time of a value. */
+int64_t device_wall_us(struct device *d);
 
 /* On the loop. device_stop leads to gateway_device_stopped. */
 void device_start(struct device *d);

@@ -91,7 +91,7 @@ void group_grid_start(struct group *g)
     const struct exec *e = g->device->exec;
     if (g->tag_count == 0)
         return;
-    grid_align(g, exec_now_us(e), exec_wall_us(e), 0);
+    grid_align(g, exec_now_us(e), device_wall_us(g->device), 0);
     grid_arm(g);
 }
 
@@ -100,7 +100,7 @@ static int64_t grid_step(struct group *g)
 {
     const struct exec *e = g->device->exec;
     int64_t now_us = exec_now_us(e);
-    int64_t wall_us = exec_wall_us(e);
+    int64_t wall_us = device_wall_us(g->device);
     int64_t behind = (now_us - g->due_us) / g->interval_us;
     if (behind > 0) {
         count_add(&g->count.missed, (uint64_t)behind);

@@ -295,7 +295,9 @@ static int table_publish(struct http_source *s, const struct batch *b)
         return err;
     }
     s->table_rows = b ? b->rows : 0;
+    (void)pthread_mutex_lock(&s->base.stage->mutex);
     s->has_table = true;
+    (void)pthread_mutex_unlock(&s->base.stage->mutex);
     return OK;
 }
 

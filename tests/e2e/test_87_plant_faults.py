@@ -1,13 +1,16 @@
 """A bad day in the plant: what fails is one clear alarm, and nothing else is disturbed."""
 
+import pathlib
 import re
+import struct
+import subprocess
 import time
 
 import pytest
 
 from conftest import wait_until
 from support.relay import Relay
-from support.smt import Line
+from support.smt import Line, readings, visits
 
 TIME = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ"
 SPEED = 25
@@ -121,3 +124,75 @@ def test_files_and_lookups(line, relay, start_node):
     relay.up()
     wait_until(lambda: not alarms(node), "the alarms to end")
     assert sorted(a["name"] for a in node.get("/alarms")) == sorted([LINES, *down])
+
+
+STATIONS = ("printer", "spi", "placer_a", "placer_b", "reflow", "aoi")
+NEAR_US = 400_000  # a poll, and a percent of the run
+SET_CLOCK = pathlib.Path(__file__).parent / "support" / "set_clock.c"
+
+
+def clock_of(folder):
+    """(environment of a process, function that sets its wall clock so many seconds off the real one)."""
+    file = folder / "clock"
+    library = folder / "set_clock.so"
+    subprocess.run(["cc", "-shared", "-fPIC", "-O2", "-o", library, SET_CLOCK], check=True)
+    file.write_bytes(struct.pack("<q", 0))
+
+    def put(seconds):
+        with open(file, "r+b") as out:
+            out.write(struct.pack("<q", int(seconds * 1e6)))
+
+    return {"LD_PRELOAD": str(library), "SET_CLOCK_FILE": str(file)}, put
+
+
+def presences(node, station):
+    """[(t_in, t_out, serial, status)] of a station, in order."""
+    rows = node.sql(
+        "SELECT epoch_us(s.t_in) AS a, epoch_us(s.t_out) AS b, u.serial AS serial, s.status AS status"
+        " FROM steps s JOIN (SELECT unit, max(serial) AS serial FROM units GROUP BY unit) u"
+        f" ON s.unit = u.unit WHERE s.station = '{station}' ORDER BY s.t_in"
+    )
+    return [(row["a"], row["b"], row["serial"], row["status"]) for row in rows]
+
+
+def panels_through(node, count):
+    """So many more have come out of the oven."""
+    goal = len(presences(node, "reflow")) + count
+    wait_until(lambda: len(presences(node, "reflow")) >= goal, f"{count} panels more")
+
+
+def test_a_clock_that_is_set_is_one_alarm_and_no_visit_is_lost(line, start_node, tmp_path):
+    environment, clock_set = clock_of(tmp_path)
+    node = start_node(line.config(), environment=environment)
+    began = time.time() * 1e6
+    panels_through(node, 1)
+    clock_set(-5)
+    alarm = wait_until(lambda: alarms(node).get("clock"), "the alarm")
+    assert re.match(
+        r"the clock of this node was set back by 5\.0 s: it shows \S+Z where it would have shown \S+Z\. "
+        r"The times of values do not jump: they are up to 5\.0 s ahead of it and come nearer by 1 %",
+        alarm["text"],
+    ), alarm
+    panels_through(node, 1)
+    clock_set(0)
+    wait_until(lambda: "set forward by 5.0 s" in alarms(node)["clock"]["text"], "the other way")
+    wait_until(lambda: not alarms(node), "the alarm to end: times and clock agree again")
+    assert [(a["name"], a["count"]) for a in node.get("/alarms")] == [("clock", 2)]
+    times = [at for at, _ in readings(node, "oven", "speed")]
+    assert max(b - a for a, b in zip(times, times[1:])) < 1_000_000, "polls went on"
+    line.stop()
+
+    compared = 0
+    for station in STATIONS:
+        seen = {}
+        for t_in, t_out, serial, status in presences(node, station):
+            assert serial not in seen, f"{serial} was at {station} twice"
+            assert status in ("exact", "inferred"), (station, serial, status)
+            seen[serial] = (t_in, t_out)
+        for t_in, t_out, serial, _ in visits(line.ledger(), station):
+            if t_in < began or t_out > max(b for _, b in seen.values()):
+                continue
+            assert serial in seen, f"{serial} was not seen at {station}"
+            assert abs(seen[serial][0] - t_in) < NEAR_US and abs(seen[serial][1] - t_out) < NEAR_US
+            compared += 1
+    assert compared > 12
