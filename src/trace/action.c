@@ -50,6 +50,8 @@ struct action_options {
     struct option_texts consumes;
     const char *position;
     const char *verdict;
+    const char *order;
+    const char *recipe;
     int link;
 };
 
@@ -93,6 +95,11 @@ static const struct option action_table[] = {
             "parents"},
     TEXTS(consumes, "columns with the lots that the unit consumed"),
     TEXT(verdict, NULL, "column that says pass, fail, rework or scrap"),
+    TEXT(order, NULL,
+         "column with the order it is made for: shown with the step, no suspect of why"),
+    TEXT(recipe, NULL,
+         "column with the recipe and its revision: shown with the step, no suspect of "
+         "why; a column may be a factor besides"),
     {.name = NULL},
 };
 
@@ -247,6 +254,10 @@ static int lists_bind(struct binding *b, const struct action_options *o, struct 
     if (!err)
         err = column_bind(b, "verdict", o->verdict);
     if (!err)
+        err = column_bind(b, "order", o->order);
+    if (!err)
+        err = column_bind(b, "recipe", o->recipe);
+    if (!err)
         err = factors_bind(b, o->factors, ret);
     if (!err && tree_get(b->action, "measures"))
         return columns_bind(b, tree_get(b->action, "measures"), &o->measures, &ret->measures);
@@ -271,6 +282,8 @@ int trace_action_bind(struct arena *arena, const char *rule, const struct schema
         .station = o.station,
         .position = o.position,
         .verdict = o.verdict,
+        .order = o.order,
+        .recipe = o.recipe,
         .child_kind = link_kinds[o.link],
         .parent_kind = linked ? link_kinds[o.link] : "assembly",
     };

@@ -3,7 +3,10 @@
  * A row of a unit window names the visit by its unit id. A row of a file or of another system names
  * the unit by its serial, and the visit follows from station (or operation) and time: the last one
  * that had begun by then. So a unit that was at a station twice has two visits with each its own
- * measures and defects. What no track saw is a visit too, made from the rows alone: "recorded".
+ * measures and defects. What no track saw is a visit too, made from the rows alone: "recorded"; so
+ * is a visit whose code nobody read, when files report of the unit once more though it was
+ * elsewhere since they did, or report of it before it came from elsewhere to the visit that is
+ * known.
  *
  * Verdict of a visit: what an inspection said; else fail if a defect was found; else the track's
  * result; else fail or pass by the limits of its measures; else unknown. Of the unit: the last
@@ -83,7 +86,36 @@ static struct story_visit *visit_by_unit(const struct story *s, const struct sto
     return best;
 }
 
-/* The last one that had begun; before all of them, the first. */
+/* Whether the unit came to another station in between. */
+static bool is_elsewhere(const struct story *s, const struct story_visit *v, int64_t from,
+                         int64_t to)
+{
+    for (uint32_t i = 0; i < s->visit_count; i++) {
+        const struct story_visit *o = &s->visits[i];
+        if (o->subject == v->subject && strcmp(o->station, v->station) != 0 &&
+            visit_time(o) > from && visit_time(o) < to)
+            return true;
+    }
+    return false;
+}
+
+/* Whether the row is of another visit than the nearest one that is known. It may come late, so it
+ * is only if its rule has spoken of that one before the unit was elsewhere. */
+static bool visit_is_parted(const struct story *s, const struct story_visit *v,
+                            const struct story_fact *f)
+{
+    if (f->at + BIND_EARLY_US < visit_time(v))
+        return is_elsewhere(s, v, f->at, visit_time(v));
+    for (uint32_t i = 0; i < s->fact_count; i++) {
+        const struct story_fact *o = &s->facts[i];
+        if (o->visit == (uint32_t)(v - s->visits) && o->serial[0] &&
+            strcmp(o->rule, f->rule) == 0 && is_elsewhere(s, v, o->at, f->at))
+            return true;
+    }
+    return false;
+}
+
+/* The last one that had begun; before all of them, the first. NULL: none, or it is another's. */
 static struct story_visit *visit_by_place(const struct story *s, const struct story_fact *f)
 {
     struct story_visit *best = NULL;
@@ -92,7 +124,15 @@ static struct story_visit *visit_by_place(const struct story *s, const struct st
         if (!v->recorded && fits_place(v, f) && (!best || visit_time(v) <= f->at + BIND_EARLY_US))
             best = v;
     }
-    return best;
+    return best && visit_is_parted(s, best, f) ? NULL : best;
+}
+
+static bool place_is_known(const struct story *s, const struct story_fact *f)
+{
+    for (uint32_t i = 0; i < s->visit_count; i++)
+        if (!s->visits[i].recorded && fits_place(&s->visits[i], f))
+            return true;
+    return false;
 }
 
 static struct story_visit *visit_recorded(const struct story *s, const struct story_fact *f)
@@ -162,7 +202,19 @@ static void visits_label(struct story *s)
     }
 }
 
-/* Those that name a visit first: they tell what is done at its station. */
+static void fact_bind_place(struct story *s, struct story_fact *f)
+{
+    struct story_visit *v = visit_by_place(s, f);
+    v = v ? v : visit_recorded(s, f);
+    v = v ? v : visit_record(s, f);
+    if (v)
+        fact_bind(s, f, v);
+    else
+        f->dropped = true;
+}
+
+/* Those that name a visit first: they tell what is done at its station. Then those of stations
+ * where no track saw the unit: they tell when it was elsewhere. */
 static int facts_bind(struct story *s)
 {
     for (uint32_t i = 0; i < s->fact_count; i++) {
@@ -173,18 +225,12 @@ static int facts_bind(struct story *s)
             fact_bind(s, f, v);
     }
     visits_label(s);
-    for (uint32_t i = 0; i < s->fact_count; i++) {
-        struct story_fact *f = &s->facts[i];
-        if (f->visit != UINT32_MAX)
-            continue;
-        struct story_visit *v = visit_by_place(s, f);
-        v = v ? v : visit_recorded(s, f);
-        v = v ? v : visit_record(s, f);
-        if (v)
-            fact_bind(s, f, v);
-        else
-            f->dropped = true;
-    }
+    for (uint32_t i = 0; i < s->fact_count; i++)
+        if (s->facts[i].visit == UINT32_MAX && !place_is_known(s, &s->facts[i]))
+            fact_bind_place(s, &s->facts[i]);
+    for (uint32_t i = 0; i < s->fact_count; i++)
+        if (s->facts[i].visit == UINT32_MAX && !s->facts[i].dropped)
+            fact_bind_place(s, &s->facts[i]);
     visits_label(s);
     return OK;
 }

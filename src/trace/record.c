@@ -325,6 +325,10 @@ static int row_values(const struct row *r)
     for (int kind = 0; kind < TRACE_KINDS; kind++)
         for (uint32_t i = 0; !err && i < rule->factors[kind].count; i++)
             err = row_factor(r, trace_kinds[kind], rule->factors[kind].items[i]);
+    if (!err && rule->order)
+        err = row_factor(r, TRACE_KIND_ORDER, rule->order);
+    if (!err && rule->recipe)
+        err = row_factor(r, TRACE_KIND_RECIPE, rule->recipe);
     for (uint32_t i = 0; !err && i < rule->defects.count; i++)
         err = row_defect(r, rule->defects.items[i]);
     if (!err && rule->verdict)

@@ -88,8 +88,24 @@ static uint32_t visit_number(const struct story *s, uint32_t i)
     return n;
 }
 
+/* What was said of a visit as a factor of that kind; several of them between commas. from: where
+ * the visit's facts begin. */
+static void print_said(const struct story *s, uint32_t visit, const char *kind, uint32_t from,
+                       const char *name, struct buf *out)
+{
+    struct buf text = {0};
+    for (uint32_t i = from; i < s->fact_count && s->facts[i].visit == visit; i++) {
+        const struct story_fact *f = &s->facts[i];
+        if (!f->dropped && f->kind == STORY_FACTOR && strcmp(f->more, kind) == 0)
+            (void)buf_printf(&text, "%s%s", text.len ? ", " : "", f->text);
+    }
+    json_maybe(out, name, buf_text(&text));
+    buf_fini(&text);
+}
+
 static void print_steps(const struct story *s, struct buf *out)
 {
+    uint32_t fact = 0;
     for (uint32_t i = 0; i < s->visit_count; i++) {
         const struct story_visit *v = &s->visits[i];
         json_begin(out);
@@ -98,6 +114,11 @@ static void print_steps(const struct story *s, struct buf *out)
         json_time(out, "t_in", v->t_in);
         json_time(out, "t_out", v->t_out);
         json_text(out, "status", v->status);
+        while (fact < s->fact_count && (s->facts[fact].dropped || s->facts[fact].visit < i))
+            fact++;
+        print_said(s, i, "man", fact, "operator", out);
+        print_said(s, i, TRACE_KIND_RECIPE, fact, "recipe", out);
+        print_said(s, i, TRACE_KIND_ORDER, fact, "order", out);
         json_maybe(out, "result", v->result);
         json_text(out, "verdict", v->verdict);
         json_number(out, "probability", v->probability);
@@ -161,11 +182,18 @@ static void print_defect(const struct story *s, const struct story_fact *f, stru
     print_end(s, f, "detected_at", out);
 }
 
+/* Shown with the step instead. */
+static bool is_of_step(const struct story_fact *f)
+{
+    return f->kind == STORY_FACTOR &&
+           (strcmp(f->more, TRACE_KIND_ORDER) == 0 || strcmp(f->more, TRACE_KIND_RECIPE) == 0);
+}
+
 static void print_facts(const struct story *s, enum story_kind kind, struct buf *out)
 {
     for (uint32_t i = 0; i < s->fact_count; i++) {
         const struct story_fact *f = &s->facts[i];
-        if (f->dropped || f->kind != kind)
+        if (f->dropped || f->kind != kind || is_of_step(f))
             continue;
         if (kind == STORY_MEASURE)
             print_measure(s, f, out);

@@ -16,7 +16,8 @@ static const char config_text[] =
     "  - {name: thick, lower: 10, upper: 20, uom: um}\n"
     "rules:\n"
     "  - {name: print, sql: \"SELECT 1\", actions: [{trace: {operation: print, measures: [thick], "
-    "factors: {man: [operator], machine: [nozzle], material: [paste]}, consumes: [paste]}}]}\n"
+    "factors: {man: [operator], machine: [nozzle], material: [paste]}, consumes: [paste], "
+    "recipe: rev, order: job}}]}\n"
     "  - {name: cut, sql: \"SELECT 1\", actions: [{trace: {operation: cut, children: [b1, b2]}}]}\n"
     "  - {name: aoi, sql: \"SELECT 1\", actions: [{trace: {operation: inspect, unit: serial, "
     "station: aoi, defects: [defect], position: refdes, verdict: result, measures: [height]}}]}\n"
@@ -35,6 +36,8 @@ static const struct field print_fields[] = {
     {.name = "operator", .type = VALUE_STRING},
     {.name = "nozzle", .type = VALUE_INT64},
     {.name = "paste", .type = VALUE_BYTES, .flags = FIELD_TEXT},
+    {.name = "rev", .type = VALUE_INT64},
+    {.name = "job", .type = VALUE_STRING},
 };
 static const struct field cut_fields[] = {
     {.name = "unit", .type = VALUE_BYTES},
@@ -58,7 +61,7 @@ static const struct {
     uint32_t count;
 } streams[] = {
     {"presence.line", STREAM_PRESENCE, presence_fields, 8},
-    {"print", STREAM_RULE, print_fields, 5},
+    {"print", STREAM_RULE, print_fields, 7},
     {"cut", STREAM_RULE, cut_fields, 3},
     {"aoi", STREAM_RULE, aoi_fields, 5},
     {"build", STREAM_RULE, build_fields, 2},
@@ -286,7 +289,7 @@ static void check_verdict(struct fixture *f, const char *serial, const char *wan
 static void add_panel(struct fixture *f)
 {
     add(f, "presence.line", 20, "1 P printer 10 20 exact 1 -");
-    add(f, "print", 20, "1 15 ann 3 LOT-7");
+    add(f, "print", 20, "1 15 ann 3 LOT-7 - -");
     add(f, "presence.line", 40, "2 P aoi 30 40 exact 1 -");
     add(f, "presence.line", 60, "3 P depanel 50 60 exact 1 -");
     add(f, "cut", 60, "3 B1 B2");
@@ -356,6 +359,64 @@ TEST(a_second_visit_has_its_own_rows)
     fixture_close(&f);
 }
 
+TEST(a_visit_whose_code_was_not_read_is_told_by_its_files)
+{
+    struct fixture f;
+    struct asked a;
+    fixture_open(&f);
+    fixture_start(&f);
+    /* Tested, mended, tested again, and the second time the code was not read. */
+    add(&f, "presence.line", 20, "1 S aoi 10 20 exact 1 fail");
+    add(&f, "aoi", 20, "S open R1 fail 1.5");
+    add(&f, "presence.line", 50, "2 S mend 40 50 exact 1 -");
+    add(&f, "presence.line", 120, "3 ?3 aoi 110 120 inferred 1 pass");
+    add(&f, "aoi", 120, "S - - pass 2.5");
+    ASK(&f, &a, "trace.unit", "serial", "S");
+    CHECK_STR(text_of(&a, "verdict", 0), "pass");
+    check_list(&a, "steps", "station,status,visit,verdict",
+               "aoi,exact,1,fail mend,exact,1,unknown aoi,recorded,2,pass");
+    check_list(&a, "measures", "value,step", "1.5,0 2.5,2");
+    asked_fini(&a);
+    /* The same, but it was the first time. */
+    add(&f, "presence.line", 20, "4 ?4 aoi 10 20 inferred 1 fail");
+    add(&f, "aoi", 20, "T open R1 fail 1.5");
+    add(&f, "presence.line", 50, "5 T mend 40 50 exact 1 -");
+    add(&f, "presence.line", 120, "6 T aoi 110 120 exact 1 pass");
+    add(&f, "aoi", 120, "T - - pass 2.5");
+    ASK(&f, &a, "trace.unit", "serial", "T");
+    check_list(&a, "steps", "station,status,visit,verdict",
+               "aoi,recorded,1,fail mend,exact,1,unknown aoi,exact,2,pass");
+    asked_fini(&a);
+    /* What is told late, of a unit that has gone on meanwhile, is of the visit all the same. */
+    add(&f, "presence.line", 20, "7 U aoi 10 20 exact 1 -");
+    add(&f, "presence.line", 50, "8 U mend 40 50 exact 1 -");
+    add(&f, "aoi", 60, "U - - pass 2.5");
+    ASK(&f, &a, "trace.unit", "serial", "U");
+    check_list(&a, "steps", "station,status,verdict", "aoi,exact,pass mend,exact,unknown");
+    asked_fini(&a);
+    fixture_close(&f);
+}
+
+TEST(a_step_says_who_for_which_order_by_which_recipe)
+{
+    struct fixture f;
+    struct asked a;
+    fixture_open(&f);
+    fixture_start(&f);
+    add(&f, "presence.line", 20, "1 S printer 10 20 exact 1 -");
+    add(&f, "print", 20, "1 15 ann 3 LOT-7 12 WO-1");
+    add(&f, "presence.line", 40, "2 S aoi 30 40 exact 1 -");
+    ASK(&f, &a, "trace.unit", "serial", "S");
+    check_list(&a, "steps", "station,operator,recipe,order",
+               "printer,ann,12,WO-1 aoi,null,null,null");
+    check_list(&a, "factors", "name,value", "nozzle,3 operator,ann paste,LOT-7");
+    asked_fini(&a);
+    ASK(&f, &a, "trace.forward", "from", "job=WO-1");
+    check_list(&a, "units", "serial", "S");
+    asked_fini(&a);
+    fixture_close(&f);
+}
+
 TEST(a_corrected_serial_does_not_tie_units)
 {
     struct fixture f;
@@ -385,7 +446,7 @@ TEST(the_containment_is_what_a_suspicion_reaches)
     fixture_start(&f);
     add_panel(&f);
     add(&f, "presence.line", 25, "9 Q printer 21 25 exact 1 -");
-    add(&f, "print", 25, "9 15 bob 4 LOT-7");
+    add(&f, "print", 25, "9 15 bob 4 LOT-7 - -");
     add(&f, "build", 90, "DEVICE B2");
     add(&f, "build", 95, "B2 DEVICE"); /* a cycle: nobody builds so, but somebody may write it */
     ASK(&f, &a, "trace.forward", "from", "LOT-7");
@@ -420,7 +481,7 @@ TEST(bad_units_are_those_that_are_bad_now)
     add(&f, "presence.line", 50, "3 B aoi 40 50 exact 1 -");
     add(&f, "aoi", 51, "B open R1 - -");
     add(&f, "presence.line", 70, "4 C printer 60 70 exact 1 -");
-    add(&f, "print", 70, "4 25 ann 1 LOT-1");
+    add(&f, "print", 70, "4 25 ann 1 LOT-1 - -");
     ASK(&f, &a, "trace.units", "verdict", "bad");
     CHECK_OK(a.err);
     CHECK_EQ(a.answer->rows, 2);
@@ -492,7 +553,7 @@ TEST(an_old_database_goes_on)
     check_list(&a, "steps", "station,operation", "press,pressing");
     asked_fini(&a);
     add(&f, "presence.line", 20, "1 OLD-1 printer 10 20 exact 1 -");
-    add(&f, "print", 20, "1 15 ann 3 LOT-7");
+    add(&f, "print", 20, "1 15 ann 3 LOT-7 - -");
     ASK(&f, &a, "trace.unit", "serial", "OLD-1");
     check_list(&a, "steps", "station,verdict", "press,fail printer,pass");
     asked_fini(&a);

@@ -12,7 +12,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#define PRINT_COLUMNS_MAX 8
+#define PRINT_COLUMNS_MAX 12
 #define PRINT_WIDTH_MIN   40
 #define PRINT_WIDTH       80
 #define SPARK_CELLS_MAX   60
@@ -146,61 +146,75 @@ struct section_column {
     const char *title;
     const char *member;
     enum column_form form;
-    bool optional; /* not shown if every row has the same */
+
+    enum { SHOWN_ALWAYS, SHOWN_IF_ANY, SHOWN_IF_DIFFERENT } shown;
 };
 
 static const struct section_column step_columns[] = {
-    {"STATION", "station", FORM_TEXT, false}, {"OPERATION", "operation", FORM_TEXT, false},
-    {"VISIT", "visit", FORM_TEXT, true},      {"OF", "of", FORM_TEXT, true},
-    {"IN", "t_in", FORM_TIME, false},         {"OUT", "t_out", FORM_TIME, false},
-    {"STATUS", "status", FORM_TEXT, false},   {"VERDICT", "verdict", FORM_TEXT, false},
-    {NULL, NULL, FORM_TEXT, false},
+    {"STATION", "station", FORM_TEXT, SHOWN_ALWAYS},
+    {"OPERATION", "operation", FORM_TEXT, SHOWN_ALWAYS},
+    {"VISIT", "visit", FORM_TEXT, SHOWN_IF_DIFFERENT},
+    {"OF", "of", FORM_TEXT, SHOWN_IF_DIFFERENT},
+    {"IN", "t_in", FORM_TIME, SHOWN_ALWAYS},
+    {"OUT", "t_out", FORM_TIME, SHOWN_ALWAYS},
+    {"OPERATOR", "operator", FORM_TEXT, SHOWN_IF_ANY},
+    {"RECIPE", "recipe", FORM_TEXT, SHOWN_IF_ANY},
+    {"ORDER", "order", FORM_TEXT, SHOWN_IF_ANY},
+    {"STATUS", "status", FORM_TEXT, SHOWN_ALWAYS},
+    {"VERDICT", "verdict", FORM_TEXT, SHOWN_ALWAYS},
+    {NULL, NULL, FORM_TEXT, SHOWN_ALWAYS},
 };
 static const struct section_column measure_columns[] = {
-    {"MEASURE", "characteristic", FORM_TEXT, false},
-    {"OPERATION", "operation", FORM_TEXT, true},
-    {"VALUE", "value", FORM_NUMBER, false},
-    {"LOWER", "lower", FORM_NUMBER, false},
-    {"UPPER", "upper", FORM_NUMBER, false},
-    {"UNIT", "uom", FORM_TEXT, false},
-    {"OK", "ok", FORM_YES, false},
-    {NULL, NULL, FORM_TEXT, false},
+    {"MEASURE", "characteristic", FORM_TEXT, SHOWN_ALWAYS},
+    {"OPERATION", "operation", FORM_TEXT, SHOWN_IF_DIFFERENT},
+    {"VALUE", "value", FORM_NUMBER, SHOWN_ALWAYS},
+    {"LOWER", "lower", FORM_NUMBER, SHOWN_ALWAYS},
+    {"UPPER", "upper", FORM_NUMBER, SHOWN_ALWAYS},
+    {"UNIT", "uom", FORM_TEXT, SHOWN_ALWAYS},
+    {"OK", "ok", FORM_YES, SHOWN_ALWAYS},
+    {NULL, NULL, FORM_TEXT, SHOWN_ALWAYS},
 };
 static const struct section_column defect_columns[] = {
-    {"DEFECT", "defect", FORM_TEXT, false},
-    {"POSITION", "position", FORM_TEXT, false},
-    {"STATION", "station", FORM_TEXT, false},
-    {"OPERATION", "operation", FORM_TEXT, false},
-    {"OF", "of", FORM_TEXT, true},
-    {"FOUND", "detected_at", FORM_TIME, false},
-    {NULL, NULL, FORM_TEXT, false},
+    {"DEFECT", "defect", FORM_TEXT, SHOWN_ALWAYS},
+    {"POSITION", "position", FORM_TEXT, SHOWN_ALWAYS},
+    {"STATION", "station", FORM_TEXT, SHOWN_ALWAYS},
+    {"OPERATION", "operation", FORM_TEXT, SHOWN_ALWAYS},
+    {"OF", "of", FORM_TEXT, SHOWN_IF_DIFFERENT},
+    {"FOUND", "detected_at", FORM_TIME, SHOWN_ALWAYS},
+    {NULL, NULL, FORM_TEXT, SHOWN_ALWAYS},
 };
 static const struct section_column factor_columns[] = {
-    {"MADE WITH", "name", FORM_TEXT, false}, {"VALUE", "value", FORM_VALUE, false},
-    {"KIND", "kind", FORM_TEXT, false},      {"OPERATION", "operation", FORM_TEXT, false},
-    {"AT", "at", FORM_TIME, false},          {NULL, NULL, FORM_TEXT, false},
+    {"MADE WITH", "name", FORM_TEXT, SHOWN_ALWAYS},
+    {"VALUE", "value", FORM_VALUE, SHOWN_ALWAYS},
+    {"KIND", "kind", FORM_TEXT, SHOWN_ALWAYS},
+    {"OPERATION", "operation", FORM_TEXT, SHOWN_ALWAYS},
+    {"AT", "at", FORM_TIME, SHOWN_ALWAYS},
+    {NULL, NULL, FORM_TEXT, SHOWN_ALWAYS},
 };
 static const struct section_column parent_columns[] = {
-    {"MADE FROM", "parent", FORM_TEXT, false},
-    {"INTO", "child", FORM_TEXT, false},
-    {"LINK", "kind", FORM_TEXT, false},
-    {"POSITION", "position", FORM_TEXT, true},
-    {"AT", "at", FORM_TIME, false},
-    {NULL, NULL, FORM_TEXT, false},
+    {"MADE FROM", "parent", FORM_TEXT, SHOWN_ALWAYS},
+    {"INTO", "child", FORM_TEXT, SHOWN_ALWAYS},
+    {"LINK", "kind", FORM_TEXT, SHOWN_ALWAYS},
+    {"POSITION", "position", FORM_TEXT, SHOWN_IF_DIFFERENT},
+    {"AT", "at", FORM_TIME, SHOWN_ALWAYS},
+    {NULL, NULL, FORM_TEXT, SHOWN_ALWAYS},
 };
 static const struct section_column child_columns[] = {
-    {"BECAME", "child", FORM_TEXT, false}, {"FROM", "parent", FORM_TEXT, false},
-    {"LINK", "kind", FORM_TEXT, false},    {"POSITION", "position", FORM_TEXT, true},
-    {"AT", "at", FORM_TIME, false},        {NULL, NULL, FORM_TEXT, false},
+    {"BECAME", "child", FORM_TEXT, SHOWN_ALWAYS},
+    {"FROM", "parent", FORM_TEXT, SHOWN_ALWAYS},
+    {"LINK", "kind", FORM_TEXT, SHOWN_ALWAYS},
+    {"POSITION", "position", FORM_TEXT, SHOWN_IF_DIFFERENT},
+    {"AT", "at", FORM_TIME, SHOWN_ALWAYS},
+    {NULL, NULL, FORM_TEXT, SHOWN_ALWAYS},
 };
 
 static bool column_says_something(const struct tree *list, const struct section_column *c)
 {
     const char *first = list->first ? field(list->first, c->member) : "";
+    bool different = false;
     for (const struct tree *row = list->first; row; row = row->next)
-        if (strcmp(field(row, c->member), first) != 0)
-            return true;
-    return !c->optional;
+        different = different || strcmp(field(row, c->member), first) != 0;
+    return c->shown == SHOWN_ALWAYS || different || (c->shown == SHOWN_IF_ANY && first[0]);
 }
 
 static const char *section_cell(struct print *p, const struct tree *row,
@@ -441,20 +455,21 @@ int trace_print(const struct batch *answer, const struct trace_print_options *op
  */
 
 static const char csv_header[] =
-    "what,time,of,station,operation,name,value,lower,upper,uom,position,verdict\n";
+    "what,time,of,station,operation,name,value,lower,upper,uom,position,verdict,operator,recipe,"
+    "order\n";
 
 /* What stands in each column of a list's lines: members of its rows, NULL = nothing. */
 struct csv_list {
     const char *list;
     const char *what;
-    const char *members[11];
+    const char *members[14];
 };
 
 static const struct csv_list csv_lists[] = {
     {"steps",
      "step",
-     {"t_in", "of", "station", "operation", "status", "t_out", NULL, NULL, NULL, "place",
-      "verdict"}},
+     {"t_in", "of", "station", "operation", "status", "t_out", NULL, NULL, NULL, "place", "verdict",
+      "operator", "recipe", "order"}},
     {"measures",
      "measure",
      {"measured_at", "of", "station", "operation", "characteristic", "value", "lower", "upper",

@@ -32,6 +32,10 @@ struct characteristic {
 #define TRACE_KINDS 6
 extern const char *const trace_kinds[TRACE_KINDS + 1]; /* ends with NULL */
 
+/* What a step was made for and by: rows of the factors' table that are no factors. */
+#define TRACE_KIND_ORDER  "order"
+#define TRACE_KIND_RECIPE "recipe"
+
 /* Names of columns. */
 struct trace_columns {
     const char **items;
@@ -54,6 +58,8 @@ struct trace_rule {
     struct trace_columns consumes;
     const char *position; /* a column, or NULL */
     const char *verdict;  /* a column, or NULL */
+    const char *order;    /* a column, or NULL */
+    const char *recipe;   /* a column, or NULL */
     const char *child_kind;
     const char *parent_kind;
 };
@@ -77,6 +83,9 @@ struct trace {
     struct map rules;  /* name → struct trace_rule */
     struct map tracks; /* name → struct trace_track */
     uint64_t commits;  /* the historian's writer alone */
+    /* The historian's reader alone: what curves of a track and a station are drawn of. */
+    struct map signals; /* trace_visit_name → struct trace_signals */
+    int64_t signals_of; /* how many tags there were then */
 };
 
 /* ------------------------------------------------------------------------------------ tables.c */
@@ -258,8 +267,10 @@ struct trace_visit {
     int64_t t_out;
 };
 
-int trace_curves(const struct trace *t, struct duck_conn *conn, const struct trace_visit *visits,
+int trace_curves(struct trace *t, struct duck_conn *conn, const struct trace_visit *visits,
                  uint32_t count, struct buf *out, struct diag *diag);
+
+void trace_signals_fini(struct trace *t);
 
 /* A JSON string, quoted. */
 void trace_json_string(struct bytes v, struct buf *out);

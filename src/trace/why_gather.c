@@ -196,7 +196,8 @@ static const char sql_lots[] =
 
 static const char sql_factors[] = "SELECT unit, serial, kind, name, operation, value, number, "
                                   "\"at\" FROM factors WHERE \"at\" >= "
-                                  "$1 AND \"at\" < $2 AND NOT retracted";
+                                  "$1 AND \"at\" < $2 AND kind NOT IN ('" TRACE_KIND_ORDER
+                                  "', '" TRACE_KIND_RECIPE "') AND NOT retracted";
 
 static const char sql_measures[] =
     "SELECT unit, serial, characteristic, operation, value, measured_at FROM measures WHERE "
