@@ -148,12 +148,15 @@ struct historian_pieces {
     int64_t to;
 };
 
-/* Where in `points` the good values of a cut lie: within these pieces, which hold others too. In
- * order; when there are more than `max` (at least 1), gaps are in. On the reader's thread.
- * ERR_DATABASE, ERR_CANCELLED. */
+/* Where in `points` the good values of a cut lie: within these pieces, which hold others too, and
+ * in what historian_pieces_open says. In order; when there are more than `max` (at least 1), gaps
+ * are in. On the reader's thread. ERR_DATABASE, ERR_CANCELLED, ERR_NOMEM. */
 int historian_pieces_find(struct duck_conn *c, const struct historian_cut *cut,
                           struct historian_pieces *list, uint32_t max, uint32_t *ret_count,
                           struct diag *diag);
+
+/* What is not full yet and may hold anything: asked for first, so that no point is missed. */
+int historian_pieces_open(struct duck_conn *c, struct historian_pieces *ret, struct diag *diag);
 
 /* Checkpoints and copies the database into the folder dir (which exists) under the one writer: what
  * is copied ends with the position stored in it. Blocking; not on the writer's thread. */

@@ -214,38 +214,55 @@ int ranges_load(struct ranges *r, struct duck_conn *c, struct diag *diag)
 /* --------------------------------------------------------------------------------------- finding
  */
 
-/* $1, $2 = tags, $3, $4 = time. The last number is that of the first piece without a row here. */
+/* $1, $2 = tags, $3, $4 = time */
 static const char sql_pieces[] =
-    "SELECT DISTINCT piece AS p FROM point_ranges WHERE tag_from <= $2 AND tag_to >= $1 AND "
-    "ts_from < $4 AND ts_to >= $3 UNION ALL SELECT coalesce(max(piece) + 1, 0) FROM point_ranges "
-    "ORDER BY p";
+    "SELECT piece FROM point_ranges WHERE ts_from < $4 AND ts_to >= $3 AND tag_from <= $2 AND "
+    "tag_to >= $1";
+static const char sql_open[] = "SELECT coalesce(max(piece) + 1, 0) FROM point_ranges";
 
 struct finding {
-    struct historian_pieces *list;
-    uint32_t max;
+    int32_t *list;
     uint32_t count;
+    uint32_t cap;
 };
 
 static int piece_row(void *ctx, const struct value *cells, uint32_t count)
 {
     struct finding *f = ctx;
-    if (count != 1)
-        return ERR_INTERNAL;
-    int64_t piece = cells[0].i64;
-    struct historian_pieces *last = f->count ? &f->list[f->count - 1] : NULL;
-    /* Without room the gap is read too. */
-    if (last && (last->to + 1 == piece || f->count == f->max))
-        last->to = piece;
-    else
-        f->list[f->count++] = (struct historian_pieces){piece, piece};
+    int32_t *list = array_room(f->list, f->count, &f->cap, 64, sizeof *list);
+    if (count != 1 || !list)
+        return ERR_NOMEM;
+    f->list = list;
+    f->list[f->count++] = (int32_t)cells[0].i64;
     return OK;
+}
+
+static int piece_compare(const void *a, const void *b)
+{
+    int32_t x = *(const int32_t *)a;
+    int32_t y = *(const int32_t *)b;
+    return (x > y) - (x < y);
+}
+
+/* Neighbours become one stretch; without room, the gap between is read too. */
+static uint32_t pieces_merge(const struct finding *f, struct historian_pieces *list, uint32_t max)
+{
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < f->count; i++) {
+        int32_t piece = f->list[i];
+        if (n && (piece <= list[n - 1].to + 1 || n == max))
+            list[n - 1].to = piece;
+        else
+            list[n++] = (struct historian_pieces){piece, piece};
+    }
+    return n;
 }
 
 int historian_pieces_find(struct duck_conn *c, const struct historian_cut *cut,
                           struct historian_pieces *list, uint32_t max, uint32_t *ret_count,
                           struct diag *diag)
 {
-    struct finding f = {.list = list, .max = max};
+    struct finding f = {0};
     struct duck_stmt *s = NULL;
     int err = duck_statement(c, sql_pieces, &s, diag);
     if (!err)
@@ -258,9 +275,22 @@ int historian_pieces_find(struct duck_conn *c, const struct historian_cut *cut,
         err = duck_bind_time(s, 4, cut->to_us);
     if (!err)
         err = duck_run(s, piece_row, &f, diag);
-    if (err)
-        return err;
-    f.list[f.count - 1].to = INT32_MAX; /* it may be full by now */
-    *ret_count = f.count;
-    return OK;
+    if (!err && f.count)
+        qsort(f.list, f.count, sizeof *f.list, piece_compare);
+    if (!err)
+        *ret_count = pieces_merge(&f, list, max);
+    free(f.list);
+    return err;
+}
+
+int historian_pieces_open(struct duck_conn *c, struct historian_pieces *ret, struct diag *diag)
+{
+    struct duck_stmt *s = NULL;
+    int64_t first = 0;
+    int err = duck_statement(c, sql_open, &s, diag);
+    if (!err)
+        err = duck_run(s, number_row, &first, diag);
+    if (!err)
+        *ret = (struct historian_pieces){first, INT32_MAX};
+    return err;
 }

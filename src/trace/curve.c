@@ -42,24 +42,46 @@ struct piece {
     bool used;
 };
 
-struct curve {
+/* One signal of a station. */
+struct signal {
     uint32_t tag;
-    char *signal;
+    char *name;
     char *uom;
     double scale;
     double offset;
+};
+
+/* Those that are drawn of a track's visit to a station, found once. */
+struct trace_signals {
+    struct signal list[CURVES_MAX];
+    uint32_t count;
+    uint32_t tag_from;
+    uint32_t tag_to;
+    const struct trace_track *track; /* while they are found */
+};
+
+/* Of a signal during one visit. */
+struct curve {
     struct point *points; /* all of them, … */
     uint32_t count;
     struct piece *pieces; /* … or what is kept of more than TRACE_CURVE_POINTS_MAX */
 };
 
-/* Those of one visit. */
 struct curves {
-    const struct trace_track *track;
     const struct trace_visit *visit;
+    const struct trace_signals *signals; /* NULL: none are drawn */
     struct curve list[CURVES_MAX];
-    uint32_t count;
     uint32_t last; /* whose point came before */
+};
+
+/* All visits of a unit. */
+struct drawing {
+    struct trace *trace;
+    struct duck_conn *conn;
+    struct diag *diag;
+    struct curves *visits;
+    uint32_t count;
+    struct historian_pieces open;
 };
 
 void trace_json_string(struct bytes v, struct buf *out)
@@ -85,21 +107,23 @@ static bool is_own(const struct trace_track *track, struct bytes signal)
     return false;
 }
 
-static int curve_row(void *ctx, const struct value *cells, uint32_t count)
+static int signal_row(void *ctx, const struct value *cells, uint32_t count)
 {
-    struct curves *c = ctx;
-    if (count != 5 || c->count == CURVES_MAX || is_own(c->track, cells[1].bytes))
+    struct trace_signals *s = ctx;
+    if (count != 5 || s->count == CURVES_MAX || is_own(s->track, cells[1].bytes))
         return OK;
-    struct curve *curve = &c->list[c->count];
-    *curve = (struct curve){
+    struct signal *signal = &s->list[s->count];
+    *signal = (struct signal){
         .tag = (uint32_t)cells[0].u64,
-        .signal = bytes_to_text(cells[1].bytes),
+        .name = bytes_to_text(cells[1].bytes),
         .uom = cells[2].bytes.len ? bytes_to_text(cells[2].bytes) : strdup(""),
         .scale = cells[3].f64,
         .offset = cells[4].f64,
     };
-    c->count++;
-    return curve->signal && curve->uom ? OK : ERR_NOMEM;
+    s->tag_from = signal->tag < s->tag_from ? signal->tag : s->tag_from;
+    s->tag_to = signal->tag > s->tag_to ? signal->tag : s->tag_to;
+    s->count++;
+    return signal->name && signal->uom ? OK : ERR_NOMEM;
 }
 
 static double number_at(const struct tree *map, const char *key)
@@ -124,23 +148,90 @@ static bool is_there(const struct trace_track *track, uint32_t signal, const cha
     return true;
 }
 
-static int curves_find(struct curves *c, struct duck_conn *conn, struct diag *diag)
+static int signals_read(struct trace_signals *found, struct duck_conn *conn,
+                        const struct trace_visit *v, struct diag *diag)
 {
+    const struct trace_track *track = found->track;
     struct duck_stmt *s = NULL;
     struct buf names = {0};
-    for (uint32_t i = 0; i < c->track->signal_count; i++)
-        if (is_there(c->track, i, c->visit->station))
-            (void)buf_printf(&names, "%s%s", names.len ? "\n" : "", c->track->signals[i]);
+    for (uint32_t i = 0; i < track->signal_count; i++)
+        if (is_there(track, i, v->station))
+            (void)buf_printf(&names, "%s%s", names.len ? "\n" : "", track->signals[i]);
     int err = buf_error(&names);
     if (!err && names.len)
         err = duck_statement(conn, sql_tags, &s, diag);
     if (!err && s)
-        err = duck_bind_text(s, 1, c->visit->node);
+        err = duck_bind_text(s, 1, v->node);
     if (!err && s)
         err = duck_bind_text(s, 2, buf_text(&names));
     if (!err && s)
-        err = duck_run(s, curve_row, c, diag);
+        err = duck_run(s, signal_row, found, diag);
     buf_fini(&names);
+    return err;
+}
+
+static void signals_free(struct trace_signals *s)
+{
+    for (uint32_t i = 0; i < s->count; i++) {
+        free(s->list[i].name);
+        free(s->list[i].uom);
+    }
+    free(s);
+}
+
+void trace_signals_fini(struct trace *t)
+{
+    for (size_t i = 0; i < t->signals.count; i++)
+        signals_free(t->signals.entries[i].value);
+    map_fini(&t->signals);
+}
+
+static int count_row(void *ctx, const struct value *cells, uint32_t count)
+{
+    if (count == 1)
+        *(int64_t *)ctx = cells[0].i64;
+    return OK;
+}
+
+/* What was found counts until there is a tag more: tags are never taken away. */
+static int signals_renew(const struct drawing *d)
+{
+    struct duck_stmt *s = NULL;
+    int64_t tags = 0;
+    int err = duck_statement(d->conn, "SELECT count(*) FROM tags", &s, d->diag);
+    if (!err)
+        err = duck_run(s, count_row, &tags, d->diag);
+    if (err || tags == d->trace->signals_of)
+        return err;
+    trace_signals_fini(d->trace);
+    d->trace->signals_of = tags;
+    return OK;
+}
+
+static int signals_find(const struct drawing *d, const struct trace_visit *v,
+                        const struct trace_signals **ret)
+{
+    char name[TRACE_VISIT_BYTES_MAX];
+    const struct trace_track *track = map_find_text(&d->trace->tracks, v->track);
+    /* The tracks of other nodes are configured there; their signals are not known here. */
+    if (!track || strcmp(v->node, d->trace->catalogue->node) != 0)
+        return OK;
+    trace_visit_name(bytes_of_text(v->track), bytes_of_text(v->station), name);
+    *ret = map_find_text(&d->trace->signals, name);
+    if (*ret)
+        return OK;
+    struct trace_signals *found = calloc(1, sizeof *found);
+    if (!found)
+        return ERR_NOMEM;
+    found->track = track;
+    found->tag_from = UINT32_MAX;
+    int err = signals_read(found, d->conn, v, d->diag);
+    if (!err)
+        err = map_add_text(&d->trace->signals, name, found);
+    if (err)
+        signals_free(found);
+    else
+        *ret = found;
     return err;
 }
 
@@ -180,73 +271,101 @@ static int curve_take(struct curve *c, const struct trace_visit *v, const struct
 }
 
 /* The points of a tag mostly follow one another. */
-static struct curve *curve_of(struct curves *c, uint32_t tag)
+static int curves_take(struct curves *c, uint32_t tag, const struct point *raw)
 {
-    for (uint32_t i = 0; i < c->count; i++) {
-        uint32_t at = (c->last + i) % c->count;
-        if (c->list[at].tag != tag)
+    for (uint32_t i = 0; c->signals && i < c->signals->count; i++) {
+        uint32_t at = (c->last + i) % c->signals->count;
+        const struct signal *signal = &c->signals->list[at];
+        if (signal->tag != tag)
             continue;
+        const struct point p = {raw->at, raw->value * signal->scale + signal->offset};
         c->last = at;
-        return &c->list[at];
+        return curve_take(&c->list[at], c->visit, &p);
     }
-    return NULL;
+    return OK;
 }
 
 static int point_row(void *ctx, const struct value *cells, uint32_t count)
 {
-    struct curves *c = ctx;
-    if (count != 3)
-        return ERR_INTERNAL;
-    struct curve *curve = curve_of(c, (uint32_t)cells[0].u64);
-    if (!curve || cells[2].type != VALUE_DOUBLE || !isfinite(cells[2].f64))
-        return OK;
-    const struct point p = {cells[1].i64, cells[2].f64 * curve->scale + curve->offset};
-    return curve_take(curve, c->visit, &p);
-}
-
-static struct historian_cut curves_cut(const struct curves *c)
-{
-    struct historian_cut cut = {
-        .tag_from = UINT32_MAX, .tag_to = 0, .from_us = c->visit->t_in, .to_us = c->visit->t_out};
-    for (uint32_t i = 0; i < c->count; i++) {
-        cut.tag_from = c->list[i].tag < cut.tag_from ? c->list[i].tag : cut.tag_from;
-        cut.tag_to = c->list[i].tag > cut.tag_to ? c->list[i].tag : cut.tag_to;
+    const struct drawing *d = ctx;
+    int err = count == 3 ? OK : ERR_INTERNAL;
+    if (err || cells[2].type != VALUE_DOUBLE || !isfinite(cells[2].f64))
+        return err;
+    const struct point p = {cells[1].i64, cells[2].f64};
+    for (uint32_t i = 0; !err && i < d->count; i++) {
+        const struct trace_visit *v = d->visits[i].visit;
+        if (v->t_in <= p.at && p.at < v->t_out)
+            err = curves_take(&d->visits[i], (uint32_t)cells[0].u64, &p);
     }
-    return cut;
+    return err;
 }
 
-static int rows_bind(struct duck_stmt *s, const struct historian_pieces *rows,
-                     const struct historian_cut *cut)
+static int points_read(struct drawing *d, const struct historian_pieces *pieces,
+                       const struct historian_cut *cut)
 {
-    int err = duck_bind_i64(s, 1, rows->from);
+    struct duck_stmt *s = NULL;
+    int err = duck_statement(d->conn, sql_points, &s, d->diag);
     if (!err)
-        err = duck_bind_i64(s, 2, rows->to);
+        err = duck_bind_i64(s, 1, pieces->from);
+    if (!err)
+        err = duck_bind_i64(s, 2, pieces->to);
     if (!err)
         err = duck_bind_time(s, 3, cut->from_us);
     if (!err)
         err = duck_bind_time(s, 4, cut->to_us);
     if (!err)
         err = duck_bind_i64(s, 5, cut->tag_from);
-    return err ? err : duck_bind_i64(s, 6, cut->tag_to);
+    if (!err)
+        err = duck_bind_i64(s, 6, cut->tag_to);
+    return err ? err : duck_run(s, point_row, d, d->diag);
 }
 
-static int curves_read(struct curves *c, struct duck_conn *conn, struct diag *diag)
+/* Widens `all` by what one visit wants; false: nothing. */
+static bool cut_of(const struct curves *c, struct historian_cut *ret, struct historian_cut *all)
 {
-    struct historian_pieces rows[CUTS_MAX];
-    const struct historian_cut cut = curves_cut(c);
-    struct duck_stmt *s = NULL;
+    const struct trace_visit *v = c->visit;
+    if (!c->signals || c->signals->count == 0 || v->t_out <= v->t_in)
+        return false;
+    *ret = (struct historian_cut){c->signals->tag_from, c->signals->tag_to, v->t_in, v->t_out};
+    all->tag_from = ret->tag_from < all->tag_from ? ret->tag_from : all->tag_from;
+    all->tag_to = ret->tag_to > all->tag_to ? ret->tag_to : all->tag_to;
+    all->from_us = ret->from_us < all->from_us ? ret->from_us : all->from_us;
+    all->to_us = ret->to_us > all->to_us ? ret->to_us : all->to_us;
+    return true;
+}
+
+/* A visit alone, so that a point is never taken for two that overlap and are read apart. */
+static int visit_read(const struct drawing *d, uint32_t i, const struct historian_cut *cut)
+{
+    struct historian_pieces pieces[CUTS_MAX];
+    struct drawing one = *d;
     uint32_t count = 0;
-    if (c->count == 0 || cut.to_us <= cut.from_us)
-        return OK;
-    int err = historian_pieces_find(conn, &cut, rows, CUTS_MAX, &count, diag);
-    if (!err)
-        err = duck_statement(conn, sql_points, &s, diag);
-    for (uint32_t i = 0; !err && i < count; i++) {
-        err = rows_bind(s, &rows[i], &cut);
-        if (!err)
-            err = duck_run(s, point_row, c, diag);
+    one.visits = &d->visits[i];
+    one.count = 1;
+    int err = historian_pieces_find(d->conn, cut, pieces, CUTS_MAX, &count, d->diag);
+    for (uint32_t k = 0; !err && k < count; k++) {
+        /* It was open when that was asked: it comes with the others that were. */
+        if (pieces[k].to >= d->open.from)
+            pieces[k].to = d->open.from - 1;
+        if (pieces[k].from <= pieces[k].to)
+            err = points_read(&one, &pieces[k], cut);
     }
     return err;
+}
+
+static int drawing_read(struct drawing *d)
+{
+    struct historian_cut all = {UINT32_MAX, 0, INT64_MAX, INT64_MIN};
+    struct historian_cut cut;
+    int err = signals_renew(d);
+    for (uint32_t i = 0; !err && i < d->count; i++)
+        err = signals_find(d, d->visits[i].visit, &d->visits[i].signals);
+    if (!err)
+        err = historian_pieces_open(d->conn, &d->open, d->diag);
+    for (uint32_t i = 0; !err && i < d->count; i++)
+        if (cut_of(&d->visits[i], &cut, &all))
+            err = visit_read(d, i, &cut);
+    return err || all.to_us <= all.from_us ? err : points_read(d, &d->open, &all);
 }
 
 /* ---------------------------------------------------------------------------------------- answer
@@ -280,16 +399,17 @@ static void pieces_print(const struct curve *c, struct buf *out)
     }
 }
 
-static int curve_print(struct curve *c, const struct trace_visit *v, struct buf *out)
+static int curve_print(struct curve *c, const struct signal *signal, const char *station,
+                       struct buf *out)
 {
     if (c->count == 0)
         return OK;
     (void)buf_append_text(out, out->len > 1 ? ",{\"signal\":" : "{\"signal\":");
-    trace_json_string(bytes_of_text(c->signal), out);
+    trace_json_string(bytes_of_text(signal->name), out);
     (void)buf_append_text(out, ",\"station\":");
-    trace_json_string(bytes_of_text(v->station), out);
+    trace_json_string(bytes_of_text(station), out);
     (void)buf_append_text(out, ",\"uom\":");
-    trace_json_string(bytes_of_text(c->uom), out);
+    trace_json_string(bytes_of_text(signal->uom), out);
     (void)buf_append_text(out, ",\"points\":[");
     if (c->pieces) {
         pieces_print(c, out);
@@ -302,43 +422,42 @@ static int curve_print(struct curve *c, const struct trace_visit *v, struct buf 
     return buf_error(out);
 }
 
-static void curves_free(struct curves *c)
-{
-    for (uint32_t i = 0; i < c->count; i++) {
-        free(c->list[i].signal);
-        free(c->list[i].uom);
-        free(c->list[i].points);
-        free(c->list[i].pieces);
-    }
-    free(c);
-}
-
-static int visit_print(const struct trace *t, struct duck_conn *conn, const struct trace_visit *v,
-                       struct buf *out, struct diag *diag)
-{
-    struct curves *c = calloc(1, sizeof *c);
-    if (!c)
-        return ERR_NOMEM;
-    c->visit = v;
-    c->track = map_find_text(&t->tracks, v->track);
-    /* The tracks of other nodes are configured there; their signals are not known here. */
-    bool own = c->track && strcmp(v->node, t->catalogue->node) == 0;
-    int err = own ? curves_find(c, conn, diag) : OK;
-    if (!err)
-        err = curves_read(c, conn, diag);
-    for (uint32_t i = 0; !err && i < c->count; i++)
-        err = curve_print(&c->list[i], v, out);
-    curves_free(c);
-    return err;
-}
-
-int trace_curves(const struct trace *t, struct duck_conn *conn, const struct trace_visit *visits,
-                 uint32_t count, struct buf *out, struct diag *diag)
+static int drawing_print(const struct drawing *d, struct buf *out)
 {
     int err = OK;
     (void)buf_append_u8(out, '[');
-    for (uint32_t i = 0; !err && i < count; i++)
-        err = visit_print(t, conn, &visits[i], out, diag);
+    for (uint32_t i = 0; i < d->count; i++) {
+        struct curves *c = &d->visits[i];
+        for (uint32_t k = 0; !err && c->signals && k < c->signals->count; k++)
+            err = curve_print(&c->list[k], &c->signals->list[k], c->visit->station, out);
+    }
     (void)buf_append_u8(out, ']');
     return err ? err : buf_error(out);
+}
+
+static void drawing_fini(struct drawing *d)
+{
+    for (uint32_t i = 0; i < d->count; i++) {
+        for (uint32_t k = 0; k < CURVES_MAX; k++) {
+            free(d->visits[i].list[k].points);
+            free(d->visits[i].list[k].pieces);
+        }
+    }
+    free(d->visits);
+}
+
+int trace_curves(struct trace *t, struct duck_conn *conn, const struct trace_visit *visits,
+                 uint32_t count, struct buf *out, struct diag *diag)
+{
+    struct drawing d = {.trace = t, .conn = conn, .diag = diag, .count = count};
+    d.visits = calloc(count ? count : 1, sizeof *d.visits);
+    if (!d.visits)
+        return ERR_NOMEM;
+    for (uint32_t i = 0; i < count; i++)
+        d.visits[i].visit = &visits[i];
+    int err = count ? drawing_read(&d) : OK;
+    if (!err)
+        err = drawing_print(&d, out);
+    drawing_fini(&d);
+    return err;
 }

@@ -71,6 +71,7 @@ void trace_free(struct trace *t)
         return;
     map_fini(&t->rules);
     map_fini(&t->tracks);
+    trace_signals_fini(t);
     arena_fini(&t->arena);
     free(t);
 }

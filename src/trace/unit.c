@@ -60,7 +60,7 @@ const struct call_spec trace_unit_spec = {
 
 /* What was asked. */
 struct asking {
-    const struct trace *trace;
+    struct trace *trace;
     struct value serial;
     bool curves;
 };
