@@ -120,10 +120,11 @@ int trace_index_link(trace_index_sink sink, void *ctx, const struct bytes keys[2
 /* -------------------------------------------------------------------------------------- making it
  */
 
-#define EMPTY_TABLES                                                                               \
-    "SELECT CAST(1 AS BIGINT) WHERE NOT EXISTS (SELECT 1 FROM trace_index) AND NOT EXISTS "        \
-    "(SELECT 1 FROM "                                                                              \
-    "trace_index_tail) AND (EXISTS (SELECT 1 FROM units) OR EXISTS (SELECT 1 FROM links))"
+/* Each visit has an entry or two and each link has two: with fewer, some were lost. */
+static const char sql_missing[] =
+    "SELECT CAST(1 AS BIGINT) WHERE (SELECT count(*) FROM trace_index) + (SELECT count(*) FROM "
+    "trace_index_tail) < (SELECT count(*) + count(*) FILTER (serial <> '') FROM units) + 2 * "
+    "(SELECT count(*) FROM links)";
 
 static const char sql_aliases[] =
     "SELECT u.unit, u.serial, u.track, coalesce(u.station, ''), u.valid_from, u.known_at, "
@@ -213,7 +214,9 @@ static int making_all(struct duck_conn *conn, void *ctx)
 {
     struct making *m = ctx;
     const struct historian_table *t = &trace_tables[TRACE_INDEX];
-    int err = duck_appender_new(conn, t->name, t->columns, t->column_count, &m->appender, m->diag);
+    int err = duck_exec(conn, "DELETE FROM trace_index; DELETE FROM trace_index_tail", m->diag);
+    if (!err)
+        err = duck_appender_new(conn, t->name, t->columns, t->column_count, &m->appender, m->diag);
     if (!err)
         err = making_run(conn, m, sql_aliases, making_alias);
     if (!err)
@@ -267,12 +270,12 @@ int trace_index_ensure(void *ctx, struct duck_conn *conn, struct diag *diag)
     struct making m = {.diag = diag};
     int64_t missing = 0;
     (void)ctx;
-    int err = number_read(conn, EMPTY_TABLES, &missing, diag);
+    int err = number_read(conn, sql_missing, &missing, diag);
     if (err || !missing)
         return err;
     err = transaction(conn, making_all, &m, diag);
     if (!err)
-        log_info("trace", "the index of units was made: %" PRIu64 " entries", m.total);
+        log_info("trace", "the index of units lacked entries and was made: %" PRIu64, m.total);
     return err;
 }
 

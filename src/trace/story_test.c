@@ -527,7 +527,7 @@ static const char old_tables[] =
     " 'force', 21, 10, 20, NULL, 'kN', TIMESTAMP '2025-11-01 08:00:01',"
     " TIMESTAMP '2025-11-01 08:00:02', 5, false);";
 
-static void make_old(const char *path)
+static void run_sql(const char *path, const char *sql)
 {
     struct duck_options options = {.path = path};
     struct duck *duck = NULL;
@@ -535,8 +535,8 @@ static void make_old(const char *path)
     struct diag diag = {0};
     CHECK_OK(duck_open(&options, &duck, &diag));
     CHECK_OK(duck_connect(duck, &conn));
-    if (duck_exec(conn, old_tables, &diag))
-        check_fail_at(__FILE__, __LINE__, "old tables: %s", diag.text);
+    if (duck_exec(conn, sql, &diag))
+        check_fail_at(__FILE__, __LINE__, "%s: %s", sql, diag.text);
     duck_disconnect(conn);
     duck_close(duck);
 }
@@ -546,7 +546,7 @@ TEST(an_old_database_goes_on)
     struct fixture f;
     struct asked a;
     fixture_open(&f);
-    make_old(f.path);
+    run_sql(f.path, old_tables);
     fixture_start(&f);
     ASK(&f, &a, "trace.unit", "serial", "OLD-1");
     CHECK_STR(text_of(&a, "verdict", 0), "fail");
@@ -566,5 +566,46 @@ TEST(an_old_database_goes_on)
     ASK(&f, &a, "trace.forward", "from", "nozzle=3");
     check_list(&a, "units", "serial", "OLD-1");
     asked_fini(&a);
+    fixture_close(&f);
+}
+
+/* What the index says of a board, its panel and a lot. */
+static void check_relatives(struct fixture *f)
+{
+    struct asked a;
+    ASK(f, &a, "trace.unit", "serial", "B-1");
+    check_list(&a, "parents", "parent,kind", "P-1,split LOT-7,consumption");
+    check_list(&a, "steps", "station", "printer");
+    asked_fini(&a);
+    ASK(f, &a, "trace.forward", "from", "LOT-7");
+    check_list(&a, "units", "serial", "P-1 B-1 B-2");
+    asked_fini(&a);
+}
+
+TEST(an_index_that_lost_entries_is_made_anew)
+{
+    static const char *const damages[] = {
+        "DROP TABLE trace_index; DROP TABLE trace_index_tail",
+        "DELETE FROM trace_index; DELETE FROM trace_index_tail",
+        "DELETE FROM trace_index_tail WHERE hash % 2 = 0",
+        "DROP TABLE trace_index_tail",
+    };
+    struct fixture f;
+    fixture_open(&f);
+    fixture_start(&f);
+    add(&f, "presence.line", 20, "1 P-1 printer 10 20 exact 1 -");
+    add(&f, "print", 20, "1 15 ann 3 LOT-7 - -");
+    add(&f, "cut", 30, "1 B-1 B-2");
+    check_relatives(&f);
+    fixture_stop(&f);
+    for (size_t i = 0; i < sizeof damages / sizeof damages[0]; i++) {
+        run_sql(f.path, damages[i]);
+        fixture_catalogue(&f);
+        fixture_start(&f);
+        check_relatives(&f);
+        fixture_stop(&f);
+    }
+    fixture_catalogue(&f);
+    fixture_start(&f);
     fixture_close(&f);
 }

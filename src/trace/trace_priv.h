@@ -177,8 +177,9 @@ int trace_index_alias(trace_index_sink sink, void *ctx, struct bytes unit, struc
 int trace_index_link(trace_index_sink sink, void *ctx, const struct bytes keys[2],
                      const struct trace_mark *like);
 
-/* Fills the index from the other tables if it is empty and they are not: a database from before
- * there was one. On the historian's writer, when the file was opened. */
+/* Makes the index from the other tables if it has fewer entries than they must have: of a database
+ * from before there was one, or that lost some of it. On the historian's writer, when the file was
+ * opened. */
 int trace_index_ensure(void *ctx, struct duck_conn *conn, struct diag *diag);
 
 /* After a commit: sorts what is new into the index, now and then. On the historian's writer. */

@@ -373,6 +373,59 @@ TEST(a_long_curve_keeps_its_peak)
     fixture_close(&f);
 }
 
+static void check_curve(struct fixture *f, const char *serial, const char *first, uint32_t count)
+{
+    struct asked a;
+    struct arena arena = {0};
+    ask(f, "trace.unit", serial, NULL, &a);
+    struct tree *curves = json_of(&arena, &a, "curves");
+    CHECK_EQ(curves->count, 1);
+    const struct tree *points = tree_get(curves->first, "points");
+    CHECK_EQ(points->count, count);
+    CHECK_STR(tree_text(points->first->first), first);
+    batch_unref(a.answer);
+    arena_fini(&arena);
+}
+
+static void drop_ranges(struct fixture *f)
+{
+    struct duck_options options = {.path = f->path};
+    struct duck *duck = NULL;
+    struct duck_conn *conn = NULL;
+    struct diag diag = {0};
+    CHECK_OK(duck_open(&options, &duck, &diag));
+    CHECK_OK(duck_connect(duck, &conn));
+    CHECK_OK(duck_exec(conn, "DROP TABLE point_ranges", &diag));
+    duck_disconnect(conn);
+    duck_close(duck);
+}
+
+/* Some 16,000 points are a piece, and the past may come in the midst of the present. */
+TEST(a_curve_is_found_among_many_pieces)
+{
+    struct fixture f;
+    struct diag diag = {0};
+    int64_t day = (int64_t)86400 * 1000000;
+    fixture_open(&f);
+    add_points(&f, T0, 8000);
+    add_points(&f, T0 - day, 60); /* yesterday's */
+    add_points(&f, T0 + 8000 * STEP, 8000);
+    add_presence(&f, 1, "PRS-1", T0 - day + 10 * STEP, T0 - day + 20 * STEP, "", 1);
+    add_presence(&f, 2, "PRS-2", T0 + 100 * STEP, T0 + 130 * STEP, "", 1);
+    add_presence(&f, 3, "PRS-3", T0 + 15990 * STEP, T0 + 16000 * STEP, "", 1);
+    for (int i = 0; i < 3; i++) {
+        written(&f);
+        check_curve(&f, "PRS-1", "1763713601000000", 10);
+        check_curve(&f, "PRS-2", "1763800010000000", 30);
+        check_curve(&f, "PRS-3", "1763801599000000", 10);
+        historian_stop(f.h);
+        if (i == 0)
+            drop_ranges(&f);
+        CHECK_OK(historian_start(f.h, &diag));
+    }
+    fixture_close(&f);
+}
+
 TEST(a_belt_shows_the_signals_of_the_place)
 {
     struct fixture f;
