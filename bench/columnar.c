@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "bench/bench.h"
 #include "bench/columnar.h"
+#include "bench/folder.h"
 #include "bench/node.h"
 #include "stream/record.h"
 

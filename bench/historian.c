@@ -13,6 +13,7 @@
 
 #include "app/feed.h"
 #include "bench/bench.h"
+#include "bench/folder.h"
 #include "bench/node.h"
 
 #define COLUMNS     100

@@ -8,6 +8,7 @@
 #include "journal/journal.h"
 
 #include "bench/bench.h"
+#include "bench/folder.h"
 
 #include <fcntl.h>
 #include <semaphore.h>
@@ -182,14 +183,10 @@ static void measure(const char *dir, size_t bytes)
 
 int main(int argc, char **argv)
 {
-    char dir[] = "bench-journal-XXXXXX";
-    if (argc > 1 && chdir(argv[1]) != 0)
-        return 1;
-    if (!mkdtemp(dir))
-        return 1;
+    char dir[BENCH_PATH_BYTES_MAX];
+    bench_folder_enter(argc, argv, "journal", dir);
     measure(dir, 4096);
     measure(dir, 65536);
-    char command[128];
-    (void)snprintf(command, sizeof command, "rm -rf %s", dir);
-    return system(command) ? 1 : 0; /* NOLINT(cert-env33-c): our own folder */
+    bench_folder_remove(dir);
+    return 0;
 }

@@ -14,8 +14,6 @@
 #include <pthread.h>
 #include <semaphore.h>
 
-#define BENCH_PATH_BYTES_MAX 256
-
 struct bench_push;
 
 struct bench_node {
@@ -54,10 +52,6 @@ struct position bench_node_append(struct bench_node *n, struct batch *const *bat
 /* Bytes written into the journal's files so far: records, their heads and padding, file heads. Free
  * space at the end of a file is not in it. */
 uint64_t bench_node_written(const struct bench_node *n);
-
-/* A folder of its own for the run, in the present one or in argv[1], that it changes into. */
-void bench_folder_enter(int argc, char **argv, const char *name, char out[BENCH_PATH_BYTES_MAX]);
-void bench_folder_remove(const char *dir);
 
 /* ---------------------------------------------------------------------------------------- waiting
  */

@@ -1,6 +1,6 @@
 /* Tracing one unit out of 100,000 while the writer writes.
  *
- *   bench_trace                        both of the below in a folder of its own, 1,000 questions
+ *   bench_trace [DIR]                  both of the below in a folder of its own, 1,000 questions
  *   bench_trace fill FILE [BOARDS]     makes the history of that many boards (default 100,000)
  *   bench_trace ask FILE [QUESTIONS]   in a process of its own: traces that many different boards
  *                                      (default 10,000) while more panels are written, and prints
@@ -14,6 +14,7 @@
 
 #include "base/clock.h"
 #include "bench/bench.h"
+#include "bench/folder.h"
 
 #include <inttypes.h>
 #include <spawn.h>
@@ -400,29 +401,27 @@ static int run_self(const char *verb, char *file, char *count)
     return WIFEXITED(status) ? WEXITSTATUS(status) : 1;
 }
 
-static int run_both(void)
+static int run_both(int argc, char **argv)
 {
-    char dir[] = "bench-trace-XXXXXX";
-    char file[64];
+    char dir[BENCH_PATH_BYTES_MAX];
+    char file[BENCH_PATH_BYTES_MAX + 16];
     char count[] = QUESTIONS_FEW;
-    char command[128];
-    if (!mkdtemp(dir))
-        return 1;
+    bench_folder_enter(argc, argv, "trace", dir);
     (void)snprintf(file, sizeof file, "%s/trace.duckdb", dir);
     int rc = run_self("fill", file, NULL);
     if (!rc)
         rc = run_self("ask", file, count);
-    (void)snprintf(command, sizeof command, "rm -rf %s", dir);
-    return system(command) || rc ? 1 : 0; /* NOLINT(cert-env33-c): our own folder */
+    bench_folder_remove(dir);
+    return rc;
 }
 
 int main(int argc, char **argv)
 {
     struct bench b = {0};
-    if (argc == 1)
-        return run_both();
-    bool fills = argc > 2 && strcmp(argv[1], "fill") == 0;
-    if (argc < 3 || (!fills && strcmp(argv[1], "ask") != 0)) {
+    if (argc <= 2)
+        return run_both(argc, argv);
+    bool fills = strcmp(argv[1], "fill") == 0;
+    if (!fills && strcmp(argv[1], "ask") != 0) {
         (void)fprintf(stderr,
                       "bench_trace fill FILE [BOARDS] | bench_trace ask FILE [QUESTIONS]\n");
         return 2;
