@@ -80,9 +80,11 @@ static void print_station(enum machine m, struct buf *out)
                      device, group, device, group, device, group);
 }
 
-/* A panel cannot follow within its length: a second pulse before that is the same panel's. */
+/* A panel cannot follow within its length: a second pulse before that is the same panel's, and so
+ * is what is shown until then of the panel that entered. */
 static void print_belt(struct buf *out)
 {
+    static const char *const of_entry[] = {"recipe_rev", "order", NULL};
     const char *device = plant_machine_names[OVEN];
     const char *group = plant_group_names[OVEN];
     (void)buf_printf(out,
@@ -99,6 +101,9 @@ static void print_belt(struct buf *out)
         (void)buf_printf(out, "      @%s.@%s.@zone%u: {from_mm: %.0f, to_mm: %.0f}\n", device,
                          group, i + 1, from, from + BELT_ZONE_MM);
     }
+    for (const char *const *name = of_entry; *name; name++)
+        (void)buf_printf(out, "      @%s.@%s.@%s: {from_mm: 0, to_mm: %.0f}\n", device, group,
+                         *name, BELT_PANEL_MM);
     (void)buf_printf(
         out,
         "    exit: {signal: @%s.@%s.@exit, edge: rising, at_mm: %.0f, tolerance_mm: 60,"

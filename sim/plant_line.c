@@ -365,6 +365,8 @@ static void belt_take(struct plant *p, int64_t t)
             memcpy(p->entry_serial, u->serial, sizeof p->entry_serial);
     }
     p->entered += !u->missing_entry;
+    p->stations[OVEN].revision = u->revision;
+    memcpy(p->stations[OVEN].order, u->order, sizeof u->order);
     struct step *step = step_add(p, u, OVEN, t);
     step->unread = unread;
     p->belt_last_mm = u->enter_mm;

@@ -16,7 +16,7 @@ static const char rules[] =
     "    sql: >-\n"
     "      SELECT unit_id() AS unit, avg(@squeegee) AS @squeegee, avg(@print_speed) AS "
     "@print_speed,\n"
-    "      last(@recipe_rev) AS @recipe_rev,\n"
+    "      last(@recipe_rev) AS @recipe_rev, last(`@order`) AS `@order`,\n"
     "      lookup('rota', 'operator', '@printer') AS @operator,\n"
     "      lookup('paste', 'lot', '@printer') AS @paste_lot\n"
     "      FROM \"@printer.@run\" GROUP BY UNITWINDOW('@printer')\n"
@@ -27,13 +27,16 @@ static const char rules[] =
     "          factors: {man: [@operator], machine: [@squeegee, @print_speed], material: "
     "[@paste_lot],\n"
     "                    method: [@recipe_rev]}\n"
-    "          consumes: [@paste_lot]\n";
+    "          consumes: [@paste_lot]\n"
+    "          recipe: @recipe_rev\n"
+    "          order: @order\n";
 
 static const char placer_rule[] =
     "  - name: @%s_row\n"
     "    sql: >-\n"
     "      SELECT unit_id() AS unit, avg(@vacuum_1) AS @vacuum_1, avg(@vacuum_2) AS @vacuum_2,\n"
     "      avg(@vacuum_3) AS @vacuum_3, avg(@vacuum_4) AS @vacuum_4,\n"
+    "      last(@recipe_rev) AS @recipe_rev, last(`@order`) AS `@order`,\n"
     "      lookup('rota', 'operator', '@%s') AS @operator,\n"
     "      lookup('feeders', 'lot', '@%s.@f1') AS @lot_f1,\n"
     "      lookup('feeders', 'lot', '@%s.@f2') AS @lot_f2,\n"
@@ -45,7 +48,9 @@ static const char placer_rule[] =
     "          operation: @place\n"
     "          factors: {man: [@operator], machine: [@vacuum_1, @vacuum_2, @vacuum_3, @vacuum_4],\n"
     "                    material: [@lot_f1, @lot_f2, @lot_f3, @lot_f4]}\n"
-    "          consumes: [@lot_f1, @lot_f2, @lot_f3, @lot_f4]\n";
+    "          consumes: [@lot_f1, @lot_f2, @lot_f3, @lot_f4]\n"
+    "          recipe: @recipe_rev\n"
+    "          order: @order\n";
 
 static const char oven_rules[] =
     "  - name: @reflow_row\n"
@@ -56,6 +61,7 @@ static const char oven_rules[] =
     "@zone7,\n"
     "      avg(@zone8) AS @zone8, avg(@speed) AS @belt_speed, max(profile('@zone*')) AS @peak,\n"
     "      timeabove(profile('@zone*'), 217) AS @tal,\n"
+    "      last(@recipe_rev) AS @recipe_rev, last(`@order`) AS `@order`,\n"
     "      lookup('rota', 'operator', '@reflow') AS @operator\n"
     "      FROM \"@oven.@belt\" GROUP BY UNITWINDOW('@reflow', '@reflow')\n"
     "    actions:\n"
@@ -65,6 +71,8 @@ static const char oven_rules[] =
     "          factors: {man: [@operator], machine: [@zone1, @zone2, @zone3, @zone4, @zone5, "
     "@zone6,\n"
     "                    @zone7, @zone8, @belt_speed]}\n"
+    "          recipe: @recipe_rev\n"
+    "          order: @order\n"
     "  - name: @hall_row\n"
     "    sql: >-\n"
     "      SELECT unit_id() AS unit, avg(@humidity) AS @humidity, avg(@temperature) AS "
@@ -74,24 +82,26 @@ static const char oven_rules[] =
     "      - trace: {operation: @reflow, factors: {environment: [@humidity, @hall_temperature]}}\n"
     "  - name: @depanel_row\n"
     "    sql: >-\n"
-    "      SELECT unit_id() AS unit, max(@state) AS @state,\n"
+    "      SELECT unit_id() AS unit, last(@child_1) AS @b1, last(@child_2) AS @b2,\n"
+    "      last(@child_3) AS @b3, last(@child_4) AS @b4,\n"
+    "      last(@recipe_rev) AS @recipe_rev, last(`@order`) AS `@order`,\n"
     "      lookup('rota', 'operator', '@depanel') AS @operator\n"
     "      FROM \"@depanel.@run\" GROUP BY UNITWINDOW('@depanel')\n"
-    "    actions: [{trace: {operation: @depanel, measures: [], factors: {man: [@operator]}}}]\n"
-    "  - name: @depanel_boards\n"
-    "    sql: >-\n"
-    "      SELECT @serial, @child_1 AS @b1, @child_2 AS @b2, @child_3 AS @b3, @child_4 AS @b4\n"
-    "      FROM \"@depanel.@run\" WHERE @cycle AND @child_1 <> ''\n"
-    "    actions: [{trace: {operation: @depanel, unit: @serial, station: @depanel,\n"
-    "                       children: [@b1, @b2, @b3, @b4], link: split}}]\n";
+    "    actions:\n"
+    "      - trace: {operation: @depanel, measures: [], factors: {man: [@operator]}, recipe: "
+    "@recipe_rev,\n"
+    "                order: @order, children: [@b1, @b2, @b3, @b4], link: split}\n";
 
 static const char operator_rule[] =
     "  - name: @%s_row\n"
     "    sql: >-\n"
-    "      SELECT unit_id() AS unit, max(@state) AS @state,\n"
+    "      SELECT unit_id() AS unit, last(@recipe_rev) AS @recipe_rev, last(`@order`) AS "
+    "`@order`,\n"
     "      lookup('rota', 'operator', '@%s') AS @operator\n"
     "      FROM \"@%s.@%s\" GROUP BY UNITWINDOW('@%s')\n"
-    "    actions: [{trace: {operation: @%s, measures: [], factors: {man: [@operator]}}}]\n";
+    "    actions: [{trace: {operation: @%s, measures: [], factors: {man: [@operator]}, recipe: "
+    "@recipe_rev,\n"
+    "                       order: @order}}]\n";
 
 static const char file_rule[] =
     "  - name: @%s_result\n"

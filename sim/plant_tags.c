@@ -22,6 +22,8 @@
  *     400001-400010  serial of the panel that entered last; empty: not read
  *     400013-400014  panels entered, uint32        400015-400016  left, uint32
  *     400017         alarm: 1 the belt stands
+ *     400022         recipe revision, 400023-400027 order: of the panel that entered last, as the
+ *                    line's controller says, be it read or not
  *     400031         speed of the belt by its encoder, float, mm/s
  *     400033 … 400047  temperature of zone 1 … 8, float, °C
  *     100001 100002  sensor at the entry, at the exit: a panel is there
@@ -81,8 +83,8 @@ const struct plant_tag plant_tags[] = {
     {"failed", SINGLE, '4', 15, TAG_UINT32, 0, Q_FAILED, 0, NULL},
     {"alarm", SINGLE | OF(OVEN), '4', 17, TAG_UINT16, 0, Q_ALARM, 0, NULL},
     {"product", SINGLE, '4', 18, TAG_TEXT, 8, Q_PRODUCT, 0, NULL},
-    {"recipe_rev", SINGLE, '4', 22, TAG_UINT16, 0, Q_REVISION, 0, NULL},
-    {"order", SINGLE, '4', 23, TAG_TEXT, 10, Q_ORDER, 0, NULL},
+    {"recipe_rev", SINGLE | OF(OVEN), '4', 22, TAG_UINT16, 0, Q_REVISION, 0, NULL},
+    {"order", SINGLE | OF(OVEN), '4', 23, TAG_TEXT, 10, Q_ORDER, 0, NULL},
     {"squeegee", OF(PRINTER), '4', 31, TAG_FLOAT, 0, Q_SQUEEGEE, 0, "N"},
     {"print_speed", OF(PRINTER), '4', 33, TAG_FLOAT, 0, Q_PRINT_SPEED, 0, "mm/s"},
     {"vacuum_1", BOTH, '4', 31, TAG_FLOAT, 0, Q_VACUUM, 0, "kPa"},
@@ -177,6 +179,8 @@ static double oven_number(struct plant *p, const struct plant_tag *tag, int64_t 
         return sensor(p, t, 0, true);
     case Q_EXIT:
         return sensor(p, t, BELT_EXIT_MM, false);
+    case Q_REVISION:
+        return p->stations[OVEN].revision;
     case Q_ENTERED:
         return p->entered;
     case Q_LEFT:

@@ -141,7 +141,10 @@ def check_genealogy(node, panels):
     names = "(SELECT DISTINCT unit, serial FROM units)"
     told = {
         (row["parent"], row["child"])
-        for row in node.sql("SELECT DISTINCT parent, child FROM links WHERE kind = 'split'")
+        for row in node.sql(
+            f"SELECT DISTINCT u.serial AS parent, l.child FROM links l JOIN {names} u"
+            " ON l.parent = u.unit WHERE l.kind = 'split'"
+        )
     }
     late = want - told
     assert len(late) <= 8, sorted(late)[:10]  # the last ones, still on their way
