@@ -203,14 +203,15 @@ past_summary() { # as "1620 panels, 6452 boards, 12.7 s"
 bad_board() { # since
     lotline sql --csv "
         SELECT l.child FROM links l
-        JOIN units p ON p.serial = l.parent
+        JOIN units cut ON cut.unit = l.parent
+        JOIN units p ON p.serial = cut.serial
         JOIN steps s ON s.unit = p.unit AND s.station = 'printer'
         JOIN defects tested ON tested.serial = l.child AND tested.operation = 'ict'
-        JOIN defects found ON found.serial = l.parent AND found.defect = '$defect'
+        JOIN defects found ON found.serial = cut.serial AND found.defect = '$defect'
             AND starts_with(found.position, l.position || '.')
         WHERE l.kind = 'split' AND s.t_in >= '$1' AND NOT EXISTS (
             SELECT 1 FROM units u JOIN steps x ON x.unit = u.unit
-            WHERE u.serial = l.parent AND x.status <> 'exact')
+            WHERE u.serial = cut.serial AND x.status <> 'exact')
         ORDER BY tested.detected_at DESC LIMIT 1" | tail -n +2
 }
 
