@@ -52,6 +52,9 @@ export interface Step {
   t_in: string | null;
   t_out: string | null;
   status: string;
+  operator: string | null; // who did it: its factors of man
+  recipe: string | null;
+  order: string | null;
   result: string | null;
   verdict: string;
   evidence: string;

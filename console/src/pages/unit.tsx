@@ -25,6 +25,9 @@ function Steps({ steps }: { steps: Step[] }) {
         },
         { title: t("tIn"), cell: (s) => <span title={s.t_in ?? ""}>{formatTime(s.t_in)}</span> },
         { title: t("tOut"), cell: (s) => <span title={s.t_out ?? ""}>{formatTime(s.t_out)}</span> },
+        { title: t("operator"), cell: (s) => s.operator ?? "" },
+        { title: t("recipe"), cell: (s) => s.recipe ?? "" },
+        { title: t("order"), cell: (s) => s.order ?? "" },
         {
           title: t("status"),
           cell: (s) => (
