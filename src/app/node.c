@@ -78,6 +78,17 @@ static int make_alarm_and_gateway(struct node *n)
     return err;
 }
 
+static void serial_twice(void *ctx, const char *serial, const char *text)
+{
+    struct node *n = ctx;
+    if (text)
+        log_warn("track", "%s", text);
+    if (n->alarm && text)
+        alarm_raise(n->alarm, "serial.twice", ALARM_MAJOR, serial, text);
+    else if (n->alarm)
+        alarm_clear(n->alarm, "serial.twice", serial);
+}
+
 static int make_stages(struct node *n)
 {
     int err = make_alarm_and_gateway(n);
@@ -86,7 +97,9 @@ static int make_stages(struct node *n)
     if (!err)
         err = node_sources_make(n);
     if (!err && has(n, MODULE_TRACK))
-        err = track_new(&(struct track_options){.node = n->catalogue.node}, &n->track);
+        err = track_new(
+            &(struct track_options){.node = n->catalogue.node, .alarm = serial_twice, .ctx = n},
+            &n->track);
     if (!err && has(n, MODULE_STREAM)) {
         struct stream_engine_options options = {.loops = n->loops, .loop_count = n->loop_count};
         err = stream_engine_new(&options, &n->stream);

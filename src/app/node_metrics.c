@@ -127,6 +127,8 @@ static const struct row track_rows[] = {
     COUNTER(track, track_stats, lost, "Units without a pulse at their belt's exit."),
     COUNTER(track, track_stats, bounces, "Pulses that were the echo of another one."),
     COUNTER(track, track_stats, late, "Readings of a belt behind what was decided already."),
+    COUNTER(track, track_stats, twice,
+            "Presences whose serial another unit bore elsewhere meanwhile."),
     COUNTER(track, track_stats, lost_records, "Records gone before the tracks had read them."),
 };
 

@@ -1,6 +1,7 @@
 /* What is said about a unit that was on a belt: when it was at each place, whose it was, how sure
  * that is, and why. See belt.c. */
 #include "track/belt.h"
+#include "track/twice.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -140,9 +141,22 @@ struct pass {
     struct path_interval when;
     struct track_identity who;
     bool read[2]; /* by the scanner at the entry, at the exit */
+    bool left;
     struct buf evidence;
     struct buf path;
 };
+
+/* Only what was read of a unit that was seen to come and to go proves anything. */
+static int pass_twice(struct belt *b, struct pass *pass, const struct belt_place *p,
+                      const struct motion_stay *stay, struct track_identity *io)
+{
+    const struct belt_unit *u = pass->unit;
+    struct twice_seen seen = {io->serial, p->station, u->id, stay->t_in, stay->t_out};
+    if (!pass->left || u->begin != EDGE_SEEN || u->end != EDGE_SEEN || stay_is_missing(u, stay) ||
+        (!pass->read[0] && !pass->read[1]) || strcmp(io->status, "ambiguous") == 0)
+        return OK;
+    return presence_twice(&b->track, &seen, io, &pass->evidence);
+}
 
 static int place_row(struct belt *b, struct pass *pass, uint32_t place,
                      const struct motion_stay *stay)
@@ -155,6 +169,7 @@ static int place_row(struct belt *b, struct pass *pass, uint32_t place,
     if (stay_is_missing(u, stay))
         who.status = "missing";
     evidence_stay(stay, &pass->evidence);
+    int err = pass_twice(b, pass, p, stay, &who);
     struct presence_row row = {
         .unit = u->id,
         .station = p->station,
@@ -166,7 +181,8 @@ static int place_row(struct belt *b, struct pass *pass, uint32_t place,
         .result = "",
         .revision = ++u->revisions[place],
     };
-    int err = presence_row_put(&b->track, &row);
+    if (!err)
+        err = presence_row_put(&b->track, &row);
     pass->evidence.len = len;
     if (err)
         return err;
@@ -198,7 +214,7 @@ static int pass_rows(struct belt *b, struct pass *pass, bool left)
 int belt_unit_put(struct belt *b, struct belt_unit *u, const struct belt_unit *next, int64_t end_us,
                   bool left)
 {
-    struct pass pass = {.unit = u, .when = {u->t_in, end_us}};
+    struct pass pass = {.unit = u, .when = {u->t_in, end_us}, .left = left};
     struct motion_frame frame = {u->belt_mm, b->entry.options.at_mm, u->scale};
     evidence_pass(b, u, pass.when, left, &pass.evidence);
     unit_identify(b, u, next, &pass.who, pass.read, &pass.evidence);

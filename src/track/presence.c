@@ -1,5 +1,6 @@
 /* What is said about a visit: whose it was, how sure that is, and why. See track.h. */
 #include "track/track_priv.h"
+#include "track/twice.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -7,6 +8,8 @@
 #include <strings.h>
 
 #include <xxhash.h>
+
+#define TWICE_SURE 0.5 /* of two units that bear the same serial */
 
 static const struct field presence_fields[TRACK_BELT_COLUMN_COUNT] = {
     [TRACK_UNIT] = {.name = "unit", .type = VALUE_BYTES},
@@ -122,6 +125,19 @@ int presence_row_put(struct track *t, const struct presence_row *row)
     return err;
 }
 
+int presence_twice(struct track *t, const struct twice_seen *seen, struct track_identity *io,
+                   struct buf *evidence)
+{
+    const char *where = NULL;
+    struct twice *twice = t->stage ? track_twice(t->stage) : NULL;
+    int err = twice ? twice_note(twice, seen, &where) : OK;
+    if (err || !where)
+        return err;
+    io->status = "ambiguous";
+    io->probability *= TWICE_SURE;
+    return buf_printf(evidence, " twice=%s", where);
+}
+
 int presence_put(struct station *s, const struct track_visit *v, const char *result)
 {
     static const char *const edges[] = {
@@ -135,8 +151,12 @@ int presence_put(struct station *s, const struct track_visit *v, const char *res
         (void)buf_printf(&evidence, " gap=%" PRId64 "ms", v->gap_us / 1000);
     if (s->track.inputs[SIGNAL_RESULT].stream)
         (void)buf_printf(&evidence, " result=%s", result[0] ? result : "unread");
+    struct twice_seen seen = {who.serial, s->options.station, v->unit, v->t_in, v->t_out};
+    int err = OK;
     if (visit_is_missing(v))
         who.status = "missing";
+    else if (strcmp(who.status, "exact") == 0)
+        err = presence_twice(&s->track, &seen, &who, &evidence);
     struct presence_row row = {
         .unit = v->unit,
         .station = s->options.station,
@@ -148,7 +168,8 @@ int presence_put(struct station *s, const struct track_visit *v, const char *res
         .result = verdict,
         .revision = 1,
     };
-    int err = buf_error(&evidence);
+    if (!err)
+        err = buf_error(&evidence);
     if (!err)
         err = presence_row_put(&s->track, &row);
     buf_fini(&evidence);

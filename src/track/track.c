@@ -10,12 +10,14 @@
 #include "base/log.h"
 #include "journal/state.h"
 #include "track/track_priv.h"
+#include "track/twice.h"
 
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define TRACK_TURN_RECORDS 64
+#define TWICE_KEY          "track-twice"
 /* Between tries after an error, until a checkpoint, and at most for a credit call that was missed.
  */
 #define TRACK_WAIT_MS 1000
@@ -24,6 +26,8 @@ struct track_stage {
     struct feed feed;
     bool has_feed;
     struct journal *journal;
+    void (*alarm)(void *ctx, const char *serial, const char *text);
+    void *alarm_ctx;
     struct arena arena; /* options */
     struct track **tracks;
     uint32_t track_count;
@@ -38,6 +42,7 @@ struct track_stage {
     bool unsure;        /* one of them failed: no checkpoint any more */
     bool recover;       /* start anew from the checkpoint */
     bool running;
+    struct twice twice;
     struct track_stats now;
     pthread_mutex_t mutex;
     struct track_stats stats; /* under the mutex */
@@ -46,6 +51,7 @@ struct track_stage {
 static void track_publish(struct track_stage *t)
 {
     t->now.at = t->at;
+    t->now.twice = t->twice.found;
     (void)pthread_mutex_lock(&t->mutex);
     t->stats = t->now;
     (void)pthread_mutex_unlock(&t->mutex);
@@ -145,9 +151,38 @@ static struct bytes checkpoint_key(const struct track *s, struct buf *b)
     return buf_bytes(b);
 }
 
+/* Before the tracks' own: what it knows too much of, they put out before already. */
+static int twice_store(struct track_stage *t)
+{
+    struct buf blob = {0};
+    int err = twice_encode(&t->twice, &blob);
+    if (!err)
+        err = state_put(t->journal, bytes_of_text(TWICE_KEY), buf_bytes(&blob));
+    buf_fini(&blob);
+    return err;
+}
+
+static void twice_load(struct track_stage *t)
+{
+    struct buf blob = {0};
+    twice_fini(&t->twice);
+    twice_init(&t->twice);
+    t->twice.alarm = t->alarm;
+    t->twice.ctx = t->alarm_ctx;
+    if (t->journal && state_get(t->journal, bytes_of_text(TWICE_KEY), &blob) == OK &&
+        twice_decode(&t->twice, buf_bytes(&blob)) != OK)
+        log_warn("track", "which serials were where lately is not known any more");
+    buf_fini(&blob);
+}
+
+struct twice *track_twice(struct track_stage *t)
+{
+    return &t->twice;
+}
+
 static int checkpoint_store(struct track_stage *t)
 {
-    int err = OK;
+    int err = twice_store(t);
     for (uint32_t i = 0; i < t->track_count && !err; i++) {
         struct buf key = {0};
         struct buf blob = {0};
@@ -255,6 +290,7 @@ static int track_seek(struct track_stage *t)
  * second time have the keys of the first and are dropped. */
 static int track_recover(struct track_stage *t)
 {
+    twice_load(t);
     for (uint32_t i = 0; i < t->track_count; i++) {
         struct track *s = t->tracks[i];
         batch_unref(s->held);
@@ -310,6 +346,9 @@ int track_new(const struct track_options *options, struct track_stage **ret)
     if (!t)
         return ERR_NOMEM;
     (void)pthread_mutex_init(&t->mutex, NULL);
+    t->alarm = options->alarm;
+    t->alarm_ctx = options->ctx;
+    twice_init(&t->twice);
     exec_task_init(&t->task, track_task_run);
     exec_timer_init(&t->timer, track_timer_run);
     int err = exec_thread_new("track", 0, &t->exec);
@@ -436,6 +475,7 @@ void track_free(struct track_stage *t)
         track_drop(t->tracks[i]);
     free(t->tracks);
     map_fini(&t->streams);
+    twice_fini(&t->twice);
     arena_fini(&t->arena);
     free(t->node);
     (void)pthread_mutex_destroy(&t->mutex);

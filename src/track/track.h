@@ -50,6 +50,11 @@ struct track_options {
     const char *node;
     struct journal *journal; /* checkpoints; NULL: none are kept (tests) */
     const struct feed *feed;
+
+    /* A serial that is at two places at once; text NULL: that is long ago. On the tracks' thread,
+     * must not block. NULL: nobody is told. */
+    void (*alarm)(void *ctx, const char *serial, const char *text);
+    void *ctx;
 };
 
 int track_new(const struct track_options *options, struct track_stage **ret);
@@ -83,6 +88,7 @@ struct track_stats {
     uint64_t lost;    /* units without a pulse at their belt's exit */
     uint64_t bounces; /* pulses that were another's echo, or of a unit that came back */
     uint64_t late;    /* readings of a belt behind what was decided already */
+    uint64_t twice;   /* presences whose serial another unit bore elsewhere meanwhile */
     struct position at;
 };
 

@@ -103,6 +103,7 @@ struct track_level {
 };
 
 struct track;
+struct twice_seen;
 
 /* What a station and a belt do differently. */
 struct track_kind {
@@ -244,6 +245,11 @@ struct presence_row {
     const char *result;
     int64_t revision;
 };
+
+/* The serial was read of a unit that was there from edge to edge. If another unit bore it elsewhere
+ * meanwhile, it is ambiguous, and the evidence says where. */
+int presence_twice(struct track *t, const struct twice_seen *seen, struct track_identity *io,
+                   struct buf *evidence);
 
 int presence_row_put(struct track *t, const struct presence_row *row);
 

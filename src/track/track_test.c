@@ -126,7 +126,7 @@ static void fixture_track(struct fixture *f)
 {
     struct outlet *producer = NULL;
     struct diag diag = {0};
-    struct track_options options = {"n", f->journal, &f->feed};
+    struct track_options options = {.node = "n", .journal = f->journal, .feed = &f->feed};
     struct flow_options flow = {.name = "sink",
                                 .consumer = f->sink,
                                 .policy = FLOW_BLOCK,

@@ -9,6 +9,7 @@ import time
 import pytest
 
 from conftest import wait_until
+from support.fault_modbus import FaultServer
 from support.relay import Relay
 from support.smt import Line, readings, visits
 
@@ -201,3 +202,69 @@ def test_a_clock_that_is_set_is_one_alarm_and_no_visit_is_lost(line, start_node,
             assert abs(seen[serial][0] - t_in) < NEAR_US and abs(seen[serial][1] - t_out) < NEAR_US
             compared += 1
     assert compared > 12
+
+
+BENCH = """\
+  - name: bench
+    driver: modbus-tcp
+    address: 127.0.0.1:{port}
+    place: plant1/smt/line1/bench
+    groups:
+      - name: run
+        interval: 100ms
+        tags:
+          - {{name: serial, address: "1!400001.20", type: string}}
+          - {{name: cycle, address: "1!400011", type: uint16}}
+"""
+BENCH_TRACK = """\
+  - name: bench
+    station: bench
+    unit: bench.run.serial
+    begin: {signal: bench.run.cycle, edge: rising}
+    end: {signal: bench.run.cycle, edge: falling}
+    signals: [bench.run]
+"""
+
+
+class Bench(FaultServer):
+    """One more station, where somebody scans what the test says."""
+
+    def __init__(self):
+        super().__init__()
+        self.scan("")
+
+    def scan(self, serial, cycle=0):
+        text = serial.encode().ljust(20, b"\0")
+        self.written.update({(1, i): text[2 * i] << 8 | text[2 * i + 1] for i in range(10)})
+        self.written[1, 10] = cycle
+
+
+def test_a_serial_at_two_places_at_once_is_one_alarm(line, start_node, children):
+    bench = Bench()
+    children.append(bench)
+    text = line.config().replace("\ntracks:\n", BENCH.format(port=bench.port) + "\ntracks:\n" + BENCH_TRACK)
+    node = start_node(text)
+    in_oven = wait_until(
+        lambda: [v for _, v in readings(node, "oven", "serial") if v][-1:], "a panel in the oven"
+    )[0]
+    bench.scan(in_oven, 1)
+    wait_until(lambda: node.tag("bench.run.cycle")["value"] == 1, "the cycle of the bench")
+    scanned = time.monotonic()
+    wait_until(lambda: time.monotonic() - scanned > 2, "the bench to work for two seconds")
+    bench.scan("")
+    wait_until(lambda: presences(node, "bench"), "the visit at the bench")
+    node.kill()
+    node.start()
+    alarm = wait_until(lambda: alarms(node).get("serial.twice"), "the alarm, when it leaves the oven")
+    assert re.fullmatch(
+        rf"the serial {in_oven} was at two places at once: at bench from \S+Z to \S+Z, and at reflow "
+        r"from \S+Z to \S+Z\. Two units bear it, or a scanner shows an old code; the latter visit is "
+        r"kept as ambiguous\. Find the units and see what is on their labels",
+        alarm["text"],
+    ), alarm
+    assert (alarm["source"], alarm["count"]) == (in_oven, 1)
+    wait_until(lambda: len(presences(node, "reflow")) > 1, "the next panel")
+    doubtful = node.sql("SELECT station, evidence FROM steps WHERE status = 'ambiguous'")
+    assert [row["station"] for row in doubtful] == ["reflow"]
+    assert doubtful[0]["evidence"].endswith(" twice=bench")
+    assert list(alarms(node)) == ["serial.twice"]
