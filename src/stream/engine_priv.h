@@ -137,6 +137,7 @@ struct rule {
     struct exec_task saved_task;
     struct exec_timer linger;
     struct exec_timer unit_timer;
+    struct pipeline_units units; /* when it was set */
     struct exec_timer save_timer;
     struct position replayed; /* items up to here came by the replay */
     struct position checkpoint;

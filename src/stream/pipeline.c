@@ -281,7 +281,7 @@ static int batch_finish(struct pipeline *p, int64_t newest, struct position at)
         return OK;
     }
     if (p->plan->window == WINDOW_UNIT)
-        return unit_advance(p, after, false);
+        return unit_advance(p, after, 0);
     return pipeline_watermark(p, p->time_max_us - p->options.lateness_us);
 }
 
@@ -324,7 +324,7 @@ int pipeline_push(struct pipeline *p, const struct batch *b, struct position at,
 int pipeline_presence(struct pipeline *p, const struct batch *b, struct position at)
 {
     int err = unit_presence(p, b, at);
-    return err ? err : unit_advance(p, p->last, false);
+    return err ? err : unit_advance(p, p->last, 0);
 }
 
 int pipeline_watermark(struct pipeline *p, int64_t time_us)
@@ -335,14 +335,16 @@ int pipeline_watermark(struct pipeline *p, int64_t time_us)
     return p->plan->window == WINDOW_TUMBLING ? tumbling_close(p, time_us) : OK;
 }
 
-int pipeline_units_release(struct pipeline *p)
+struct pipeline_units pipeline_units(const struct pipeline *p)
 {
-    return unit_advance(p, p->last, true);
+    const struct unit_window *u = &p->unit;
+    return (struct pipeline_units){u->answered + u->pending_count, u->pending_count,
+                                   p->time_max_us};
 }
 
-bool pipeline_units_wait(const struct pipeline *p)
+int pipeline_units_release(struct pipeline *p, uint64_t seen)
 {
-    return p->unit.pending_count > 0;
+    return unit_advance(p, p->last, seen);
 }
 
 /* ----------------------------------------------------------------------------------------- groups

@@ -58,11 +58,19 @@ int pipeline_presence(struct pipeline *p, const struct batch *b, struct position
 /* No row before time_us comes any more: closes windows. Goes forward only. */
 int pipeline_watermark(struct pipeline *p, int64_t time_us);
 
-/* Unit windows: emits what waits for its signals, however far they are. */
-int pipeline_units_release(struct pipeline *p);
+/* Unit windows: how many batches of presences came so far, how many of them still wait for signals,
+ * and how far these are (INT64_MIN: none came). */
+struct pipeline_units {
+    uint64_t seen;
+    uint32_t waiting;
+    int64_t signals_us;
+};
 
-/* Whether presences wait for signals. */
-bool pipeline_units_wait(const struct pipeline *p);
+struct pipeline_units pipeline_units(const struct pipeline *p);
+
+/* Unit windows: emits what waits for its signals, however far they are, of the first `seen` batches
+ * of presences that came. */
+int pipeline_units_release(struct pipeline *p, uint64_t seen);
 
 /* Emits the rows gathered so far as one batch. */
 int pipeline_flush(struct pipeline *p);

@@ -77,6 +77,7 @@ struct unit_window {
     struct unit_pending *pending; /* in the order in which they came */
     uint32_t pending_count;
     uint32_t pending_cap;
+    uint64_t answered;  /* batches of presences before these */
     int64_t dropped_us; /* values before this are gone */
     int64_t quiet_us;   /* since when only polls without a value have come; INT64_MIN: not so */
     bool needs_path;
@@ -136,8 +137,9 @@ struct position tumbling_resume(const struct pipeline *p, struct position otherw
 int unit_init(struct pipeline *p);
 void unit_fini(struct pipeline *p);
 int unit_rows(struct pipeline *p);
-/* After a batch: what is too old goes, what is complete is emitted. */
-int unit_advance(struct pipeline *p, struct position after, bool all);
+/* After a batch: what is too old goes, what is complete is emitted, and of the first `seen` batches
+ * of presences whatever there is. */
+int unit_advance(struct pipeline *p, struct position after, uint64_t seen);
 int unit_presence(struct pipeline *p, const struct batch *b, struct position at);
 struct position unit_resume(const struct pipeline *p, struct position otherwise);
 

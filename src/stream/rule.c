@@ -236,10 +236,13 @@ static void linger_over(struct exec_timer *timer)
     outputs_push(r);
 }
 
+/* While signals come on, a unit waits for its own, however long that takes; when they do not, those
+ * go that have waited since then. */
 static void units_over(struct exec_timer *timer)
 {
     struct rule *r = CONTAINER_OF(timer, struct rule, unit_timer);
-    (void)pipeline_units_release(r->pipeline);
+    if (pipeline_units(r->pipeline).signals_us == r->units.signals_us)
+        (void)pipeline_units_release(r->pipeline, r->units.seen);
     rule_turn(r);
 }
 
@@ -252,10 +255,13 @@ static void timers_arm(struct rule *r)
         else if (!exec_timer_active(&r->linger))
             (void)exec_timer_start(r->exec, &r->linger, now + r->options.linger_us);
     }
-    if (!pipeline_units_wait(r->pipeline))
+    struct pipeline_units units = pipeline_units(r->pipeline);
+    if (!units.waiting)
         exec_timer_stop(r->exec, &r->unit_timer);
-    else if (!exec_timer_active(&r->unit_timer))
+    else if (!exec_timer_active(&r->unit_timer)) {
+        r->units = units;
         (void)exec_timer_start(r->exec, &r->unit_timer, now + r->options.unit_wait_us);
+    }
 }
 
 /* ------------------------------------------------------------------------------------- checkpoint

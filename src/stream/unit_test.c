@@ -162,7 +162,7 @@ static void push_presence(struct bench *t, int64_t t_in, int64_t t_out, const st
     CHECK_OK(batch_builder_finish(bb, &b));
     batch_builder_free(bb);
     CHECK_OK(pipeline_presence(t->pipeline, b, (struct position){1, ++t->seq}));
-    CHECK_OK(pipeline_units_release(t->pipeline));
+    CHECK_OK(pipeline_units_release(t->pipeline, UINT64_MAX));
     CHECK_OK(pipeline_flush(t->pipeline));
     batch_unref(b);
     buf_fini(&bytes);
@@ -333,6 +333,39 @@ TEST(a_device_that_does_not_answer_keeps_nothing_for_ever)
     push(&t, later + 9000 * S, 1, 1, 1, 7);
     push_presence(&t, later + 8999 * S, later + 9001 * S, NULL);
     check_number(&t, 0, 7);
+    bench_fini(&t);
+}
+
+TEST(those_that_just_came_are_not_let_go_with_those_that_waited)
+{
+    struct bench t;
+    struct batch_builder *bb = NULL;
+    struct batch *b = NULL;
+    bench_init(&t);
+    bench_plan(&t, "max(belt) AS a", 0);
+    for (int64_t t_out = 12; t_out <= 13; t_out++) {
+        CHECK_OK(batch_builder_new(t.presence, 1, NULL, &bb));
+        CHECK(batch_builder_row(bb, t_out * S) >= 0);
+        CHECK_OK(batch_set_bytes(bb, STATION, bytes_of_text("reflow")));
+        batch_set_i64(bb, T_IN, 10 * S);
+        batch_set_i64(bb, T_OUT, t_out * S);
+        CHECK_OK(batch_builder_finish(bb, &b));
+        batch_builder_free(bb);
+        CHECK_OK(pipeline_presence(t.pipeline, b, (struct position){1, ++t.seq}));
+        batch_unref(b);
+    }
+    CHECK_EQ(pipeline_units(t.pipeline).seen, 2);
+    CHECK_OK(pipeline_units_release(t.pipeline, 1));
+    CHECK_OK(pipeline_flush(t.pipeline));
+    CHECK_EQ(t.rows, 1);
+    CHECK_EQ(t.row[0].type, VALUE_NULL);
+    CHECK_EQ(pipeline_units(t.pipeline).waiting, 1);
+    push(&t, 12 * S, 1, 1, 1, 7);
+    push(&t, 14 * S, 1, 1, 1, 8);
+    CHECK_OK(pipeline_flush(t.pipeline));
+    CHECK_EQ(t.rows, 2);
+    check_number(&t, 0, 7);
+    CHECK_EQ(pipeline_units(t.pipeline).waiting, 0);
     bench_fini(&t);
 }
 

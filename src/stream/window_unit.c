@@ -299,7 +299,7 @@ static void unit_trim(struct pipeline *p)
             series_trim(&u->series[a], before);
 }
 
-int unit_advance(struct pipeline *p, struct position after, bool all)
+int unit_advance(struct pipeline *p, struct position after, uint64_t seen)
 {
     struct unit_window *u = &p->unit;
     uint32_t out = 0;
@@ -308,7 +308,7 @@ int unit_advance(struct pipeline *p, struct position after, bool all)
                   : OK;
     while (out < u->pending_count && !err) {
         struct unit_pending *first = &u->pending[out];
-        if (!all && p->time_max_us < first->t_out_max + p->options.lateness_us)
+        if (u->answered + out >= seen && p->time_max_us < first->t_out_max + p->options.lateness_us)
             break;
         err = pending_out(p, first);
         batch_unref(first->batch);
@@ -316,6 +316,7 @@ int unit_advance(struct pipeline *p, struct position after, bool all)
     }
     if (out) {
         u->pending_count -= out;
+        u->answered += out;
         memmove(u->pending, u->pending + out, u->pending_count * sizeof *u->pending);
     }
     unit_trim(p);

@@ -437,5 +437,5 @@ def test_every_unit_is_told_as_the_ledger_says(tmp_path, children, start_node):
 def test_every_unit_of_a_day_is_told_as_the_ledger_says(
     tmp_path, children, start_node, unread, seed
 ):
-    least = {"panels": 700, "boards": 2900, "repaired": 50, "failed tests": 50}
+    least = {"panels": 700, "boards": 2500, "repaired": 50, "failed tests": 50}
     check_day(tmp_path, children, start_node, "24h", unread, seed, least)

@@ -122,7 +122,7 @@ static void run(const struct plan *plan)
     if (plan->presence) {
         struct batch *b = presence(plan->presence->schema);
         (void)pipeline_presence(p, b, (struct position){1, 2});
-        (void)pipeline_units_release(p);
+        (void)pipeline_units_release(p, UINT64_MAX);
         batch_unref(b);
     }
     (void)pipeline_watermark(p, INT64_C(1) << 50);
