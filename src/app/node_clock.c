@@ -45,17 +45,18 @@ static void step_tell(struct node_clock *c, int64_t step_us, int64_t wall_us, in
                  "the clock of this node was set %s by %.1f s: it shows %s where it would have "
                  "shown %s. ",
                  step_us < 0 ? "back" : "forward", seconds(step_us), now, should);
-    if (behind_us == 0)
+    if (behind_us == 0) {
         (void)snprintf(
             text + len, sizeof text - (size_t)len,
             "That is so much that the times of values jumped with it: visits, windows and "
             "curves over that moment are wrong by it");
-    else
+    } else {
         (void)snprintf(text + len, sizeof text - (size_t)len,
                        "The times of values do not jump: they are up to %.1f s %s it and come "
                        "nearer by %d %%, for %.0f s. See what sets it; NTP would do it gently",
                        seconds(behind_us), behind_us < 0 ? "ahead of" : "behind",
                        CLOCK_SMOOTH_PERCENT, seconds(behind_us * 100 / CLOCK_SMOOTH_PERCENT));
+    }
     log_warn("node", "%s", text);
     alarm_raise(c->node->alarm, "clock", ALARM_MAJOR, "node", text);
 }

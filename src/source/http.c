@@ -378,17 +378,18 @@ static void lookup_fail(struct http_source *s, const char *reason)
     char table[CLOCK_TEXT_BYTES_MAX];
     clock_text(exec_wall_us(s->base.out.exec), since);
     clock_text(s->table_us, table);
-    if (s->has_table)
+    if (s->has_table) {
         source_fail(&s->base,
                     "the lookup %s is down since %s: %s. Meanwhile the %u rows that it gave at %s "
                     "are used; what changed after that is not known. See that the other side "
                     "answers again: the node goes on asking",
                     s->base.name, since, reason, s->table_rows, table);
-    else
-        source_fail(&s->base,
-                    "the lookup %s is down since %s: %s. It has never answered, so meanwhile it "
-                    "gives null. See that the other side answers: the node goes on asking",
-                    s->base.name, since, reason);
+        return;
+    }
+    source_fail(&s->base,
+                "the lookup %s is down since %s: %s. It has never answered, so meanwhile it "
+                "gives null. See that the other side answers: the node goes on asking",
+                s->base.name, since, reason);
 }
 
 static void answer_fail(struct http_source *s, const char *reason)
@@ -417,9 +418,8 @@ static void ask_later(struct http_source *s, bool ok)
         s->tries = 0;
     } else {
         int64_t max_us = wait_max_us(s);
-        if (s->lookup && !s->loaded) /* rules wait for it */
-            wait_us = SOURCE_RETRY_US;
-        else if (wait_us < SOURCE_RETRY_US)
+        bool rules_wait = s->lookup && !s->loaded;
+        if (rules_wait || wait_us < SOURCE_RETRY_US)
             wait_us = SOURCE_RETRY_US;
         for (uint32_t i = 0; i < s->tries && wait_us < max_us; i++)
             wait_us *= 2;

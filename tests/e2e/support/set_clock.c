@@ -26,6 +26,7 @@ static __attribute__((constructor)) void set_clock_open(void)
     (void)close(fd);
 }
 
+/* NOLINTBEGIN(readability-inconsistent-declaration-parameter-name): glibc's have underscores */
 int clock_gettime(clockid_t id, struct timespec *out)
 {
     int rc = (int)syscall(SYS_clock_gettime, id, out);
@@ -55,3 +56,4 @@ time_t time(time_t *out)
         *out = now.tv_sec;
     return now.tv_sec;
 }
+/* NOLINTEND(readability-inconsistent-declaration-parameter-name) */
