@@ -148,9 +148,26 @@ struct historian_pieces {
     int64_t to;
 };
 
-/* Where in `points` the good values of a cut lie: within these pieces, which hold others too, and
- * in what historian_pieces_open says. In order; when there are more than `max` (at least 1), gaps
- * are in. On the reader's thread. ERR_DATABASE, ERR_CANCELLED, ERR_NOMEM. */
+/* What is known of where values lie. Zero-initialised is empty. */
+struct historian_ranges {
+    struct range *list;
+    uint32_t count;
+    uint32_t cap;
+};
+
+/* Everything of a cut, read anew. On the reader's thread. ERR_DATABASE, ERR_CANCELLED, ERR_NOMEM.
+ */
+int historian_ranges_read(struct duck_conn *c, const struct historian_cut *cut,
+                          struct historian_ranges *ret, struct diag *diag);
+void historian_ranges_fini(struct historian_ranges *r);
+
+/* Where in `points` the good values of a part of that cut lie: within these pieces, which hold
+ * others too, and in what historian_pieces_open says. How many; in order; when there are more than
+ * `max` (at least 1), gaps are in. */
+uint32_t historian_ranges_pieces(const struct historian_ranges *r, const struct historian_cut *cut,
+                                 struct historian_pieces *list, uint32_t max);
+
+/* Both, for one cut alone. */
 int historian_pieces_find(struct duck_conn *c, const struct historian_cut *cut,
                           struct historian_pieces *list, uint32_t max, uint32_t *ret_count,
                           struct diag *diag);

@@ -215,56 +215,31 @@ int ranges_load(struct ranges *r, struct duck_conn *c, struct diag *diag)
  */
 
 /* $1, $2 = tags, $3, $4 = time */
-static const char sql_pieces[] =
-    "SELECT piece FROM point_ranges WHERE ts_from < $4 AND ts_to >= $3 AND tag_from <= $2 AND "
-    "tag_to >= $1";
+static const char sql_ranges[] =
+    "SELECT piece, tag_from, tag_to, ts_from, ts_to FROM point_ranges WHERE ts_from < $4 AND ts_to "
+    ">= $3 AND tag_from <= $2 AND tag_to >= $1 ORDER BY piece";
 static const char sql_open[] = "SELECT coalesce(max(piece) + 1, 0) FROM point_ranges";
 
-struct finding {
-    int32_t *list;
-    uint32_t count;
-    uint32_t cap;
-};
-
-static int piece_row(void *ctx, const struct value *cells, uint32_t count)
+static int range_row(void *ctx, const struct value *c, uint32_t count)
 {
-    struct finding *f = ctx;
-    int32_t *list = array_room(f->list, f->count, &f->cap, 64, sizeof *list);
-    if (count != 1 || !list)
+    struct historian_ranges *r = ctx;
+    struct range *list = array_room(r->list, r->count, &r->cap, 64, sizeof *list);
+    if (count != 5 || !list)
         return ERR_NOMEM;
-    f->list = list;
-    f->list[f->count++] = (int32_t)cells[0].i64;
+    r->list = list;
+    r->list[r->count++] = (struct range){.piece = (int32_t)c[0].i64,
+                                         .tag_from = (uint32_t)c[1].u64,
+                                         .tag_to = (uint32_t)c[2].u64,
+                                         .ts_from = c[3].i64,
+                                         .ts_to = c[4].i64};
     return OK;
 }
 
-static int piece_compare(const void *a, const void *b)
+int historian_ranges_read(struct duck_conn *c, const struct historian_cut *cut,
+                          struct historian_ranges *ret, struct diag *diag)
 {
-    int32_t x = *(const int32_t *)a;
-    int32_t y = *(const int32_t *)b;
-    return (x > y) - (x < y);
-}
-
-/* Neighbours become one stretch; without room, the gap between is read too. */
-static uint32_t pieces_merge(const struct finding *f, struct historian_pieces *list, uint32_t max)
-{
-    uint32_t n = 0;
-    for (uint32_t i = 0; i < f->count; i++) {
-        int32_t piece = f->list[i];
-        if (n && (piece <= list[n - 1].to + 1 || n == max))
-            list[n - 1].to = piece;
-        else
-            list[n++] = (struct historian_pieces){piece, piece};
-    }
-    return n;
-}
-
-int historian_pieces_find(struct duck_conn *c, const struct historian_cut *cut,
-                          struct historian_pieces *list, uint32_t max, uint32_t *ret_count,
-                          struct diag *diag)
-{
-    struct finding f = {0};
     struct duck_stmt *s = NULL;
-    int err = duck_statement(c, sql_pieces, &s, diag);
+    int err = duck_statement(c, sql_ranges, &s, diag);
     if (!err)
         err = duck_bind_i64(s, 1, cut->tag_from);
     if (!err)
@@ -273,13 +248,43 @@ int historian_pieces_find(struct duck_conn *c, const struct historian_cut *cut,
         err = duck_bind_time(s, 3, cut->from_us);
     if (!err)
         err = duck_bind_time(s, 4, cut->to_us);
+    ret->count = 0;
+    return err ? err : duck_run(s, range_row, ret, diag);
+}
+
+void historian_ranges_fini(struct historian_ranges *r)
+{
+    free(r->list);
+    *r = (struct historian_ranges){0};
+}
+
+/* Neighbours become one stretch; without room, the gap between is in. */
+uint32_t historian_ranges_pieces(const struct historian_ranges *r, const struct historian_cut *cut,
+                                 struct historian_pieces *list, uint32_t max)
+{
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < r->count; i++) {
+        const struct range *g = &r->list[i];
+        if (g->tag_from > cut->tag_to || g->tag_to < cut->tag_from || g->ts_from >= cut->to_us ||
+            g->ts_to < cut->from_us)
+            continue;
+        if (n && (g->piece <= list[n - 1].to + 1 || n == max))
+            list[n - 1].to = g->piece;
+        else
+            list[n++] = (struct historian_pieces){g->piece, g->piece};
+    }
+    return n;
+}
+
+int historian_pieces_find(struct duck_conn *c, const struct historian_cut *cut,
+                          struct historian_pieces *list, uint32_t max, uint32_t *ret_count,
+                          struct diag *diag)
+{
+    struct historian_ranges r = {0};
+    int err = historian_ranges_read(c, cut, &r, diag);
     if (!err)
-        err = duck_run(s, piece_row, &f, diag);
-    if (!err && f.count)
-        qsort(f.list, f.count, sizeof *f.list, piece_compare);
-    if (!err)
-        *ret_count = pieces_merge(&f, list, max);
-    free(f.list);
+        *ret_count = historian_ranges_pieces(&r, cut, list, max);
+    historian_ranges_fini(&r);
     return err;
 }
 

@@ -16,6 +16,8 @@
 #define CURVES_MAX   64
 #define CURVE_PIECES (TRACE_CURVE_POINTS_MAX / 2)
 #define CUTS_MAX     16 /* stretches of rows that are read for a visit */
+/* Visits of so long a time are looked up at once. */
+#define CHAPTER_US ((int64_t)86400 * 1000000)
 
 /* $1 node, $2 signals, one a line: whole streams or tags. */
 static const char sql_tags[] =
@@ -82,6 +84,8 @@ struct drawing {
     struct curves *visits;
     uint32_t count;
     struct historian_pieces open;
+    struct historian_ranges ranges;
+    int64_t ranges_to; /* how far they were read */
 };
 
 void trace_json_string(struct bytes v, struct buf *out)
@@ -339,10 +343,10 @@ static int visit_read(const struct drawing *d, uint32_t i, const struct historia
 {
     struct historian_pieces pieces[CUTS_MAX];
     struct drawing one = *d;
-    uint32_t count = 0;
+    uint32_t count = historian_ranges_pieces(&d->ranges, cut, pieces, CUTS_MAX);
+    int err = OK;
     one.visits = &d->visits[i];
     one.count = 1;
-    int err = historian_pieces_find(d->conn, cut, pieces, CUTS_MAX, &count, d->diag);
     for (uint32_t k = 0; !err && k < count; k++) {
         /* It was open when that was asked: it comes with the others that were. */
         if (pieces[k].to >= d->open.from)
@@ -353,18 +357,41 @@ static int visit_read(const struct drawing *d, uint32_t i, const struct historia
     return err;
 }
 
+/* Where the values of the visits from number i on lie, for a chapter of the unit's life. */
+static int chapter_read(struct drawing *d, uint32_t i)
+{
+    struct historian_cut all = {UINT32_MAX, 0, INT64_MAX, INT64_MIN};
+    struct historian_cut cut;
+    int64_t from = d->visits[i].visit->t_in;
+    for (; i < d->count; i++) {
+        const struct trace_visit *v = d->visits[i].visit;
+        if (v->t_in >= from && v->t_in <= from + CHAPTER_US)
+            (void)cut_of(&d->visits[i], &cut, &all);
+    }
+    d->ranges_to = from + CHAPTER_US;
+    return historian_ranges_read(d->conn, &all, &d->ranges, d->diag);
+}
+
 static int drawing_read(struct drawing *d)
 {
     struct historian_cut all = {UINT32_MAX, 0, INT64_MAX, INT64_MIN};
     struct historian_cut cut;
+    int64_t chapter = INT64_MAX; /* where the one that was read begins */
     int err = signals_renew(d);
     for (uint32_t i = 0; !err && i < d->count; i++)
         err = signals_find(d, d->visits[i].visit, &d->visits[i].signals);
     if (!err)
         err = historian_pieces_open(d->conn, &d->open, d->diag);
-    for (uint32_t i = 0; !err && i < d->count; i++)
-        if (cut_of(&d->visits[i], &cut, &all))
+    for (uint32_t i = 0; !err && i < d->count; i++) {
+        if (!cut_of(&d->visits[i], &cut, &all))
+            continue;
+        if (cut.from_us < chapter || cut.from_us > d->ranges_to) {
+            chapter = cut.from_us;
+            err = chapter_read(d, i);
+        }
+        if (!err)
             err = visit_read(d, i, &cut);
+    }
     return err || all.to_us <= all.from_us ? err : points_read(d, &d->open, &all);
 }
 
@@ -443,6 +470,7 @@ static void drawing_fini(struct drawing *d)
             free(d->visits[i].list[k].pieces);
         }
     }
+    historian_ranges_fini(&d->ranges);
     free(d->visits);
 }
 

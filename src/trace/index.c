@@ -2,13 +2,13 @@
  *
  * Written in the transaction of the rows it tells of, so that it is never behind. A row is a 64-bit
  * hash of the key and one text: the other key, how the two belong together, and when. New rows go
- * to trace_index_tail; when there are TAIL_ROWS_MAX of them they are moved, sorted, to trace_index.
- * That consists of sorted runs then, and of each run DuckDB's statistics leave one piece of some
- * thousand rows to be read.
+ * to trace_index_tail; when there are enough of them they are moved, sorted, to trace_index. That
+ * consists of sorted runs then, and of each run DuckDB's statistics leave one piece of some
+ * thousand rows to be read; RUNS_MAX runs are made one, which is what keeps a lookup short.
  *
- * Measured with 1.6 million rows: a key costs 3 ms unsorted, 0.4 ms in four runs, 0.7 ms if each
- * part of the text is a column of its own; several keys at once by a join 60 ms; DuckDB's own index
- * 0.3 ms, but that has to stay in memory and an edge has not got it.
+ * What a lookup costs is the memory it reads: with 1.6 million rows in eight runs and half of
+ * 200,000 unsorted ones, 5 MB and 1 ms; in one or two runs and half of 100,000, 1 MB. DuckDB's own
+ * index would be faster, but has to stay in memory, and an edge has not got that.
  *
  * A walk through the genealogy is some lookups a step, and no table is ever joined with itself; the
  * times say in which row groups of the other tables the unit's rows lie. The index holds nothing
@@ -23,9 +23,12 @@
 #include <string.h>
 
 #define ENTRY_SEPARATOR 0x1f
-#define TAIL_ROWS_MAX   200000
-#define TAIL_COMMITS    16  /* it is looked at every so many commits */
-#define KEYS_SINGLY_MAX 256 /* more keys than that are joined, and the index read whole */
+#define TAIL_ROWS_MAX   100000
+#define TAIL_ROWS_MANY  400000  /* beside more than WHOLE_ROWS_MAX */
+#define RUNS_MAX        4       /* then they become one, … */
+#define WHOLE_ROWS_MAX  4000000 /* … as long as that takes seconds */
+#define TAIL_COMMITS    16      /* it is looked at every so many commits */
+#define KEYS_SINGLY_MAX 256     /* more keys than that are joined, and the index read whole */
 
 /* FNV-1a, then mixed so that its high bits are as good as its low ones. */
 uint64_t trace_hash(struct bytes key)
@@ -279,7 +282,8 @@ int trace_index_ensure(void *ctx, struct duck_conn *conn, struct diag *diag)
     return err;
 }
 
-static int settle(struct duck_conn *conn, void *ctx)
+/* One more run. */
+static int settle_run(struct duck_conn *conn, void *ctx)
 {
     return duck_exec(conn,
                      "INSERT INTO trace_index SELECT * FROM trace_index_tail ORDER BY hash;"
@@ -287,16 +291,52 @@ static int settle(struct duck_conn *conn, void *ctx)
                      ctx);
 }
 
+/* All runs become one. What is appended within the transaction has other row numbers than what is
+ * there, so it stays when that goes. */
+static int settle_whole(struct duck_conn *conn, void *ctx)
+{
+    struct duck_stmt *s = NULL;
+    int64_t rows = 0;
+    int err = number_read(conn, "SELECT max(rowid) + 1 FROM trace_index", &rows, ctx);
+    if (!err)
+        err = duck_exec(conn,
+                        "INSERT INTO trace_index SELECT * FROM (SELECT * FROM trace_index UNION "
+                        "ALL SELECT * FROM trace_index_tail) ORDER BY hash;"
+                        "DELETE FROM trace_index_tail",
+                        ctx);
+    if (!err)
+        err = duck_prepare(conn, "DELETE FROM trace_index WHERE rowid < $1", &s, ctx);
+    if (!err)
+        err = duck_bind_i64(s, 1, rows);
+    if (!err)
+        err = duck_run(s, NULL, NULL, ctx);
+    duck_stmt_free(s);
+    return err;
+}
+
+static int settle(struct trace *t, struct duck_conn *conn, int64_t tail, struct diag *diag)
+{
+    int64_t rows = 0;
+    int err = number_read(conn, "SELECT count(*) FROM trace_index", &rows, diag);
+    if (err || tail < (rows < WHOLE_ROWS_MAX ? TAIL_ROWS_MAX : TAIL_ROWS_MANY))
+        return err;
+    bool whole = rows && rows < WHOLE_ROWS_MAX && t->runs + 1 >= RUNS_MAX;
+    err = transaction(conn, whole ? settle_whole : settle_run, diag, diag);
+    if (!err)
+        t->runs = whole ? 0 : t->runs + 1;
+    return err;
+}
+
 void trace_index_settle(void *ctx, struct duck_conn *conn)
 {
     struct trace *t = ctx;
     struct diag diag = {0};
-    int64_t rows = 0;
+    int64_t tail = 0;
     if (++t->commits % TAIL_COMMITS)
         return;
-    int err = number_read(conn, "SELECT count(*) FROM trace_index_tail", &rows, &diag);
-    if (!err && rows >= TAIL_ROWS_MAX)
-        err = transaction(conn, settle, &diag, &diag);
+    int err = number_read(conn, "SELECT count(*) FROM trace_index_tail", &tail, &diag);
+    if (!err && tail >= TAIL_ROWS_MAX)
+        err = settle(t, conn, tail, &diag);
     /* It goes on unsorted, slower, and is tried again. */
     if (err)
         log_warn("trace", "the index of units could not be sorted: %s",
@@ -306,16 +346,31 @@ void trace_index_settle(void *ctx, struct duck_conn *conn)
 /* --------------------------------------------------------------------------------------- reading
  */
 
-/* $1 = hash, $2 = rows at most */
-static const char sql_find[] =
-    "SELECT hash, entry FROM trace_index WHERE hash = $1 UNION ALL SELECT hash, entry FROM "
-    "trace_index_tail WHERE hash = $1 LIMIT $2";
+/* Some keys at once: what a statement costs hardly depends on how many it looks up, but a list of
+ * them would read everything. One row more than the limit says that there were more. */
+#define FIND_LIMIT " LIMIT 50001"
+_Static_assert(TRACE_ENTRIES_MAX == 50000, "FIND_LIMIT");
+#define FIND_1(n)                                                                                  \
+    "SELECT hash, entry FROM trace_index WHERE hash = $" n                                         \
+    " UNION ALL SELECT hash, entry FROM trace_index_tail WHERE hash = $" n
+#define FIND_2(n, m)       FIND_1(n) " UNION ALL " FIND_1(m)
+#define FIND_4(n, m, o, p) FIND_2(n, m) " UNION ALL " FIND_2(o, p)
+
+static const struct {
+    uint32_t keys;
+    const char *sql;
+} finds[] = {
+    {8, FIND_4("1", "2", "3", "4") " UNION ALL " FIND_4("5", "6", "7", "8") FIND_LIMIT},
+    {4, FIND_4("1", "2", "3", "4") FIND_LIMIT},
+    {2, FIND_2("1", "2") FIND_LIMIT},
+    {1, FIND_1("1") FIND_LIMIT},
+};
 
 /* As above with $1 = hashes, between blanks. */
 #define FIND_KEYS "WHERE hash IN (SELECT unnest(CAST(string_split($1, ' ') AS UBIGINT[])))"
 static const char sql_find_all[] =
     "SELECT hash, entry FROM trace_index " FIND_KEYS
-    " UNION ALL SELECT hash, entry FROM trace_index_tail " FIND_KEYS " LIMIT $2";
+    " UNION ALL SELECT hash, entry FROM trace_index_tail " FIND_KEYS FIND_LIMIT;
 
 struct finding {
     struct arena *arena;
@@ -389,21 +444,24 @@ static int find_hashes(struct finding *f, const char *const *keys, uint32_t coun
     return err ? err : buf_error(text);
 }
 
-static int find_run(struct finding *f, struct duck_stmt *s, struct diag *diag)
+/* `keys` of them from number `from` on. */
+static int find_some(struct finding *f, struct duck_conn *conn, const char *sql, size_t from,
+                     uint32_t keys, struct diag *diag)
 {
-    int err = duck_bind_i64(s, 2, TRACE_ENTRIES_MAX + 1);
+    struct duck_stmt *s = NULL;
+    int err = duck_statement(conn, sql, &s, diag);
+    for (uint32_t i = 0; !err && i < keys; i++)
+        err = duck_bind_u64(s, i + 1, load_le64(f->numbers.entries[from + i].key));
     return err ? err : duck_run(s, find_row, f, diag);
 }
 
 static int find_singly(struct finding *f, struct duck_conn *conn, struct diag *diag)
 {
-    struct duck_stmt *s = NULL;
-    int err = duck_statement(conn, sql_find, &s, diag);
-    for (size_t i = 0; !err && i < f->numbers.count; i++) {
-        uint64_t hash = load_le64(f->numbers.entries[i].key);
-        err = duck_bind_u64(s, 1, hash);
-        if (!err)
-            err = find_run(f, s, diag);
+    size_t at = 0;
+    int err = OK;
+    for (size_t i = 0; i < sizeof finds / sizeof finds[0]; i++) {
+        for (; !err && f->numbers.count - at >= finds[i].keys; at += finds[i].keys)
+            err = find_some(f, conn, finds[i].sql, at, finds[i].keys, diag);
     }
     return err;
 }
@@ -415,7 +473,7 @@ static int find_all(struct finding *f, struct duck_conn *conn, const char *hashe
     int err = duck_statement(conn, sql_find_all, &s, diag);
     if (!err)
         err = duck_bind_text(s, 1, hashes);
-    return err ? err : find_run(f, s, diag);
+    return err ? err : duck_run(s, find_row, f, diag);
 }
 
 int trace_index_find(const struct trace_index *index, const char *const *keys, uint32_t count,

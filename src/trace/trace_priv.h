@@ -83,6 +83,7 @@ struct trace {
     struct map rules;  /* name → struct trace_rule */
     struct map tracks; /* name → struct trace_track */
     uint64_t commits;  /* the historian's writer alone */
+    uint32_t runs;     /* as above: of the index, since they were one */
     /* The historian's reader alone: what curves of a track and a station are drawn of. */
     struct map signals; /* trace_visit_name → struct trace_signals */
     int64_t signals_of; /* how many tags there were then */
