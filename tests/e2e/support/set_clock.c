@@ -56,4 +56,5 @@ time_t time(time_t *out)
         *out = now.tv_sec;
     return now.tv_sec;
 }
+
 /* NOLINTEND(readability-inconsistent-declaration-parameter-name) */
