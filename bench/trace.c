@@ -15,6 +15,7 @@
 #include "base/clock.h"
 #include "bench/bench.h"
 #include "bench/folder.h"
+#include "tests/support/presence_row.h"
 
 #include <inttypes.h>
 #include <spawn.h>
@@ -53,14 +54,6 @@ static const char config_text[] =
     "station: "
     "ict, measures: [m1, m2], defects: [defect], verdict: result}}]}\n";
 
-static const struct field presence_fields[] = {
-    {.name = "unit", .type = VALUE_BYTES},      {.name = "serial", .type = VALUE_STRING},
-    {.name = "station", .type = VALUE_STRING},  {.name = "place", .type = VALUE_STRING},
-    {.name = "t_in", .type = VALUE_TIMESTAMP},  {.name = "t_out", .type = VALUE_TIMESTAMP},
-    {.name = "status", .type = VALUE_STRING},   {.name = "probability", .type = VALUE_DOUBLE},
-    {.name = "evidence", .type = VALUE_STRING}, {.name = "revision", .type = VALUE_INT64},
-    {.name = "result", .type = VALUE_STRING},
-};
 static const struct field row_fields[] = {
     {.name = "unit", .type = VALUE_BYTES},    {.name = "m1", .type = VALUE_DOUBLE},
     {.name = "m2", .type = VALUE_DOUBLE},     {.name = "m3", .type = VALUE_DOUBLE},
@@ -95,7 +88,7 @@ static const struct {
     const struct field *fields;
     uint32_t count;
 } streams[STREAM_COUNT] = {
-    {"presence.line", STREAM_PRESENCE, presence_fields, 11},
+    {"presence.line", STREAM_PRESENCE, presence_row_fields, PRESENCE_ROW_FIELDS},
     {"row", STREAM_RULE, row_fields, 13},
     {"cut", STREAM_RULE, cut_fields, 5},
     {"test", STREAM_RULE, test_fields, 5},
@@ -159,32 +152,39 @@ static void set_text(struct batch_builder *bb, uint32_t col, const char *text)
     bench_must(batch_set_bytes(bb, col, bytes_of_text(text)), "cell", NULL);
 }
 
-/* The id of a visit: 16 bytes that differ. */
-static void set_unit(struct batch_builder *bb, uint32_t thing, uint32_t station)
+#define UNIT_BYTES 16
+
+/* The id of a visit: bytes that differ. */
+static void make_unit(uint32_t thing, uint32_t station, uint8_t unit[UNIT_BYTES])
 {
-    uint8_t unit[16] = {0};
+    memset(unit, 0, UNIT_BYTES);
     store_le32(unit, thing * 2654435761u);
     store_le32(unit + 4, station);
     store_le32(unit + 8, thing);
+}
+
+static void set_unit(struct batch_builder *bb, uint32_t thing, uint32_t station)
+{
+    uint8_t unit[UNIT_BYTES];
+    make_unit(thing, station, unit);
     bench_must(batch_set_bytes(bb, 0, bytes_of(unit, sizeof unit)), "unit", NULL);
 }
 
 static void add_presence(struct bench *b, uint32_t thing, const char *serial, uint32_t station,
                          int64_t t_in)
 {
-    struct batch_builder *bb = b->builders[STREAM_PRESENCES];
-    (void)batch_builder_row(bb, t_in + TAKT_US);
-    set_unit(bb, thing, station);
-    set_text(bb, 1, serial);
-    set_text(bb, 2, stations[station]);
-    set_text(bb, 3, "plant/line");
-    batch_set_i64(bb, 4, t_in);
-    batch_set_i64(bb, 5, t_in + TAKT_US);
-    set_text(bb, 6, "exact");
-    batch_set_f64(bb, 7, 1);
-    set_text(bb, 8, "begin=edge end=edge serial=read:12 result=1");
-    batch_set_i64(bb, 9, 1);
-    set_text(bb, 10, station == STATIONS ? "" : "pass");
+    uint8_t unit[UNIT_BYTES];
+    const struct presence_row row = {
+        .unit = bytes_of(unit, sizeof unit),
+        .serial = serial,
+        .station = stations[station],
+        .result = station == STATIONS ? "" : "pass",
+        .t_in = t_in,
+        .t_out = t_in + TAKT_US,
+        .revision = 1,
+    };
+    make_unit(thing, station, unit);
+    bench_must(presence_row_add(b->builders[STREAM_PRESENCES], &row), "presence", NULL);
 }
 
 static void add_row(struct bench *b, uint32_t panel, uint32_t station, int64_t at)

@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "tests/support/check.h"
 #include "tests/support/feed_fake.h"
+#include "tests/support/presence_row.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -46,14 +47,6 @@ static const struct field press_fields[] = {
     {.name = "cycle", .type = VALUE_INT64},
     {.name = "force", .type = VALUE_INT64, .uom = "kN", .scale = 0.1, .flags = FIELD_SCALED},
 };
-static const struct field presence_fields[] = {
-    {.name = "unit", .type = VALUE_BYTES},      {.name = "serial", .type = VALUE_STRING},
-    {.name = "station", .type = VALUE_STRING},  {.name = "place", .type = VALUE_STRING},
-    {.name = "t_in", .type = VALUE_TIMESTAMP},  {.name = "t_out", .type = VALUE_TIMESTAMP},
-    {.name = "status", .type = VALUE_STRING},   {.name = "probability", .type = VALUE_DOUBLE},
-    {.name = "evidence", .type = VALUE_STRING}, {.name = "revision", .type = VALUE_INT64},
-    {.name = "result", .type = VALUE_STRING},
-};
 static const struct field row_fields[] = {
     {.name = "unit", .type = VALUE_BYTES},
     {.name = "force_max", .type = VALUE_DOUBLE},
@@ -67,7 +60,7 @@ static void fixture_configure(struct fixture *f, const char *text)
     if (config_parse("t.yaml", bytes_of_text(text), &f->config, &diag))
         check_fail_at(__FILE__, __LINE__, "config: %s", diag.text);
     CHECK_OK(schema_new(press_fields, 3, &f->press));
-    CHECK_OK(schema_new(presence_fields, 11, &f->presence));
+    CHECK_OK(schema_new(presence_row_fields, PRESENCE_ROW_FIELDS, &f->presence));
     CHECK_OK(schema_new(row_fields, 3, &f->row));
     CHECK_OK(catalogue_init(&f->catalogue, "n"));
     CHECK_OK(
@@ -150,19 +143,17 @@ static void add_presence(struct fixture *f, uint8_t unit, const char *serial, in
 {
     struct batch_builder *bb = NULL;
     struct batch *b = NULL;
-    const char *const texts[] = {NULL,  serial,  "press", "hall/press",          NULL,
-                                 NULL,  "exact", NULL,    "begin=edge end=edge", NULL,
-                                 result};
+    const struct presence_row row = {
+        .unit = unit_of(unit),
+        .serial = serial,
+        .station = "press",
+        .result = result,
+        .t_in = t_in,
+        .t_out = t_out,
+        .revision = revision,
+    };
     CHECK_OK(batch_builder_new(f->presence, 1, NULL, &bb));
-    CHECK(batch_builder_row(bb, t_out) >= 0);
-    CHECK_OK(batch_set_bytes(bb, 0, unit_of(unit)));
-    for (uint32_t i = 0; i < 11; i++)
-        if (texts[i])
-            CHECK_OK(batch_set_bytes(bb, i, bytes_of_text(texts[i])));
-    batch_set_i64(bb, 4, t_in);
-    batch_set_i64(bb, 5, t_out);
-    batch_set_f64(bb, 7, 1);
-    batch_set_i64(bb, 9, revision);
+    CHECK_OK(presence_row_add(bb, &row));
     CHECK_OK(batch_builder_finish(bb, &b));
     batch_builder_free(bb);
     (void)feed_fake_add(&f->log, "n", "presence.press1", b);
