@@ -15,6 +15,7 @@ starts_max=3        # somebody else may take a port between our look and our use
 patience_s=90       # for anything but a live board
 live_patience_s=150 # for a board that is made live and fails
 stop_patience_s=20
+boards_looked_at=20
 defect=tombstone # what the scenario's fault makes
 demo=            # this demo's own folder
 data=            # the node's that is asked
@@ -198,21 +199,27 @@ past_summary() { # as "1620 panels, 6452 boards, 12.7 s"
     sed -n 's/.*the past is told.* messages, //p' "$demo/line.log"
 }
 
-# The latest board that failed the electrical test with the defect, of a panel that was printed after
-# a moment and is known for sure at every station.
+# The defect was found on it, and its way is known from the printer on, after a moment, for sure.
+is_showable() { # serial since
+    local trace first
+    trace=$(lotline trace "$1" --no-curves --json) || return 1
+    first=$(grep -o '"t_in":"[^"]*"' <<<"$trace" | sort | sed -n 1p)
+    [[ $first > "\"t_in\":\"$2" ]] && grep -q "\"defect\":\"$defect\"" <<<"$trace" &&
+        grep -q '"station":"printer"' <<<"$trace" &&
+        ! grep -qE '"status":"(recorded|inferred|ambiguous|missing)"' <<<"$trace"
+}
+
+# The latest board that failed the electrical test and can be shown.
 bad_board() { # since
-    lotline sql --csv "
-        SELECT l.child FROM links l
-        JOIN units cut ON cut.unit = l.parent
-        JOIN units p ON p.serial = cut.serial
-        JOIN steps s ON s.unit = p.unit AND s.station = 'printer'
-        JOIN defects tested ON tested.serial = l.child AND tested.operation = 'ict'
-        JOIN defects found ON found.serial = cut.serial AND found.defect = '$defect'
-            AND starts_with(found.position, l.position || '.')
-        WHERE l.kind = 'split' AND s.t_in >= '$1' AND NOT EXISTS (
-            SELECT 1 FROM units u JOIN steps x ON x.unit = u.unit
-            WHERE u.serial = cut.serial AND x.status <> 'exact')
-        ORDER BY tested.detected_at DESC LIMIT 1" | tail -n +2
+    local serial
+    lotline sql --csv "SELECT serial FROM defects WHERE operation = 'ict' AND detected_at >= '$1'
+        GROUP BY serial ORDER BY max(detected_at) DESC LIMIT $boards_looked_at" | tail -n +2 |
+        while read -r serial; do
+            if is_showable "$serial" "$1"; then
+                say "$serial"
+                break
+            fi
+        done
 }
 
 bad_board_since() { # since
