@@ -60,6 +60,7 @@ struct tumbling {
 struct unit_input {
     struct position after;
     int64_t time_max;
+    int64_t wall_us; /* when it came; 0 = not known */
 };
 
 struct unit_pending {

@@ -47,6 +47,7 @@ struct bench {
     struct pipeline *pipeline;
     struct diag diag;
     uint64_t seq;
+    int64_t wall_us;
     struct value row[8];
     int rows;
 };
@@ -122,7 +123,7 @@ static void push(struct bench *t, int64_t us, double z1, double z2, double z3, d
             batch_set_f64(bb, i, values[i]);
     CHECK_OK(batch_builder_finish(bb, &b));
     batch_builder_free(bb);
-    CHECK_OK(pipeline_push(t->pipeline, b, (struct position){1, ++t->seq}, 0, NULL));
+    CHECK_OK(pipeline_push(t->pipeline, b, (struct position){1, ++t->seq}, t->wall_us, NULL));
     batch_unref(b);
 }
 
@@ -366,6 +367,28 @@ TEST(those_that_just_came_are_not_let_go_with_those_that_waited)
     CHECK_EQ(t.rows, 2);
     check_number(&t, 0, 7);
     CHECK_EQ(pipeline_units(t.pipeline).waiting, 0);
+    bench_fini(&t);
+}
+
+TEST(what_came_just_now_waits_for_its_unit_however_old_it_is)
+{
+    struct bench t;
+    bench_init(&t);
+    bench_plan(&t, "max(belt) AS a", 0);
+    t.wall_us = 1000 * S;
+    for (int i = 0; i < 20000; i++, t.wall_us += 1000) /* five hours in twenty seconds */
+        push(&t, i * S, 1, 1, 1, i);
+    push_presence(&t, 100 * S, 200 * S, NULL);
+    check_number(&t, 0, 199);
+    t.wall_us += 60 * S; /* it goes when it has waited for long */
+    push(&t, 20000 * S, 1, 1, 1, 1);
+    CHECK(t.pipeline->unit.series[0].count < 3700);
+    push_presence(&t, 300 * S, 400 * S, NULL);
+    CHECK_EQ(t.row[0].type, VALUE_NULL);
+    for (int i = 0; i < 200000; i++) /* and when there is too much of it */
+        push(&t, (20001 + i) * S, 1, 1, 1, i);
+    CHECK(t.pipeline->unit.series[0].count <= 128 << 10);
+    CHECK(t.pipeline->unit.series[0].count > 100000);
     bench_fini(&t);
 }
 

@@ -19,6 +19,12 @@
 
 #define INPUTS_FIRST 256u
 
+/* A past comes in faster than its time goes by: within the moments that a track needs until it
+ * tells of a unit, the signals may be hours ahead. So values stay that long too, as far as these
+ * go. */
+#define HOLD_US         (30 * INT64_C(1000000))
+#define HOLD_VALUES_MAX (128u << 10) /* of one signal */
+
 /* ------------------------------------------------------------------------------------------ life
  */
 
@@ -275,8 +281,21 @@ static int input_note(struct pipeline *p, struct position after)
         u->input_cap = cap;
     }
     u->inputs[(u->input_head + u->input_count++) & (u->input_cap - 1)] =
-        (struct unit_input){.after = after, .time_max = p->time_max_us};
+        (struct unit_input){.after = after, .time_max = p->time_max_us, .wall_us = p->rows.wall_us};
     return OK;
+}
+
+/* Whether the oldest batch came only just now and stays; of too much, two go for one that comes. */
+static bool unit_holds(const struct pipeline *p, uint32_t gone)
+{
+    const struct unit_window *u = &p->unit;
+    int64_t came = u->inputs[u->input_head].wall_us;
+    uint32_t most = 0;
+    if (!came || p->rows.wall_us - came >= HOLD_US)
+        return false;
+    for (uint32_t a = 0; a < p->plan->aggregate_count; a++)
+        most = u->series[a].count > most ? u->series[a].count : most;
+    return most < HOLD_VALUES_MAX || gone >= 2;
 }
 
 static void unit_trim(struct pipeline *p)
@@ -284,16 +303,22 @@ static void unit_trim(struct pipeline *p)
     struct unit_window *u = &p->unit;
     if (p->time_max_us == INT64_MIN)
         return;
-    int64_t before = p->time_max_us - p->options.unit_time_us;
-    if (before <= u->dropped_us)
+    int64_t oldest = p->time_max_us - p->options.unit_time_us;
+    int64_t before = INT64_MIN;
+    uint32_t gone = 0;
+    if (oldest <= u->dropped_us)
         return;
-    while (u->input_count && u->inputs[u->input_head].time_max < before) {
+    while (u->input_count && u->inputs[u->input_head].time_max < oldest && !unit_holds(p, gone)) {
+        gone++;
+        before = u->inputs[u->input_head].time_max;
         u->input_head = (u->input_head + 1) & (u->input_cap - 1);
         u->input_count--;
-        u->dropped_us = before;
     }
-    if (u->dropped_us != before)
+    if (before == INT64_MIN)
         return;
+    if (!u->input_count || u->inputs[u->input_head].time_max >= oldest)
+        before = oldest;
+    u->dropped_us = before > u->dropped_us ? before : u->dropped_us;
     for (uint32_t a = 0; a < p->plan->aggregate_count; a++)
         if (u->series[a].count)
             series_trim(&u->series[a], before);
