@@ -14,8 +14,8 @@
 #include <string.h>
 
 #define CURVES_MAX   64
-#define CURVE_PIECES (TRACE_CURVE_POINTS_MAX / 2)
-#define CUTS_MAX     16 /* stretches of rows that are read for a visit */
+#define CURVE_PIECES 250 /* of two points each: TRACE_CURVE_POINTS_MAX */
+#define CUTS_MAX     16  /* stretches of rows that are read for a visit */
 /* Visits of so long a time are looked up at once. */
 #define CHAPTER_US ((int64_t)86400 * 1000000)
 
@@ -31,6 +31,8 @@ static const char sql_tags[] =
 static const char sql_points[] =
     "SELECT tag, ts, coalesce(d, i::DOUBLE, u::DOUBLE) FROM points WHERE piece >= $1 AND piece <= "
     "$2 AND ts >= $3 AND ts < $4 AND tag >= $5 AND tag <= $6 AND quality = 0";
+
+_Static_assert(2 * CURVE_PIECES == TRACE_CURVE_POINTS_MAX, "CURVE_PIECES");
 
 struct point {
     int64_t at;

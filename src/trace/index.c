@@ -298,12 +298,13 @@ static int settle_whole(struct duck_conn *conn, void *ctx)
     struct duck_stmt *s = NULL;
     int64_t rows = 0;
     int err = number_read(conn, "SELECT max(rowid) + 1 FROM trace_index", &rows, ctx);
-    if (!err)
+    if (!err) {
         err = duck_exec(conn,
                         "INSERT INTO trace_index SELECT * FROM (SELECT * FROM trace_index UNION "
                         "ALL SELECT * FROM trace_index_tail) ORDER BY hash;"
                         "DELETE FROM trace_index_tail",
                         ctx);
+    }
     if (!err)
         err = duck_prepare(conn, "DELETE FROM trace_index WHERE rowid < $1", &s, ctx);
     if (!err)
