@@ -102,7 +102,7 @@ extern const struct duck_column point_columns[];
 /* --------------------------------------------------------------------------------------- ranges
  */
 
-#define RANGE_ROWS       16384 /* of `points`: a piece */
+#define RANGE_ROWS       4096 /* of `points`: a piece */
 #define RANGE_GROUPS_MAX 32
 
 /* From when to when the good values of some tags in a piece of the table are. */

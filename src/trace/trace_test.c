@@ -391,7 +391,7 @@ static void drop_ranges(struct fixture *f)
     duck_close(duck);
 }
 
-/* Some 16,000 points are a piece, and the past may come in the midst of the present. */
+/* Some 4,000 points are a piece, and the past may come in the midst of the present. */
 TEST(a_curve_is_found_among_many_pieces)
 {
     struct fixture f;
