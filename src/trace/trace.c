@@ -1,6 +1,7 @@
 /* The trace's life: its tables go to the historian, its calls to the catalogue. See trace.h. */
 #include "trace/trace.h"
 
+#include "trace/band.h"
 #include "trace/trace_priv.h"
 #include "trace/why.h"
 
@@ -30,9 +31,8 @@ int trace_configure(struct trace *t, const struct config *config, struct catalog
                     struct diag *diag)
 {
     const struct call_entry calls[] = {
-        {&trace_unit_spec, trace_unit_serve},
-        {&trace_units_spec, trace_units_serve},
-        {&trace_forward_spec, trace_forward_serve},
+        {&trace_unit_spec, trace_unit_serve},       {&trace_units_spec, trace_units_serve},
+        {&trace_forward_spec, trace_forward_serve}, {&trace_band_spec, trace_band_serve},
         {&trace_why_spec, trace_why_serve},
     };
     const struct historian_tap tap = {.ctx = t,

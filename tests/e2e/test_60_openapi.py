@@ -58,6 +58,8 @@ class Service:
             ("GET", "/units"): {},
             ("GET", "/containment"): {"query": "?station=press"},
             ("GET", "/trace/{serial}"): {"path": {"serial": self.serial}},
+            ("GET", "/trace/{serial}/band"): {"path": {"serial": self.serial},
+                                              "query": "?station=press"},
             ("GET", "/why"): {"query": "?defect=dent"},
             ("GET", "/sessions"): {},
             ("POST", "/publish"): {"body": {"topic": "a/b", "payload": "hello"}},
