@@ -103,6 +103,7 @@ export interface Link {
 
 export interface Curve {
   signal: string;
+  station: string;
   uom?: string | null;
   points: [string | number, number | null][];
 }
@@ -119,6 +120,18 @@ export interface Trace {
   parents: Link[];
   children: Link[];
   truncated: boolean;
+}
+
+// A unit's curve at a station against the good units' band.
+export interface Band {
+  serial: string;
+  station: string;
+  signals: { signal: string; from_mm?: number; to_mm?: number }[];
+  uom: string;
+  axis: string; // mm: over the position on the belt; s: over the time since it came in
+  units: number; // how many good ones
+  curve: [number, number][]; // place, value
+  band: [number, number, number, number][]; // place, 5 %, 50 %, 95 %
 }
 
 export interface Interval {
@@ -205,18 +218,26 @@ async function request<T>(method: string, path: string, body?: unknown): Promise
   return json as T;
 }
 
+// "?a=b": what is empty is left out.
+export function query(values: Record<string, string>): string {
+  const said = Object.entries(values).filter(([, value]) => value !== "");
+  return said.length ? `?${new URLSearchParams(said).toString()}` : "";
+}
+
 export const api = {
   node: () => request<NodeInfo>("GET", "/node"),
   devices: () => request<Device[]>("GET", "/devices"),
   tags: () => request<Tag[]>("GET", "/tags"),
   write: (tag: string, value: unknown) => request<WriteAnswer>("POST", "/write", { tag, value }),
-  units: (bad: boolean) => request<UnitRow[]>("GET", bad ? "/units?verdict=bad" : "/units"),
-  trace: (serial: string) => request<Trace>("GET", `/trace/${encodeURIComponent(serial)}`),
-  why: (defect: string, since: string) =>
-    request<Why>(
+  units: (filter: Record<string, string>) => request<UnitRow[]>("GET", `/units${query(filter)}`),
+  trace: (serial: string, asOf: string) =>
+    request<Trace>("GET", `/trace/${encodeURIComponent(serial)}${query({ as_of: asOf })}`),
+  band: (serial: string, station: string, signal: string, asOf: string) =>
+    request<Band>(
       "GET",
-      `/why?defect=${encodeURIComponent(defect)}&since=${encodeURIComponent(since)}`,
+      `/trace/${encodeURIComponent(serial)}/band${query({ station, signal, as_of: asOf })}`,
     ),
+  why: (filter: Record<string, string>) => request<Why>("GET", `/why${query(filter)}`),
   alarms: () => request<Alarm[]>("GET", "/alarms"),
   acknowledge: (id: number) =>
     request<unknown>("POST", `/alarms/${id}/ack`, {}),

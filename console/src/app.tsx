@@ -7,6 +7,7 @@ import { DevicesPage } from "./pages/devices";
 import { UnitPage } from "./pages/unit";
 import { UnitsPage } from "./pages/units";
 import { WhyPage } from "./pages/why";
+import { routeOf } from "./route";
 
 function useHash(): string {
   const [hash, setHash] = useState(location.hash);
@@ -20,11 +21,11 @@ function useHash(): string {
 }
 
 function Page({ hash }: { hash: string }) {
-  const [, area, detail, more] = hash.split("/");
-  if (area === "units" && detail) return <UnitPage serial={decodeURIComponent(detail)} />;
-  if (area === "units") return <UnitsPage />;
-  if (area === "why")
-    return <WhyPage defect={decodeURIComponent(detail ?? "")} days={Number(more) || 0} />;
+  const { words, asked } = routeOf(hash);
+  const [area, detail] = words;
+  if (area === "units" && detail) return <UnitPage serial={detail} asked={asked} />;
+  if (area === "units") return <UnitsPage asked={asked} />;
+  if (area === "why") return <WhyPage defect={detail ?? ""} asked={asked} />;
   if (area === "alarms") return <AlarmsPage />;
   return <DevicesPage />;
 }

@@ -166,11 +166,23 @@ for (const language of Object.keys(languages)) {
     await page.getByText(text.measures).waitFor();
     await page.getByText("force_max").waitFor();
     await page.locator(".curve canvas").first().waitFor();
-    await page.locator(".graph canvas").waitFor();
+    await page.locator(".graph canvas").first().waitFor();
+    await page.locator("[data-curve] canvas").waitFor();
+    assert.ok(Number(await page.locator("[data-curve]").getAttribute("data-curve")) > 100);
     await page.getByRole("cell", { name: "rev B" }).waitFor();
     await page.getByRole("cell", { name: text.kind_method, exact: true }).waitFor();
     await page.getByRole("cell", { name: text.link_consumption }).waitFor();
     await picture(page, language, "unit");
+    // What was known before it was made, by a link that another browser opens as well.
+    const past = "2020-01-01T00:00:00.000Z";
+    const other = await signedIn(language);
+    await other.goto(`${page.url()}?as_of=${encodeURIComponent(past)}`);
+    await other.getByText(filled(language, "traceNotFound", { serial })).waitFor();
+    await other.getByRole("link", { name: text.asOfNow }).click();
+    await other.getByRole("cell", { name: "rev B" }).waitFor();
+    await other.goBack();
+    await other.getByText(filled(language, "traceNotFound", { serial })).waitFor();
+    await other.context().close();
     // The oil's own page: what was made with it.
     await page.getByRole("link", { name: "OIL-7" }).click();
     await page.getByText(filled(language, "traceOf", { serial: "OIL-7" })).waitFor();

@@ -1,12 +1,14 @@
 // One unit: when it was where, its measures against their limits, its verdict, what was found wrong,
 // what it was made with and from, and its curves.
 import { useEffect, useState } from "preact/hooks";
-import { api, type Curve, type Defect, type Factor, type Link, type Measure, type Step, type Trace } from "../api";
+import { api, type Band, type Curve, type Defect, type Factor, type Link, type Measure, type Step, type Trace } from "../api";
 import { formatRounded, formatTime } from "../format";
 import { useText, useWord } from "../i18n";
+import { BandPlot } from "../parts/band";
 import { CurvePlot } from "../parts/curve";
 import { GenealogyGraph } from "../parts/genealogy";
 import { Badge, Table } from "../parts/table";
+import { controlOfMoment, momentOfControl, routeTo } from "../route";
 
 function Steps({ steps }: { steps: Step[] }) {
   const t = useText();
@@ -179,16 +181,96 @@ function Curves({ curves }: { curves: Curve[] }) {
   );
 }
 
-export function UnitPage({ serial }: { serial: string }) {
+// The chosen station's curve against the good units' band.
+function BandView({ trace, serial, asked }: BandProps) {
+  const t = useText();
+  const stations = [...new Set(trace.curves.map((curve) => curve.station))];
+  const station = asked.station || stations[stations.length - 1] || "";
+  const signals = trace.curves.filter((c) => c.station === station).map((c) => c.signal);
+  const [band, setBand] = useState<Band | null>(null);
+  const [problem, setProblem] = useState("");
+  const signal = asked.signal ?? "";
+  const asOf = asked.as_of ?? "";
+  useEffect(() => {
+    let alive = true;
+    setBand(null);
+    setProblem("");
+    if (station)
+      api.band(serial, station, signal, asOf).then(
+        (answer) => alive && setBand(answer),
+        (error: Error) => alive && setProblem(error.message),
+      );
+    return () => {
+      alive = false;
+    };
+  }, [serial, station, signal, asOf]);
+  if (!station) return null;
+  const go = (change: Record<string, string>) => {
+    location.hash = routeTo(["units", serial], { ...asked, ...change });
+  };
+  const choice = (name: string, label: string, value: string, list: string[], first?: string) => (
+    <label>
+      {label}
+      <select
+        name={name}
+        value={value}
+        onChange={(event) =>
+          go(name === "station" ? { station: event.currentTarget.value, signal: "" } : { signal: event.currentTarget.value })
+        }
+      >
+        {first !== undefined && <option value="">{first}</option>}
+        {list.map((item) => (
+          <option key={item} value={item}>
+            {item}
+          </option>
+        ))}
+      </select>
+    </label>
+  );
+  return (
+    <>
+      <h3>{t("bandTitle")}</h3>
+      <div class="bar">
+        {choice("station", t("station"), station, stations)}
+        {choice("signal", t("bandSignal"), signal, signals, t("bandUsual"))}
+      </div>
+      {problem && <p class="bad">{problem}</p>}
+      {band && (
+        <>
+          <BandPlot band={band} label={t("bandLabel", { station, n: `${band.units}` })} />
+          <p class="nothing">
+            {band.band.length ? t("bandLabel", { station, n: `${band.units}` }) : t("bandNone")}
+          </p>
+        </>
+      )}
+    </>
+  );
+}
+
+interface BandProps {
+  trace: Trace;
+  serial: string;
+  asked: Record<string, string>;
+}
+
+export function UnitPage({ serial, asked }: { serial: string; asked: Record<string, string> }) {
   const t = useText();
   const word = useWord();
   const [trace, setTrace] = useState<Trace | null>(null);
   const [missing, setMissing] = useState(false);
+  const asOf = asked.as_of ?? "";
   useEffect(() => {
+    let alive = true;
     setTrace(null);
     setMissing(false);
-    api.trace(serial).then(setTrace, () => setMissing(true));
-  }, [serial]);
+    api.trace(serial, asOf).then(
+      (answer) => alive && setTrace(answer),
+      () => alive && setMissing(true),
+    );
+    return () => {
+      alive = false;
+    };
+  }, [serial, asOf]);
   return (
     <>
       <p>
@@ -203,6 +285,22 @@ export function UnitPage({ serial }: { serial: string }) {
           />
         )}
       </h2>
+      <div class="bar">
+        <label>
+          {t("asOf", { zone: Intl.DateTimeFormat().resolvedOptions().timeZone })}
+          <input
+            type="datetime-local"
+            step="1"
+            name="as_of"
+            value={controlOfMoment(asOf)}
+            onChange={(event) => {
+              const as_of = momentOfControl(event.currentTarget.value);
+              location.hash = routeTo(["units", serial], { ...asked, as_of });
+            }}
+          />
+        </label>
+        {asOf && <a href={routeTo(["units", serial], { ...asked, as_of: "" })}>{t("asOfNow")}</a>}
+      </div>
       {missing && <p class="bad">{t("traceNotFound", { serial })}</p>}
       {trace && (
         <>
@@ -217,6 +315,7 @@ export function UnitPage({ serial }: { serial: string }) {
           <h3>{t("factors")}</h3>
           <Factors factors={trace.factors} />
           {trace.truncated && <p class="nothing">{t("truncated")}</p>}
+          <BandView trace={trace} serial={serial} asked={asked} />
           <Curves curves={trace.curves} />
         </>
       )}

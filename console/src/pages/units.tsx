@@ -3,6 +3,7 @@ import { useCallback, useState } from "preact/hooks";
 import { api } from "../api";
 import { formatTime } from "../format";
 import { useText, useWord } from "../i18n";
+import { routeTo } from "../route";
 import { usePolled } from "../live";
 import { Badge, Table } from "../parts/table";
 
@@ -26,11 +27,12 @@ function Defects({ names }: { names: string }) {
   );
 }
 
-export function UnitsPage() {
+export function UnitsPage({ asked }: { asked: Record<string, string> }) {
   const t = useText();
   const word = useWord();
-  const [bad, setBad] = useState(false);
-  const ask = useCallback(() => api.units(bad), [bad]);
+  const bad = asked.verdict === "bad";
+  const question = JSON.stringify(asked);
+  const ask = useCallback(() => api.units(JSON.parse(question)), [question]);
   const [units] = usePolled(ask, pollMs);
   const [serial, setSerial] = useState("");
   const search = (event: Event) => {
@@ -54,7 +56,10 @@ export function UnitsPage() {
             type="checkbox"
             name="bad"
             checked={bad}
-            onChange={(event) => setBad(event.currentTarget.checked)}
+            onChange={(event) => {
+              const verdict = event.currentTarget.checked ? "bad" : "";
+              location.hash = routeTo(["units"], { ...asked, verdict });
+            }}
           />{" "}
           {t("onlyBad")}
         </label>

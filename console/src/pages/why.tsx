@@ -4,6 +4,7 @@ import { useEffect, useState } from "preact/hooks";
 import { api, type Cause, type Why } from "../api";
 import { formatMoment, formatRounded } from "../format";
 import { useText, useWord } from "../i18n";
+import { routeTo } from "../route";
 import { RatePlot } from "../parts/rates";
 import { Badge } from "../parts/table";
 
@@ -114,10 +115,16 @@ function Answer({ why }: { why: Why }) {
   );
 }
 
-export function WhyPage({ defect, days }: { defect: string; days: number }) {
+// The link says since when as a moment, so that it asks the same tomorrow.
+function sinceOf(days: number): string {
+  return new Date(Date.now() - days * dayMs).toISOString();
+}
+
+export function WhyPage({ defect, asked }: { defect: string; asked: Record<string, string> }) {
   const t = useText();
   const [text, setText] = useState(defect);
-  const [span, setSpan] = useState(days || daysDefault);
+  const [span, setSpan] = useState(daysDefault);
+  const question = JSON.stringify(asked);
   const [why, setWhy] = useState<Why | null>(null);
   const [problem, setProblem] = useState("");
   useEffect(() => {
@@ -125,12 +132,22 @@ export function WhyPage({ defect, days }: { defect: string; days: number }) {
     setWhy(null);
     setProblem("");
     if (!defect) return;
-    const since = new Date(Date.now() - (days || daysDefault) * dayMs).toISOString();
-    api.why(defect, since).then(setWhy, (error: Error) => setProblem(error.message));
-  }, [defect, days]);
+    if (!asked.since) {
+      location.replace(routeTo(["why", defect], { ...asked, since: sinceOf(daysDefault) }));
+      return;
+    }
+    let alive = true;
+    api.why({ ...asked, defect }).then(
+      (answer) => alive && setWhy(answer),
+      (error: Error) => alive && setProblem(error.message),
+    );
+    return () => {
+      alive = false;
+    };
+  }, [defect, question]);
   const send = (event: Event) => {
     event.preventDefault();
-    if (text) location.hash = `#/why/${encodeURIComponent(text)}/${span}`;
+    if (text) location.hash = routeTo(["why", text], { since: sinceOf(span) });
   };
   return (
     <>
