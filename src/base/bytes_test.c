@@ -126,7 +126,7 @@ TEST(a_double_comes_back_as_it_was_and_infinity_fails)
 {
     struct buf b = {0};
     CHECK_OK(buf_append_double(&b, -0.1));
-    CHECK_OK(buf_append_double(&b, INFINITY));
+    CHECK_OK(buf_append_double(&b, (double)INFINITY));
     struct reader r = reader_of(buf_bytes(&b));
     CHECK(reader_finite(&r) == -0.1);
     CHECK(!r.failed);

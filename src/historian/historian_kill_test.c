@@ -39,7 +39,8 @@ static int made_next(void *ctx, struct feed_record *ret)
     if (m->next >= m->end)
         return ERR_AGAIN;
     m->next++;
-    *ret = (struct feed_record){{7, m->next}, bytes_of_text("n"), bytes_of_text("s"), NULL};
+    *ret = (struct feed_record){
+        .at = {7, m->next}, .node = bytes_of_text("n"), .stream = bytes_of_text("s")};
     return OK;
 }
 
