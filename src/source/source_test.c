@@ -106,8 +106,12 @@ static void world_open(struct world *w, struct memory *m, const char *folder)
     struct outlet *producer = NULL;
     bool keyed = false;
     *w = (struct world){.memory = m, .taker = exec_fake_new(0, 0)};
-    struct source_options o = {
-        .hooks = {m, memory_alarm, memory_get, memory_put, memory_remove, memory_each}};
+    struct source_options o = {.hooks = {.ctx = m,
+                                         .alarm = memory_alarm,
+                                         .state_get = memory_get,
+                                         .state_put = memory_put,
+                                         .state_remove = memory_remove,
+                                         .state_each = memory_each}};
     struct flow_options f = {
         .name = "taker", .consumer = w->taker, .on_ready = on_ready, .on_closed = on_ready};
     (void)snprintf(text, sizeof text,
