@@ -232,6 +232,11 @@ export const api = {
   units: (filter: Record<string, string>) => request<UnitRow[]>("GET", `/units${query(filter)}`),
   trace: (serial: string, asOf: string) =>
     request<Trace>("GET", `/trace/${encodeURIComponent(serial)}${query({ as_of: asOf })}`),
+  relatives: (serial: string, asOf: string) =>
+    request<Trace>(
+      "GET",
+      `/trace/${encodeURIComponent(serial)}${query({ depth: "1", curves: "false", as_of: asOf })}`,
+    ),
   band: (serial: string, station: string, signal: string, asOf: string) =>
     request<Band>(
       "GET",

@@ -7,14 +7,31 @@ export function formatValue(value: unknown): string {
   return String(value);
 }
 
+// Local time to the millisecond, with the date before it unless it is today's.
+export function formatWhen(text: string | null | undefined): string {
+  if (!text) return "—";
+  const date = new Date(text);
+  if (Number.isNaN(date.getTime())) return text;
+  const day = formatDay(date);
+  return day === formatDay(new Date()) ? formatTime(text) : `${day} ${formatTime(text)}`;
+}
+
+function formatDay(date: Date): string {
+  const pad = (n: number) => String(n).padStart(2, "0");
+  return [date.getFullYear(), pad(date.getMonth() + 1), pad(date.getDate())].join("-");
+}
+
+// What the times on a page are told in.
+export function zoneName(): string {
+  return Intl.DateTimeFormat().resolvedOptions().timeZone;
+}
+
 // Local date and time to the second.
 export function formatMoment(text: string | null | undefined): string {
   if (!text) return "";
   const date = new Date(text);
   if (Number.isNaN(date.getTime())) return text;
-  const pad = (n: number) => String(n).padStart(2, "0");
-  const day = [date.getFullYear(), pad(date.getMonth() + 1), pad(date.getDate())].join("-");
-  return `${day} ${formatTime(text).slice(0, 8)}`;
+  return `${formatDay(date)} ${formatTime(text).slice(0, 8)}`;
 }
 
 // Six significant digits: what a measure is read by. The exact value is in the title of the cell.

@@ -1,4 +1,4 @@
-// A press, a node and a browser for one test file; everything ends with it.
+// A press, or a plant with a past, a node and a browser for one test file; everything ends with it.
 import { spawn } from "node:child_process";
 import fs from "node:fs";
 import net from "node:net";
@@ -74,15 +74,50 @@ export function readRegisters(port, first, count) {
 export class Plant {
   children = [];
 
+  folder = fs.mkdtempSync(path.join(os.tmpdir(), "lotline-console-"));
+  data = path.join(this.folder, "data");
+
   async open(config) {
-    this.folder = fs.mkdtempSync(path.join(os.tmpdir(), "lotline-console-"));
     this.pressPort = await freePort();
     const press = start(path.join(this.folder, "press.log"), "sim", "press", "--port", this.pressPort);
     this.children.push(press);
     await waitUntil(() => connects(this.pressPort), "the press to listen");
+    await this.openNode(config(this.pressPort));
+    await this.openBrowser();
+  }
+
+  // The simulated plant tells what happened in it for so long until now, then ends; what is true of
+  // that is in the ledger: {serial: line}.
+  async openPast(length, scenario, seed) {
+    const file = (name) => path.join(this.folder, name);
+    const broker = `127.0.0.1:${await freePort()}`;
+    fs.writeFileSync(file("scenario.yaml"), scenario);
+    const line = start(
+      file("plant.log"),
+      ...["sim", "plant", "--port", 0, "--scenario", file("scenario.yaml"), "--seed", seed],
+      ...["--config", file("plant.yaml"), "--ledger", file("ledger.jsonl"), "--files", file("files")],
+      ...["--backfill", length, "--mqtt", broker, "--wait-mes", 3],
+      ...["--token-file", path.join(this.data, "admin.token")],
+    );
+    this.children.push(line);
+    const says = (text) => {
+      if (line.exitCode !== null) throw new Error(`the plant ended: ${line.log()}`);
+      return line.log().includes(text) && fs.existsSync(file("plant.yaml"));
+    };
+    await waitUntil(() => says("mes on"), "the plant to listen");
+    const listen = `name: line1\nlisten: {mqtt: "${broker}", http: 127.0.0.1:0}\n`;
+    await this.openNode(listen + fs.readFileSync(file("plant.yaml"), "utf8"));
+    await waitUntil(() => says("the past is told"), "the past");
+    line.kill("SIGTERM");
+    await new Promise((done) => line.once("exit", done));
+    const rows = fs.readFileSync(file("ledger.jsonl"), "utf8").trim().split("\n").map(JSON.parse);
+    this.ledger = Object.fromEntries(rows.map((row) => [row.serial, row]));
+    await this.openBrowser();
+  }
+
+  async openNode(text) {
     const file = path.join(this.folder, "lotline.yaml");
-    fs.writeFileSync(file, config(this.pressPort));
-    this.data = path.join(this.folder, "data");
+    fs.writeFileSync(file, text);
     const node = start(path.join(this.folder, "node.log"), "run", "-c", file, "--data", this.data);
     this.children.push(node);
     this.run = await waitUntil(() => {
@@ -90,6 +125,9 @@ export class Plant {
       return JSON.parse(fs.readFileSync(path.join(this.data, "run.json"), "utf8"));
     }, "the node to listen");
     this.token = fs.readFileSync(path.join(this.data, "admin.token"), "utf8").trim();
+  }
+
+  async openBrowser() {
     this.browser = await chromium.launch({
       executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
       args: [
@@ -121,9 +159,10 @@ export class Plant {
     return JSON.parse(text).link;
   }
 
-  async page(locale) {
+  async page(locale, timezoneId) {
     const context = await this.browser.newContext({
       locale,
+      timezoneId,
       viewport: { width: 1280, height: 800 },
     });
     const page = await context.newPage();

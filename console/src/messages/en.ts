@@ -82,6 +82,7 @@ export const en = {
   parent: "From",
   child: "To",
   linkKind: "How",
+  siblings: "Made of the same:",
   nothingRelatives: "No other unit or lot is linked with it.",
   truncated: "There is more than is shown here.",
   bandTitle: "Curve against the good units",

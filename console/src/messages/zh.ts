@@ -83,6 +83,7 @@ export const zh: Messages = {
   parent: "来自",
   child: "去向",
   linkKind: "关系",
+  siblings: "同源单元:",
   nothingRelatives: "没有与之关联的单元或批次。",
   truncated: "内容过多,此处未全部显示。",
   bandTitle: "与良品对比的曲线",

@@ -2,12 +2,12 @@
 // what it was made with and from, and its curves.
 import { useEffect, useState } from "preact/hooks";
 import { api, type Band, type Curve, type Defect, type Factor, type Link, type Measure, type Step, type Trace } from "../api";
-import { formatRounded, formatTime } from "../format";
+import { formatRounded, zoneName } from "../format";
 import { useText, useWord } from "../i18n";
 import { BandPlot } from "../parts/band";
 import { CurvePlot } from "../parts/curve";
 import { GenealogyGraph } from "../parts/genealogy";
-import { Badge, Table } from "../parts/table";
+import { Badge, Moment, Table } from "../parts/table";
 import { controlOfMoment, momentOfControl, routeTo } from "../route";
 
 function Steps({ steps }: { steps: Step[] }) {
@@ -15,6 +15,7 @@ function Steps({ steps }: { steps: Step[] }) {
   const word = useWord();
   return (
     <Table
+      name="steps"
       nothing={t("nothingSteps")}
       rows={steps}
       rowKey={(s) => `${s.station}/${s.t_in}`}
@@ -25,8 +26,8 @@ function Steps({ steps }: { steps: Step[] }) {
           title: t("operation"),
           cell: (s) => (s.visit > 1 ? t("again", { operation: s.operation, n: `${s.visit}` }) : s.operation),
         },
-        { title: t("tIn"), cell: (s) => <span title={s.t_in ?? ""}>{formatTime(s.t_in)}</span> },
-        { title: t("tOut"), cell: (s) => <span title={s.t_out ?? ""}>{formatTime(s.t_out)}</span> },
+        { title: t("tIn"), cell: (s) => <Moment at={s.t_in} /> },
+        { title: t("tOut"), cell: (s) => <Moment at={s.t_out} /> },
         { title: t("operator"), cell: (s) => s.operator ?? "" },
         { title: t("recipe"), cell: (s) => s.recipe ?? "" },
         { title: t("order"), cell: (s) => s.order ?? "" },
@@ -83,6 +84,7 @@ function Defects({ defects }: { defects: Defect[] }) {
   const t = useText();
   return (
     <Table
+      name="defects"
       nothing={t("nothingDefects")}
       rows={defects}
       rowKey={(d) => `${d.defect}/${d.position}/${d.detected_at}`}
@@ -95,10 +97,7 @@ function Defects({ defects }: { defects: Defect[] }) {
         { title: t("position"), cell: (d) => d.position ?? t("none") },
         { title: t("operation"), cell: (d) => d.operation },
         { title: t("asPartOf"), cell: (d) => d.of },
-        {
-          title: t("time"),
-          cell: (d) => <span title={d.detected_at}>{formatTime(d.detected_at)}</span>,
-        },
+        { title: t("time"), cell: (d) => <Moment at={d.detected_at} /> },
       ]}
     />
   );
@@ -123,12 +122,46 @@ function Factors({ factors }: { factors: Factor[] }) {
   );
 }
 
+function unitLink(key: string) {
+  return (
+    <a key={key} href={`#/units/${encodeURIComponent(key)}`}>
+      {key}
+    </a>
+  );
+}
+
+// What was parted from the same unit as this one: that unit's other children.
+function Siblings({ trace, asOf }: { trace: Trace; asOf: string }) {
+  const t = useText();
+  const [keys, setKeys] = useState<string[]>([]);
+  useEffect(() => {
+    let alive = true;
+    const own = trace.parents.filter((l) => l.depth === 1 && l.kind === "split");
+    Promise.all(own.map((link) => api.relatives(link.parent, asOf))).then(
+      (answers) => {
+        const all = answers.flatMap((answer) => answer.children.filter((l) => l.kind === "split"));
+        const others = all.filter((l) => l.child !== trace.serial && l.child !== trace.unit);
+        if (alive) setKeys([...new Set(others.map((l) => l.child))]);
+      },
+      () => {},
+    );
+    return () => {
+      alive = false;
+    };
+  }, [trace, asOf]);
+  if (keys.length === 0) return null;
+  return (
+    <p data-siblings={keys.join(" ")}>
+      {t("siblings")} {keys.map((key) => [unitLink(key), " "])}
+    </p>
+  );
+}
+
 function Relatives({ trace }: { trace: Trace }) {
   const t = useText();
   const word = useWord();
   const links = [...trace.parents, ...trace.children];
   if (links.length === 0) return <p class="nothing">{t("nothingRelatives")}</p>;
-  const unit = (key: string) => <a href={`#/units/${encodeURIComponent(key)}`}>{key}</a>;
   return (
     <>
       <GenealogyGraph
@@ -138,15 +171,16 @@ function Relatives({ trace }: { trace: Trace }) {
         label={t("genealogy")}
       />
       <Table
+        name="links"
         nothing={t("none")}
         rows={links}
         rowKey={(l: Link) => `${l.parent}/${l.child}/${l.kind}/${l.position}`}
         columns={[
-          { title: t("parent"), cell: (l) => unit(l.parent) },
-          { title: t("child"), cell: (l) => unit(l.child) },
+          { title: t("parent"), cell: (l) => unitLink(l.parent) },
+          { title: t("child"), cell: (l) => unitLink(l.child) },
           { title: t("linkKind"), cell: (l) => word("link", l.kind) },
           { title: t("position"), cell: (l) => l.position ?? t("none") },
-          { title: t("time"), cell: (l) => <span title={l.at ?? ""}>{formatTime(l.at)}</span> },
+          { title: t("time"), cell: (l) => <Moment at={l.at} /> },
         ]}
       />
     </>
@@ -287,7 +321,7 @@ export function UnitPage({ serial, asked }: { serial: string; asked: Record<stri
       </h2>
       <div class="bar">
         <label>
-          {t("asOf", { zone: Intl.DateTimeFormat().resolvedOptions().timeZone })}
+          {t("asOf", { zone: zoneName() })}
           <input
             type="datetime-local"
             step="1"
@@ -311,6 +345,7 @@ export function UnitPage({ serial, asked }: { serial: string; asked: Record<stri
           <h3>{t("measures")}</h3>
           <Measures measures={trace.measures} steps={trace.steps} />
           <h3>{t("genealogy")}</h3>
+          <Siblings trace={trace} asOf={asOf} />
           <Relatives trace={trace} />
           <h3>{t("factors")}</h3>
           <Factors factors={trace.factors} />

@@ -1,11 +1,10 @@
 // The units seen lately, and a search by serial number.
 import { useCallback, useState } from "preact/hooks";
 import { api } from "../api";
-import { formatTime } from "../format";
 import { useText, useWord } from "../i18n";
 import { routeTo } from "../route";
 import { usePolled } from "../live";
-import { Badge, Table } from "../parts/table";
+import { Badge, Moment, Table } from "../parts/table";
 
 const pollMs = 2000;
 
@@ -75,11 +74,8 @@ export function UnitsPage({ asked }: { asked: Record<string, string> }) {
               cell: (u) => <a href={unitPath(u.serial)}>{u.serial || u.unit}</a>,
             },
             { title: t("station"), cell: (u) => u.station },
-            { title: t("tIn"), cell: (u) => <span title={u.t_in}>{formatTime(u.t_in)}</span> },
-            {
-              title: t("tOut"),
-              cell: (u) => <span title={u.t_out ?? ""}>{formatTime(u.t_out)}</span>,
-            },
+            { title: t("tIn"), cell: (u) => <Moment at={u.t_in} /> },
+            { title: t("tOut"), cell: (u) => <Moment at={u.t_out} /> },
             {
               title: t("status"),
               cell: (u) => <Badge kind={u.status} text={word("status", u.status)} />,

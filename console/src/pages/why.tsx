@@ -26,7 +26,11 @@ function CauseCard({ cause }: { cause: Cause }) {
   const t = useText();
   const word = useWord();
   return (
-    <section class="cause" data-cause={`${cause.name} ${cause.value ?? ""}`.trim()}>
+    <section
+      class="cause"
+      data-cause={`${cause.name} ${cause.value ?? ""}`.trim()}
+      data-operation={cause.operation}
+    >
       <h3>
         {subject(cause, (side) => word("side", side.replace(" ", "")))}{" "}
         <Badge

@@ -1,5 +1,7 @@
-// A plain table with a header, rows by key, and a sentence when there is nothing.
+// A plain table with a header, rows by key, and a sentence when there is nothing; and what stands in
+// its cells: badges, moments.
 import type { ComponentChildren } from "preact";
+import { formatWhen } from "../format";
 
 export interface Column<T> {
   title: string;
@@ -12,14 +14,15 @@ interface TableProps<T> {
   rows: T[];
   rowKey: (row: T) => string;
   nothing: string;
+  name?: string; // which of a page's tables it is: data-table
   rowClass?: (row: T) => string;
 }
 
-export function Table<T>({ columns, rows, rowKey, nothing, rowClass }: TableProps<T>) {
+export function Table<T>({ columns, rows, rowKey, nothing, name, rowClass }: TableProps<T>) {
   if (rows.length === 0) return <p class="nothing">{nothing}</p>;
   return (
     <div class="scroll">
-      <table>
+      <table data-table={name}>
         <thead>
           <tr>
             {columns.map((column) => (
@@ -42,6 +45,15 @@ export function Table<T>({ columns, rows, rowKey, nothing, rowClass }: TableProp
         </tbody>
       </table>
     </div>
+  );
+}
+
+// A moment in local time; as it was said, in UTC, in the title.
+export function Moment({ at }: { at: string | null | undefined }) {
+  return (
+    <time dateTime={at ?? ""} title={at ?? ""}>
+      {formatWhen(at)}
+    </time>
   );
 }
 
