@@ -73,6 +73,13 @@ static double window_mm(const struct belt *b, double mm)
     return b->exit.options.tolerance_mm + b->exit.options.drift * (way > 0 ? way : 0);
 }
 
+/* How far the unit may be from where it is said to be, beside what the window allows: by what it
+ * did while nobody looked. */
+static double slack_mm(const struct belt *b, const struct belt_unit *u)
+{
+    return (b->motion.gap_mm + u->slack_mm) * u->scale;
+}
+
 static int closing_finish(struct belt *b)
 {
     if (!b->closing)
@@ -124,6 +131,46 @@ static int pulse_reach(struct belt *b, int64_t time_us, double *ret_belt_mm)
     return err;
 }
 
+/* A new one, whose begin, slack and id the caller says. */
+static int unit_enter(struct belt *b, int64_t time_us, double belt_mm, struct belt_unit **ret)
+{
+    int err = unit_count(b) == BELT_UNITS_MAX ? unit_lose(b, time_us) : OK;
+    struct belt_unit *u = err ? NULL : belt_unit_add(b);
+    if (!u)
+        return err ? err : ERR_NOMEM;
+    u->t_in = time_us;
+    u->due_us = time_us + b->options.wait_us;
+    b->due_us = u->due_us < b->due_us ? u->due_us : b->due_us;
+    u->belt_mm = belt_mm;
+    *ret = u;
+    return OK;
+}
+
+/* A code whose pulse did not come on so much way is of a unit that entered unseen. */
+static int stranger_enter(struct belt *b, double belt_mm)
+{
+    struct belt_stranger *s = &b->stranger;
+    const struct belt_gate_options *o = &b->entry.options;
+    double patient_mm = o->debounce_mm + b->exit.options.tolerance_mm + fabs(o->at_mm - o->unit_mm);
+    if (!s->code[0] || belt_mm - s->mm <= patient_mm)
+        return OK;
+    struct belt_unit *u = NULL;
+    int err = unit_enter(b, s->time_us, s->mm, &u);
+    if (err)
+        return err;
+    u->slack_mm = s->slack_mm;
+    u->begin = EDGE_UNSEEN;
+    u->entry_scan.open = true;
+    for (uint32_t i = 0; i < s->reads; i++)
+        scan_read(&u->entry_scan, s->code);
+    track_unit_id(b->track.node, b->track.name, s->at, s->row, u->id);
+    b->track.stats->ghosts++;
+    memcpy(b->entry.scanner.last, s->code, sizeof s->code);
+    b->entry.scanner.fresh = false;
+    s->code[0] = 0;
+    return OK;
+}
+
 static int belt_entry(struct belt *b, const struct track_event *e)
 {
     enum track_edge edge;
@@ -134,6 +181,8 @@ static int belt_entry(struct belt *b, const struct track_event *e)
         edge == EDGE_UNSEEN) /* the first reading of all: nobody says that somebody came */
         return OK;
     int err = pulse_reach(b, e->time_us, &belt_mm);
+    if (!err)
+        err = stranger_enter(b, belt_mm);
     if (err)
         return err;
     if (!pulse_is_new(b, &b->entry, e->time_us, belt_mm)) {
@@ -141,14 +190,14 @@ static int belt_entry(struct belt *b, const struct track_event *e)
             b->units[b->end - 1].pulses++;
         return OK;
     }
-    err = unit_count(b) == BELT_UNITS_MAX ? unit_lose(b, e->time_us) : OK;
-    struct belt_unit *u = err ? NULL : belt_unit_add(b);
-    if (!u)
-        return err ? err : ERR_NOMEM;
-    u->t_in = e->time_us;
-    u->due_us = e->time_us + b->options.wait_us;
-    b->due_us = u->due_us < b->due_us ? u->due_us : b->due_us;
-    u->belt_mm = belt_mm;
+    b->stranger.code[0] = 0;
+    struct belt_unit *u = NULL;
+    err = unit_enter(b, e->time_us, belt_mm, &u);
+    if (err)
+        return err;
+    u->slack_mm = -b->motion.gap_mm;
+    if (gap_us)
+        u->slack_mm += fabs(belt_mm - motion_mm(&b->motion, e->time_us - gap_us));
     u->begin = edge;
     u->pulses = 1;
     track_unit_id(b->track.node, b->track.name, e->at, e->row, u->id);
@@ -156,14 +205,14 @@ static int belt_entry(struct belt *b, const struct track_event *e)
 }
 
 /* The unit that the exit's pulse is of, `end` if it is nobody's; its share among the candidates. */
-static uint32_t exit_match(const struct belt *b, double belt_mm, double gap_mm, double *ret_share)
+static uint32_t exit_match(const struct belt *b, double belt_mm, double *ret_share)
 {
     uint32_t best = b->end;
     double best_weight = 0;
     double sum = 0;
     for (uint32_t i = b->first; i < b->end; i++) {
         double mm = belt_unit_mm(b, &b->units[i], belt_mm);
-        double window = window_mm(b, mm) + gap_mm;
+        double window = window_mm(b, mm) + slack_mm(b, &b->units[i]);
         double off = (mm - b->exit.options.at_mm) / window;
         if (!(fabs(off) <= 1))
             continue;
@@ -178,10 +227,19 @@ static uint32_t exit_match(const struct belt *b, double belt_mm, double gap_mm, 
     return best;
 }
 
+/* When it entered is not known: the exit says where it was, and so when. */
+static void unit_shift(const struct belt *b, struct belt_unit *u, double belt_mm)
+{
+    u->belt_mm = belt_mm - belt_length(b) / u->scale;
+    (void)motion_last_at(&b->motion, u->t_out, u->belt_mm, &u->t_in);
+}
+
 /* The way by the sensors, spread over the way by the speed. */
 static void unit_correct(struct belt *b, struct belt_unit *u, double belt_mm)
 {
     double scale = belt_length(b) / (belt_mm - u->belt_mm);
+    if (u->begin != EDGE_SEEN && u->end == EDGE_SEEN)
+        unit_shift(b, u, belt_mm);
     if (u->begin != EDGE_SEEN || u->end != EDGE_SEEN)
         return;
     if (!(scale > 1 / BELT_SCALE_MAX && scale < BELT_SCALE_MAX))
@@ -233,8 +291,7 @@ static int belt_exit(struct belt *b, const struct track_event *e)
     int err = is_edge ? pulse_reach(b, e->time_us, &belt_mm) : OK;
     if (err || !is_edge || edge == EDGE_UNSEEN || !pulse_is_new(b, &b->exit, e->time_us, belt_mm))
         return err;
-    double gap_mm = gap_us ? fabs(belt_mm - motion_mm(&b->motion, e->time_us - gap_us)) : 0;
-    uint32_t match = exit_match(b, belt_mm, gap_mm, &share);
+    uint32_t match = exit_match(b, belt_mm, &share);
     bool ghost = match == b->end;
     err = exit_take(b, match, e->time_us);
     if (err)
@@ -306,11 +363,62 @@ static int scan_reach(struct belt *b, const struct belt_gate_options *o, int64_t
     return motion_reach(&b->motion, time_us, b->track.gap_max_us);
 }
 
+/* Whether a code is neither that of the last unit nor an old one: somebody else's. */
+static bool is_strange(const struct belt *b, const struct belt_unit *u, const char *code)
+{
+    const char *last = b->entry.scanner.last;
+    if (!is_at_entry(b, &b->entry.options) || b->entry.options.reach_mm > 0 || !code[0])
+        return false;
+    if (!u)
+        return last[0] && strcmp(code, last) != 0;
+    return scan_unlike(&u->entry_scan, code);
+}
+
+/* Notes a reading of it, and waits for its pulse. */
+static int stranger_read(struct belt *b, const struct track_event *e)
+{
+    struct belt_stranger *s = &b->stranger;
+    double mm = motion_mm(&b->motion, e->time_us);
+    if (strcmp(s->code, e->text) != 0) {
+        int64_t gap_us = e->time_us - b->read_us;
+        double slack = gap_us > b->track.gap_max_us ? b->motion.gap_mm - b->read_gap_mm : 0;
+        *s = (struct belt_stranger){.time_us = e->time_us, .mm = mm, .at = e->at, .row = e->row};
+        s->slack_mm = slack - b->motion.gap_mm;
+        memcpy(s->code, e->text, sizeof s->code);
+    }
+    s->reads++;
+    return stranger_enter(b, mm);
+}
+
+/* Whose the stranger's readings were after all: the unit's that is there shows its code again. */
+static void stranger_drop(struct belt *b, struct belt_unit *u)
+{
+    for (uint32_t i = 0; u && b->stranger.code[0] && i < b->stranger.reads; i++)
+        scan_read(&u->entry_scan, b->stranger.code);
+    b->stranger.code[0] = 0;
+}
+
+static int entry_code(struct belt *b, const struct track_event *e)
+{
+    struct belt_unit *u = scanned_unit(b, &b->entry.options, e->time_us);
+    if (is_strange(b, u, e->text)) {
+        gate_scan(&b->entry, NULL, e->text);
+        return stranger_read(b, e);
+    }
+    if (e->text[0])
+        stranger_drop(b, u);
+    gate_scan(&b->entry, u ? &u->entry_scan : NULL, e->text);
+    return OK;
+}
+
 static int belt_entry_unit(struct belt *b, const struct track_event *e)
 {
-    int err = scan_reach(b, &b->entry.options, e->time_us);
-    struct belt_unit *u = err ? NULL : scanned_unit(b, &b->entry.options, e->time_us);
-    gate_scan(&b->entry, u ? &u->entry_scan : NULL, e->text);
+    int err =
+        motion_next(&b->motion) ? motion_reach(&b->motion, e->time_us, b->track.gap_max_us) : OK;
+    if (!err)
+        err = entry_code(b, e);
+    b->read_us = e->time_us;
+    b->read_gap_mm = b->motion.gap_mm;
     return err;
 }
 
@@ -364,7 +472,7 @@ static int belt_look(struct belt *b, int64_t time_us)
     while (!err && unit_count(b)) {
         const struct belt_unit *u = &b->units[b->first];
         double mm = belt_unit_mm(b, u, belt_mm);
-        if (mm <= b->exit.options.at_mm + window_mm(b, mm))
+        if (mm <= b->exit.options.at_mm + window_mm(b, mm) + slack_mm(b, u))
             break;
         err = unit_lose(b, time_us);
     }

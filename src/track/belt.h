@@ -48,6 +48,17 @@ struct belt_options {
     int64_t wait_us;
 };
 
+/* A code at the entry that is not the last unit's, and no pulse yet. */
+struct belt_stranger {
+    char code[TRACK_SERIAL_BYTES_MAX + 1]; /* "": there is none */
+    int64_t time_us;                       /* first read */
+    double mm;                             /* of the belt, then */
+    double slack_mm;                       /* the unit's */
+    struct position at;
+    uint32_t row;
+    uint32_t reads;
+};
+
 /* What a gate has seen. */
 struct belt_gate {
     struct belt_gate_options options;
@@ -63,7 +74,9 @@ struct belt_unit {
     int64_t t_in;
     int64_t t_out;  /* when it has left */
     double belt_mm; /* the belt's position when the unit was at the entry */
-    double scale;   /* way of the unit = way of the belt × scale */
+    double
+        slack_mm; /* + the motion's way in gaps = how far it may be from where it is said to be */
+    double scale; /* way of the unit = way of the belt × scale */
     enum track_edge begin;
     enum track_edge end;
     uint32_t pulses; /* of the entry: more than one is a bounce */
@@ -89,6 +102,9 @@ struct belt {
     struct belt_gate entry;
     struct belt_gate exit;
     struct motion motion;
+    struct belt_stranger stranger;
+    int64_t read_us;         /* when the scanner at the entry was last read, */
+    double read_gap_mm;      /* and the motion's way in gaps then */
     double scale;            /* what the last passes had */
     struct belt_unit *units; /* in the order in which they entered */
     uint32_t first;

@@ -463,6 +463,9 @@ static void belt_reset(struct track *t)
     gate_reset(&b->entry);
     gate_reset(&b->exit);
     motion_reset(&b->motion);
+    b->stranger = (struct belt_stranger){0};
+    b->read_us = 0;
+    b->read_gap_mm = 0;
     b->scale = 1;
     b->due_us = INT64_MIN; /* looked for at once */
     b->first = 0;
@@ -488,12 +491,37 @@ static void get_gate(struct reader *in, struct belt_gate *g)
     get_scanner(in, &g->scanner);
 }
 
+static void put_stranger(struct buf *out, const struct belt_stranger *s)
+{
+    put_text(out, s->code);
+    put_i64(out, s->time_us);
+    (void)buf_append_double(out, s->mm);
+    (void)buf_append_double(out, s->slack_mm);
+    (void)buf_append_le64(out, s->at.epoch);
+    (void)buf_append_le64(out, s->at.seq);
+    (void)buf_append_le32(out, s->row);
+    (void)buf_append_le32(out, s->reads);
+}
+
+static void get_stranger(struct reader *in, struct belt_stranger *s)
+{
+    get_text(in, s->code);
+    s->time_us = get_i64(in);
+    s->mm = reader_finite(in);
+    s->slack_mm = reader_finite(in);
+    s->at.epoch = reader_le64(in);
+    s->at.seq = reader_le64(in);
+    s->row = reader_le32(in);
+    s->reads = reader_le32(in);
+}
+
 static void put_unit(struct buf *out, const struct belt *b, const struct belt_unit *u)
 {
     (void)buf_append(out, u->id, sizeof u->id);
     put_i64(out, u->t_in);
     put_i64(out, u->t_out);
     (void)buf_append_double(out, u->belt_mm);
+    (void)buf_append_double(out, u->slack_mm);
     (void)buf_append_double(out, u->scale);
     (void)buf_append_u8(out, (uint8_t)u->begin);
     (void)buf_append_u8(out, (uint8_t)u->end);
@@ -514,6 +542,7 @@ static void get_unit(struct reader *in, const struct belt *b, struct belt_unit *
     u->t_in = get_i64(in);
     u->t_out = get_i64(in);
     u->belt_mm = reader_finite(in);
+    u->slack_mm = reader_finite(in);
     u->scale = reader_finite(in);
     u->begin = get_edge(in);
     u->end = get_edge(in);
@@ -536,6 +565,10 @@ static int belt_encode(const struct track *t, struct buf *out)
     put_gate(out, &b->entry);
     put_gate(out, &b->exit);
     motion_encode(&b->motion, out);
+    (void)buf_append_double(out, b->motion.gap_mm);
+    put_stranger(out, &b->stranger);
+    put_i64(out, b->read_us);
+    (void)buf_append_double(out, b->read_gap_mm);
     (void)buf_append_double(out, b->scale);
     (void)buf_append_varint(out, b->end - b->first);
     for (uint32_t i = b->first; i < b->end; i++)
@@ -553,6 +586,10 @@ static int belt_decode(struct track *t, struct reader *in)
     get_gate(in, &b->exit);
     if (!motion_decode(&b->motion, in))
         return ERR_MALFORMED;
+    b->motion.gap_mm = reader_finite(in);
+    get_stranger(in, &b->stranger);
+    b->read_us = get_i64(in);
+    b->read_gap_mm = reader_finite(in);
     b->scale = reader_finite(in);
     uint32_t count = get_count(in, BELT_UNITS_MAX);
     for (uint32_t i = 0; i < count && !in->failed; i++) {

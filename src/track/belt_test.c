@@ -438,6 +438,43 @@ TEST(without_an_entry_pulse_the_pass_is_reckoned_back_from_the_exit)
     bench_free(t);
 }
 
+TEST(a_code_without_a_pulse_is_of_a_unit_that_entered_unseen)
+{
+    struct bench *t = bench_even(config_plain, 25);
+    plant_put(t, 60, "B");
+    t->plant.units[1].no_entry_pulse = true;
+    bench_run(t);
+    CHECK_EQ(t->count, 4);
+    check_times(&t->seen[0], 3000, 7000);
+    CHECK_STR(t->seen[0].serial, "A");
+    CHECK_STR(t->seen[0].status, "inferred"); /* nothing of B's is in it */
+    CHECK_NEAR(t->seen[0].probability, 1, 0);
+    check_times(&t->seen[2], 8000, 12000);
+    CHECK_STR(t->seen[2].serial, "B");
+    CHECK_STR(t->seen[2].status, "missing");
+    CHECK(strstr(t->seen[2].evidence, "entry=unseen exit=edge") != NULL);
+    CHECK_EQ(t->stats.ghosts, 1);
+    CHECK_EQ(t->stats.lost, 0);
+    bench_free(t);
+}
+
+TEST(a_unit_that_entered_while_nobody_looked_is_told_once)
+{
+    struct bench *t = bench_even(config_plain, 30);
+    plant_put(t, 60, "B");
+    t->plant.gap_from = 50; /* B enters, and has passed the sensor when it is looked at again */
+    t->plant.gap_to = 85;
+    bench_run(t);
+    CHECK_EQ(t->count, 4);
+    CHECK_STR(t->seen[0].serial, "A");
+    check_truth(t, &t->seen[0], 0, 1);
+    CHECK_STR(t->seen[2].serial, "B");
+    CHECK_STR(t->seen[2].status, "missing");
+    check_truth(t, &t->seen[2], 1, 1); /* the exit says when it was where */
+    CHECK_EQ(t->stats.lost, 0);
+    bench_free(t);
+}
+
 TEST(without_an_exit_pulse_the_unit_is_lost_and_the_next_one_is_not)
 {
     struct bench *t = bench_even(config_plain, 25);

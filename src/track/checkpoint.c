@@ -10,7 +10,7 @@
 
 #include <string.h>
 
-#define CHECKPOINT_VERSION 2
+#define CHECKPOINT_VERSION 3
 
 void track_reset(struct track *t)
 {
@@ -74,6 +74,7 @@ void put_visit(struct buf *b, const struct track_visit *v)
     (void)buf_append_u8(b, (uint8_t)v->begin);
     (void)buf_append_u8(b, (uint8_t)v->end);
     put_i64(b, v->gap_us);
+    put_i64(b, v->resumed_us);
     put_scan(b, &v->scan);
 }
 
@@ -189,6 +190,7 @@ void get_visit(struct reader *r, struct track_visit *v)
     v->begin = get_edge(r);
     v->end = get_edge(r);
     v->gap_us = get_i64(r);
+    v->resumed_us = get_i64(r);
     get_scan(r, &v->scan);
 }
 

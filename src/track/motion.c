@@ -24,6 +24,7 @@ void motion_reset(struct motion *m)
     m->waiting_first = 0;
     m->waiting_end = 0;
     m->read_us = 0;
+    m->gap_mm = 0;
     m->late = 0;
 }
 
@@ -123,6 +124,9 @@ static int point_add(struct motion *m, struct motion_reading r, int64_t gap_max_
     if (b) {
         struct motion_point *a = m->count > 1 ? b - 1 : NULL;
         p.gap = p.time_us - m->read_us > gap_max_us;
+        if (p.gap && read)
+            m->gap_mm +=
+                fmax(fabs(b->speed), fabs(p.speed)) * (double)(p.time_us - m->read_us) / SECOND_US;
         if (a && a->speed == b->speed && b->speed == p.speed && b->gap == p.gap) {
             m->count--; /* a runs on to p */
             b = a;

@@ -40,6 +40,7 @@ struct motion {
     uint32_t waiting_end;
     uint32_t waiting_cap;
     int64_t read_us; /* of the last reading taken, while there are points */
+    double gap_mm;   /* the way in all gaps so far: what the position may be wrong by */
     uint64_t late;   /* readings that came behind what was taken, and were passed over */
 };
 

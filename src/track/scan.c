@@ -55,6 +55,14 @@ const struct track_serial *scan_best(const struct track_scan *s, uint64_t *ret_r
     return best;
 }
 
+bool scan_unlike(const struct track_scan *s, const char *text)
+{
+    uint64_t reads = 0;
+    uint32_t count = 0;
+    const struct track_serial *best = scan_best(s, &reads, &count);
+    return best && !scan_is_stale(s, best) && strcmp(best->text, text) != 0;
+}
+
 bool scan_is_stale(const struct track_scan *s, const struct track_serial *best)
 {
     return s->stale && strcmp(best->text, s->before) == 0;

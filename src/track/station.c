@@ -31,11 +31,27 @@ static int visit_finish(struct station *s, const char *result)
     return err;
 }
 
+/* Somebody else came after whom the scanner had read in the gap: that one was here within it. */
+static int passed_finish(struct station *s)
+{
+    if (!s->passed.active)
+        return OK;
+    s->passed.active = false;
+    if (!scan_unlike(&s->open.scan, s->passed.scan.serials[0].text))
+        return OK;
+    return presence_put(s, &s->passed, "");
+}
+
 static int visit_close(struct station *s, int64_t time_us, enum track_edge edge)
 {
     int err = visit_finish(s, "");
+    if (!err)
+        err = passed_finish(s);
     if (err)
         return err;
+    /* Nothing says that who left is who had been here before the gap. */
+    if (s->open.resumed_us && s->track.inputs[SIGNAL_UNIT].stream)
+        edge = EDGE_GAP;
     scanner_left(&s->scanner, &s->open.scan);
     s->closing = s->open;
     s->closing.t_out = time_us;
@@ -47,14 +63,23 @@ static int visit_close(struct station *s, int64_t time_us, enum track_edge edge)
 /* ---------------------------------------------------------------------------------------- events
  */
 
+static void gap_note(struct station *s, int64_t time_us, int64_t gap_us)
+{
+    s->gap = (struct path_interval){time_us - gap_us, time_us};
+    if (!s->open.active)
+        return;
+    s->open.gap_us += gap_us;
+    s->open.resumed_us = time_us;
+}
+
 static int station_end(struct station *s, const struct track_event *e)
 {
     enum track_edge edge;
     int64_t gap_us;
     bool is_edge = level_edge(&s->end, e, s->track.inputs[SIGNAL_END].rising, s->track.gap_max_us,
                               &edge, &gap_us);
-    if (s->open.active)
-        s->open.gap_us += gap_us;
+    if (gap_us)
+        gap_note(s, e->time_us, gap_us);
     if (!is_edge)
         return OK;
     if (s->open.active)
@@ -84,12 +109,67 @@ static int station_result(struct station *s, const struct track_event *e)
     return s->closing.active ? visit_finish(s, e->text) : OK;
 }
 
+/* Another code than before the gap: who was here has left in it, and somebody else has come. */
+static int visit_split(struct station *s, const struct track_event *e)
+{
+    int64_t at_us = s->open.resumed_us;
+    struct track_event begin = *e;
+    begin.time_us = at_us;
+    s->open.resumed_us = 0;
+    int err = visit_close(s, at_us, EDGE_GAP);
+    if (!err)
+        visit_open(s, &begin, EDGE_GAP);
+    return err;
+}
+
+/* The first code after a gap, of a unit that is here. */
+static int visit_resume(struct station *s, const struct track_event *e)
+{
+    bool before = s->open.t_in < s->open.resumed_us;
+    if (before && scan_unlike(&s->open.scan, e->text))
+        return visit_split(s, e);
+    if (before && s->open.scan.serial_count == 0)
+        s->open.begin = EDGE_GAP; /* it may be somebody else's since */
+    s->open.resumed_us = 0;
+    return OK;
+}
+
+/* The first code after a gap, and nobody is here: of who comes next, or of who was here. */
+static int passed_open(struct station *s, const struct track_event *e)
+{
+    if (!s->scanner.last[0] || strcmp(e->text, s->scanner.last) == 0)
+        return OK;
+    bool same = s->passed.active && strcmp(s->passed.scan.serials[0].text, e->text) == 0;
+    if (same) { /* it came before this gap or within it */
+        s->passed.gap_us += s->gap.to_us - s->gap.from_us;
+        s->passed.t_out = s->gap.to_us;
+        return OK;
+    }
+    int err = s->passed.active ? presence_put(s, &s->passed, "") : OK;
+    s->passed = (struct track_visit){.active = true, .begin = EDGE_GAP, .end = EDGE_GAP};
+    s->passed.t_in = s->gap.from_us;
+    s->passed.t_out = s->gap.to_us;
+    s->passed.gap_us = s->gap.to_us - s->gap.from_us;
+    s->passed.scan.open = true;
+    scan_read(&s->passed.scan, e->text);
+    track_unit_id(s->track.node, s->track.name, e->at, e->row, s->passed.unit);
+    return err;
+}
+
 static int station_unit(struct station *s, const struct track_event *e)
 {
+    bool after_gap = e->text[0] && s->gap.to_us && e->time_us >= s->gap.to_us;
+    int err = OK;
+    if (after_gap && !s->open.active)
+        err = passed_open(s, e);
+    else if (after_gap && s->open.resumed_us)
+        err = visit_resume(s, e);
+    if (after_gap)
+        s->gap = (struct path_interval){0};
     scanner_read(&s->scanner, e->text);
     if (s->open.active && e->time_us >= s->open.t_in)
         scan_read(&s->open.scan, e->text);
-    return OK;
+    return err;
 }
 
 static int station_take(struct station *s, const struct track_event *e)

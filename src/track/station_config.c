@@ -188,6 +188,8 @@ static void station_reset(struct track *t)
     s->scanner = (struct track_scanner){.fresh = true};
     s->open = (struct track_visit){0};
     s->closing = (struct track_visit){0};
+    s->passed = (struct track_visit){0};
+    s->gap = (struct path_interval){0};
 }
 
 static int station_encode(const struct track *t, struct buf *out)
@@ -198,6 +200,9 @@ static int station_encode(const struct track *t, struct buf *out)
     put_scanner(out, &s->scanner);
     put_visit(out, &s->open);
     put_visit(out, &s->closing);
+    put_visit(out, &s->passed);
+    put_i64(out, s->gap.from_us);
+    put_i64(out, s->gap.to_us);
     return OK;
 }
 
@@ -209,6 +214,11 @@ static int station_decode(struct track *t, struct reader *in)
     get_scanner(in, &s->scanner);
     get_visit(in, &s->open);
     get_visit(in, &s->closing);
+    get_visit(in, &s->passed);
+    s->gap.from_us = get_i64(in);
+    s->gap.to_us = get_i64(in);
+    if (s->passed.active && s->passed.scan.serial_count == 0)
+        return ERR_MALFORMED;
     return OK;
 }
 

@@ -6,6 +6,7 @@
 
 #include "base/arena.h"
 #include "base/map.h"
+#include "model/path.h"
 #include "track/track.h"
 
 #include <pthread.h>
@@ -91,7 +92,8 @@ struct track_visit {
     int64_t t_out;
     enum track_edge begin;
     enum track_edge end;
-    int64_t gap_us; /* time of it without readings of the signals */
+    int64_t gap_us;     /* time of it without readings of the signals */
+    int64_t resumed_us; /* the first reading after a gap, until a code is read again; 0: none */
     struct track_scan scan;
 };
 
@@ -177,6 +179,8 @@ struct station {
     struct track_scanner scanner;
     struct track_visit open;
     struct track_visit closing; /* waits for its result */
+    struct path_interval gap;   /* the last one, until a code was read after it; 0, 0: none */
+    struct track_visit passed;  /* was scanned in that gap, and perhaps came and left in it */
 };
 
 int station_advance(struct track *t, int64_t safe_us);
@@ -206,6 +210,9 @@ const struct track_serial *scan_best(const struct track_scan *s, uint64_t *ret_r
 
 /* Whether the serial may just be the one of the unit before. */
 bool scan_is_stale(const struct track_scan *s, const struct track_serial *best);
+
+/* Whether another serial than this one was read, and not just that of the unit before. */
+bool scan_unlike(const struct track_scan *s, const char *text);
 
 /* The scanner's reading, also when no unit is there; a unit left, which had that scan. */
 void scanner_read(struct track_scanner *scanner, const char *text);

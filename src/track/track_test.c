@@ -352,6 +352,76 @@ TEST(an_edge_inside_a_gap_makes_the_interval_unknown)
     fixture_free(f);
 }
 
+/* Nobody looks for 3 s. */
+static void nobody_looks(struct fixture *f)
+{
+    press(f, NULL, -1, 0);
+    f->time += 3000000;
+}
+
+TEST(another_serial_after_a_gap_is_another_unit)
+{
+    struct fixture *f = fixture_new(config_one);
+    fixture_track(f);
+    press(f, "A", 0, 0);
+    press(f, "A", 1, 0);
+    nobody_looks(f); /* A leaves, B comes */
+    press(f, "B", 1, 0);
+    press(f, "B", 1, 0);
+    press(f, "B", 0, 1);
+    wait_all(f);
+    CHECK_EQ(seen_count(f), 2);
+    CHECK_STR(f->seen[0].serial, "A");
+    CHECK_STR(f->seen[0].status, "missing");
+    CHECK(strstr(f->seen[0].evidence, "begin=edge end=gap") != NULL);
+    CHECK_STR(f->seen[1].serial, "B");
+    CHECK_STR(f->seen[1].status, "missing");
+    CHECK(strstr(f->seen[1].evidence, "begin=gap end=edge") != NULL);
+    CHECK_EQ(f->seen[0].t_out, f->seen[1].t_in);
+    CHECK(memcmp(f->seen[0].unit, f->seen[1].unit, TRACK_UNIT_BYTES) != 0);
+    fixture_free(f);
+}
+
+TEST(a_unit_that_no_scan_confirms_after_a_gap_may_have_left_in_it)
+{
+    struct fixture *f = fixture_new(config_one);
+    fixture_track(f);
+    press(f, "A", 0, 0);
+    for (int i = 0; i < 40; i++)
+        press(f, "A", 1, 0);
+    nobody_looks(f);
+    press(f, "", 1, 0);
+    press(f, "", 0, 1);
+    wait_all(f);
+    CHECK_EQ(seen_count(f), 1);
+    CHECK_STR(f->seen[0].serial, "A");
+    CHECK_STR(f->seen[0].status, "missing");
+    fixture_free(f);
+}
+
+TEST(who_was_scanned_in_a_gap_and_did_not_come_after_it_was_there_within_it)
+{
+    struct fixture *f = fixture_new(config_one);
+    fixture_track(f);
+    cycle(f, "A", 3, 0, 1);
+    nobody_looks(f); /* B comes and leaves */
+    press(f, "B", 0, 1);
+    cycle(f, "C", 3, 1, 1);
+    nobody_looks(f);
+    press(f, "D", 0, 1); /* comes next */
+    cycle(f, "D", 3, 1, 1);
+    wait_all(f);
+    CHECK_EQ(seen_count(f), 4);
+    CHECK_STR(f->seen[1].serial, "B");
+    CHECK_STR(f->seen[1].status, "missing");
+    CHECK(strstr(f->seen[1].evidence, "begin=gap end=gap") != NULL);
+    CHECK_STR(f->seen[2].serial, "C");
+    CHECK_STR(f->seen[2].status, "exact");
+    CHECK_STR(f->seen[3].serial, "D");
+    CHECK_STR(f->seen[3].status, "exact");
+    fixture_free(f);
+}
+
 TEST(a_visit_that_had_begun_before_the_first_reading_is_missing_its_begin)
 {
     struct fixture *f = fixture_new(config_one);
