@@ -77,6 +77,7 @@ export interface Factor {
   kind: string; // man, machine, material, method, measurement, environment
   name: string;
   value: string;
+  number: number | null;
   operation: string;
   station: string;
   at: string;
@@ -132,6 +133,25 @@ export interface Band {
   units: number; // how many good ones
   curve: [number, number][]; // place, value
   band: [number, number, number, number][]; // place, 5 %, 50 %, 95 %
+}
+
+// A unit that a suspicion reaches, so many steps through the genealogy away from where it began.
+export interface Reached {
+  depth: number;
+  serial: string;
+  unit: string;
+  via: string | null; // the parent it was reached by
+  kind: string | null;
+  at: string | null; // suspect since
+  station: string; // where it was last
+  seen: string | null;
+}
+
+export interface Containment {
+  from: string;
+  count: number;
+  truncated: boolean;
+  units: Reached[];
 }
 
 export interface Interval {
@@ -242,6 +262,8 @@ export const api = {
       "GET",
       `/trace/${encodeURIComponent(serial)}/band${query({ station, signal, as_of: asOf })}`,
     ),
+  containment: (filter: Record<string, string>) =>
+    request<Containment>("GET", `/containment${query(filter)}`),
   why: (filter: Record<string, string>) => request<Why>("GET", `/why${query(filter)}`),
   alarms: () => request<Alarm[]>("GET", "/alarms"),
   acknowledge: (id: number) =>

@@ -1,11 +1,13 @@
 // The frame: navigation, language, sign-in, and the page that the address names (#/…).
 import { useEffect, useState } from "preact/hooks";
 import { api, ApiError, type NodeInfo } from "./api";
+import { zoneName } from "./format";
 import { type Language, LanguageContext, languageInitial, languageStore, useText } from "./i18n";
 import { AlarmsPage } from "./pages/alarms";
 import { DevicesPage } from "./pages/devices";
 import { UnitPage } from "./pages/unit";
 import { UnitsPage } from "./pages/units";
+import { WhereUsedPage } from "./pages/where_used";
 import { WhyPage } from "./pages/why";
 import { routeOf } from "./route";
 
@@ -26,6 +28,7 @@ function Page({ hash }: { hash: string }) {
   if (area === "units" && detail) return <UnitPage serial={detail} asked={asked} />;
   if (area === "units") return <UnitsPage asked={asked} />;
   if (area === "why") return <WhyPage defect={detail ?? ""} asked={asked} />;
+  if (area === "where-used") return <WhereUsedPage asked={asked} />;
   if (area === "alarms") return <AlarmsPage />;
   return <DevicesPage />;
 }
@@ -95,10 +98,12 @@ function Frame({ language, setLanguage }: FrameProps) {
             {link("#/devices", t("navDevices"))}
             {link("#/units", t("navUnits"))}
             {link("#/why", t("navWhy"))}
+            {link("#/where-used", t("navWhereUsed"))}
             {link("#/alarms", t("navAlarms"))}
           </nav>
         )}
         <span class="grow" />
+        {signedIn && <span class="node">{t("timesIn", { zone: zoneName() })}</span>}
         {node && (
           <span class="node">
             {t("node")} {node.name}

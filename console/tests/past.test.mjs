@@ -108,6 +108,12 @@ function shownTime(ms, now) {
   return day.format(ms) === day.format(now) ? clock : `${day.format(ms)} ${clock}`;
 }
 
+// As a date-time control has it.
+function controlText(ms) {
+  const [day, clock] = shownTime(ms, ms - 7 * dayMs).split(" ");
+  return `${day}T${clock.slice(0, 8)}`;
+}
+
 function near(ms, us, what) {
   const off = Math.abs(ms - us / 1000);
   assert.ok(off <= rowMs + slackMs, `${what}: ${off} ms from the ledger's ${us}`);
@@ -173,6 +179,23 @@ async function checkBand(page, language) {
   assert.ok(Number(units) >= goodOnesMin, units);
 }
 
+// What a lot or a factor reaches is, of what left long enough ago, all that the ledger says, and
+// nothing else. `has` says which panels it was on.
+async function checkReached(page, has) {
+  const rows = await read(page, "containment");
+  const status = page.getByRole("status");
+  assert.equal(await status.getAttribute("data-count"), `${rows.length}`);
+  const panels = Object.values(plant.ledger).filter((row) => row.kind === "panel" && has(row));
+  const family = (row) => [row.serial, ...(row.children ?? [])];
+  const serials = new Set(rows.map((row) => Object.values(row)[0]));
+  const last = Math.max(...Object.values(plant.ledger).map((row) => row.t));
+  const settled = panels.filter((row) => row.t < last - settledMs * 1000).flatMap(family);
+  assert.ok(settled.length > 10);
+  assert.deepEqual(settled.filter((serial) => !serials.has(serial)), []);
+  const all = new Set(panels.flatMap(family));
+  assert.deepEqual([...serials].filter((serial) => !all.has(serial)), []);
+}
+
 async function picture(page, language, name) {
   await page.screenshot({ path: path.join(pictures, `${name}-${language}.png`), fullPage: true });
 }
@@ -187,6 +210,7 @@ for (const language of Object.keys(languages)) {
     await page.locator("input[name=serial]").fill(board.serial);
     await page.getByRole("button", { name: text.searchButton }).click();
     await page.getByText(filled(language, "traceOf", { serial: board.serial })).waitFor();
+    assert.equal(await page.getByText(zone).count(), 1);
     checkPath(await read(page, "steps"), text, now);
     checkDefects(await read(page, "defects"), text);
     checkOrigin(await read(page, "links"), text);
@@ -201,6 +225,57 @@ for (const language of Object.keys(languages)) {
     await checkBand(page, language);
     await picture(page, language, "panel");
     assert.deepEqual(page.problems, []);
+    await page.context().close();
+  });
+
+  test(`${language}: whom its lot, its operator and a time at a station have reached`, async () => {
+    const page = await signedIn(language, Date.now());
+    const at = `http://${plant.run.http}/`;
+    await page.goto(`${at}#/units/${board.serial}`);
+    const { lot } = panel.consumed[1];
+    await page.locator('table[data-table="links"]').getByRole("link", { name: lot }).click();
+    await page.getByText(filled(language, "traceOf", { serial: lot })).waitFor();
+    const forward = filled(language, "whereUsedOf", { serial: lot });
+    await page.getByRole("link", { name: forward }).click();
+    await checkReached(page, (row) => row.consumed.some((used) => used.lot === lot));
+    assert.equal(new URL(page.url()).hash, `#/where-used?from=${lot}`);
+    await picture(page, language, "where-used");
+
+    await page.goto(`${at}#/units/${board.serial}`);
+    const { operator } = panel.steps[0];
+    const factors = await read(page, "factors");
+    const exact = page.locator('table[data-table="factors"] td a[title*="."]');
+    assert.ok((await exact.count()) > 5);
+    for (const cell of await exact.all()) {
+      const shown = await cell.innerText();
+      assert.ok(shown.replace(/\D/g, "").replace(/^0+/, "").length <= 6, shown);
+      const value = Number(await cell.getAttribute("title"));
+      assert.ok(Math.abs(Number(shown) - value) <= Math.abs(value) * 1e-5, `${shown} ${value}`);
+    }
+    assert.ok(factors.some((row) => row[text.value] === operator));
+    const link = page.locator('table[data-table="factors"]').getByRole("link", { name: operator });
+    await link.first().click();
+    const operatorAt = (row, who) => row.steps.some((step) => step.operator === who);
+    await checkReached(page, (row) => operatorAt(row, operator));
+
+    // By hand, in the zone of the page: what was at the printer while the panel was. Then by link.
+    const [{ t_in, t_out }] = panel.steps;
+    await page.goto(`${at}#/where-used`);
+    await page.locator("select[name=what]").selectOption("station");
+    await page.locator("input[name=name]").fill("printer");
+    await page.locator("input[name=since]").fill(controlText(t_in / 1000 + rowMs));
+    await page.locator("input[name=until]").fill(controlText(t_out / 1000 - rowMs));
+    await page.getByRole("button", { name: text.whereUsedAsk }).click();
+    const family = [panel.serial, ...panel.children].sort();
+    const serials = async (where) =>
+      (await read(where, "containment")).map((row) => row[text.serial]).sort();
+    assert.deepEqual(await serials(page), family);
+    const other = await signedIn(language, Date.now());
+    await other.goto(page.url());
+    assert.deepEqual(await serials(other), family);
+    assert.equal(await other.locator("input[name=name]").inputValue(), "printer");
+    assert.deepEqual([...page.problems, ...other.problems], []);
+    await other.context().close();
     await page.context().close();
   });
 

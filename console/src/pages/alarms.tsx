@@ -1,10 +1,9 @@
 // What is wrong now, what was, and who has seen it.
 import { useState } from "preact/hooks";
 import { api, type Alarm } from "../api";
-import { formatTime } from "../format";
 import { useText, useWord } from "../i18n";
 import { usePolled } from "../live";
-import { Badge, Table } from "../parts/table";
+import { Badge, Moment, Table } from "../parts/table";
 
 const pollMs = 2000;
 
@@ -43,14 +42,8 @@ export function AlarmsPage() {
         { title: t("source"), cell: (a) => a.source },
         { title: t("text"), cell: (a) => a.text, className: "text" },
         { title: t("count"), cell: (a) => a.count, className: "number" },
-        {
-          title: t("raisedAt"),
-          cell: (a) => <span title={a.raised_at}>{formatTime(a.raised_at)}</span>,
-        },
-        {
-          title: t("clearedAt"),
-          cell: (a) => <span title={a.cleared_at ?? ""}>{formatTime(a.cleared_at)}</span>,
-        },
+        { title: t("raisedAt"), cell: (a) => <Moment at={a.raised_at} /> },
+        { title: t("clearedAt"), cell: (a) => <Moment at={a.cleared_at} /> },
         { title: t("acknowledgedBy"), cell: (a) => <AckButton alarm={a} /> },
       ]}
     />

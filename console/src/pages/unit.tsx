@@ -1,14 +1,25 @@
 // One unit: when it was where, its measures against their limits, its verdict, what was found wrong,
 // what it was made with and from, and its curves.
 import { useEffect, useState } from "preact/hooks";
-import { api, type Band, type Curve, type Defect, type Factor, type Link, type Measure, type Step, type Trace } from "../api";
-import { formatRounded, zoneName } from "../format";
+import {
+  api,
+  type Band,
+  type Curve,
+  type Defect,
+  type Factor,
+  type Link,
+  type Measure,
+  type Step,
+  type Trace,
+} from "../api";
+import { formatRounded } from "../format";
 import { useText, useWord } from "../i18n";
 import { BandPlot } from "../parts/band";
 import { CurvePlot } from "../parts/curve";
 import { GenealogyGraph } from "../parts/genealogy";
 import { Badge, Moment, Table } from "../parts/table";
 import { controlOfMoment, momentOfControl, routeTo } from "../route";
+import { whereUsedPath } from "./where_used";
 
 function Steps({ steps }: { steps: Step[] }) {
   const t = useText();
@@ -56,6 +67,7 @@ function Measures({ measures, steps }: { measures: Measure[]; steps: Step[] }) {
     );
   return (
     <Table
+      name="measures"
       nothing={t("none")}
       rows={measures}
       rowKey={(m) => `${m.characteristic}/${m.step}`}
@@ -103,18 +115,29 @@ function Defects({ defects }: { defects: Defect[] }) {
   );
 }
 
+// Leads to all that have it too. A whole number is rather a code than a quantity: not rounded.
+function FactorValue({ factor }: { factor: Factor }) {
+  const isQuantity = factor.number !== null && !Number.isInteger(Number(factor.number));
+  return (
+    <a href={whereUsedPath(factor.kind, factor.name, factor.value)} title={factor.value}>
+      {isQuantity ? formatRounded(factor.number ?? 0) : factor.value}
+    </a>
+  );
+}
+
 function Factors({ factors }: { factors: Factor[] }) {
   const t = useText();
   const word = useWord();
   return (
     <Table
+      name="factors"
       nothing={t("none")}
       rows={factors}
       rowKey={(f) => `${f.kind}/${f.name}/${f.step}/${f.value}`}
       columns={[
         { title: t("factorKind"), cell: (f) => word("kind", f.kind) },
         { title: t("factor"), cell: (f) => f.name },
-        { title: t("value"), cell: (f) => f.value },
+        { title: t("value"), cell: (f) => <FactorValue factor={f} /> },
         { title: t("operation"), cell: (f) => f.operation },
         { title: t("station"), cell: (f) => f.station },
       ]}
@@ -187,6 +210,11 @@ function Relatives({ trace }: { trace: Trace }) {
   );
 }
 
+function stillValue(curve: Curve, none: string): string {
+  const value = curve.points[0]?.[1] ?? null;
+  return value === null ? none : formatRounded(value);
+}
+
 // A signal that stood still is said in a line; the others are drawn.
 function Curves({ curves }: { curves: Curve[] }) {
   const t = useText();
@@ -207,7 +235,7 @@ function Curves({ curves }: { curves: Curve[] }) {
       {still.length > 0 && (
         <p class="nothing">
           {t("curvesStill", {
-            signals: still.map((c) => `${c.signal} = ${c.points[0]?.[1] ?? t("none")}`).join(", "),
+            signals: still.map((c) => `${c.signal} = ${stillValue(c, t("none"))}`).join(", "),
           })}
         </p>
       )}
@@ -321,7 +349,7 @@ export function UnitPage({ serial, asked }: { serial: string; asked: Record<stri
       </h2>
       <div class="bar">
         <label>
-          {t("asOf", { zone: zoneName() })}
+          {t("asOf")}
           <input
             type="datetime-local"
             step="1"
@@ -345,6 +373,9 @@ export function UnitPage({ serial, asked }: { serial: string; asked: Record<stri
           <h3>{t("measures")}</h3>
           <Measures measures={trace.measures} steps={trace.steps} />
           <h3>{t("genealogy")}</h3>
+          <p>
+            <a href={routeTo(["where-used"], { from: serial })}>{t("whereUsedOf", { serial })}</a>
+          </p>
           <Siblings trace={trace} asOf={asOf} />
           <Relatives trace={trace} />
           <h3>{t("factors")}</h3>

@@ -7,6 +7,7 @@ import { useText, useWord } from "../i18n";
 import { routeTo } from "../route";
 import { RatePlot } from "../parts/rates";
 import { Badge } from "../parts/table";
+import { whereUsedPath } from "./where_used";
 
 const dayMs = 86_400_000;
 const dayChoices = [1, 7, 30, 365];
@@ -40,6 +41,14 @@ function CauseCard({ cause }: { cause: Cause }) {
       </h3>
       <p>
         {word("kind", cause.kind)} · {cause.operation}
+        {cause.value !== undefined && (
+          <>
+            {" · "}
+            <a href={whereUsedPath(cause.kind, cause.name, cause.value)}>
+              {t("whereUsedOf", { serial: cause.value })}
+            </a>
+          </>
+        )}
       </p>
       <table>
         <tbody>
