@@ -15,7 +15,9 @@
 
 #define CURVES_MAX   64
 #define CURVE_PIECES 250 /* of two points each: TRACE_CURVE_POINTS_MAX */
-#define CUTS_MAX     16  /* stretches of rows that are read for a visit */
+#define CUTS_MAX     16  /* stretches of rows that are read for a visit, and by one statement */
+/* Pieces that one statement looks through: to begin one costs as much as to pass over so many. */
+#define CUTS_SPAN_MAX 64
 /* Visits of so long a time are looked up at once. */
 #define CHAPTER_US ((int64_t)86400 * 1000000)
 
@@ -29,8 +31,8 @@ static const char sql_tags[] =
 
 /* $1, $2 = pieces, $3, $4 = time, $5, $6 = tags */
 static const char sql_points[] =
-    "SELECT tag, ts, coalesce(d, i::DOUBLE, u::DOUBLE) FROM points WHERE piece >= $1 AND piece <= "
-    "$2 AND ts >= $3 AND ts < $4 AND tag >= $5 AND tag <= $6 AND quality = 0";
+    "SELECT piece, tag, ts, coalesce(d, i::DOUBLE, u::DOUBLE) FROM points WHERE piece >= $1 AND "
+    "piece <= $2 AND ts >= $3 AND ts < $4 AND tag >= $5 AND tag <= $6 AND quality = 0";
 
 _Static_assert(2 * CURVE_PIECES == TRACE_CURVE_POINTS_MAX, "CURVE_PIECES");
 
@@ -78,6 +80,13 @@ struct curves {
     uint32_t last; /* whose point came before */
 };
 
+/* What is read for a visit out of some pieces. */
+struct cut {
+    struct historian_pieces pieces;
+    struct historian_cut of;
+    struct curves *visit;
+};
+
 /* All visits of a unit. */
 struct drawing {
     struct trace *trace;
@@ -87,7 +96,9 @@ struct drawing {
     uint32_t count;
     struct historian_pieces open;
     struct historian_ranges ranges;
-    int64_t ranges_to; /* how far they were read */
+    int64_t ranges_to;         /* how far they were read */
+    struct cut cuts[CUTS_MAX]; /* of the next statement */
+    uint32_t cut_count;
 };
 
 void trace_json_string(struct bytes v, struct buf *out)
@@ -291,70 +302,107 @@ static int curves_take(struct curves *c, uint32_t tag, const struct point *raw)
     return OK;
 }
 
+/* What lies between the cuts is read too and left out here. A piece is read for a visit by one cut,
+ * so no point is taken twice. */
 static int point_row(void *ctx, const struct value *cells, uint32_t count)
 {
     const struct drawing *d = ctx;
-    int err = count == 3 ? OK : ERR_INTERNAL;
-    if (err || cells[2].type != VALUE_DOUBLE || !isfinite(cells[2].f64))
+    int err = count == 4 ? OK : ERR_INTERNAL;
+    if (err || cells[3].type != VALUE_DOUBLE || !isfinite(cells[3].f64))
         return err;
-    const struct point p = {cells[1].i64, cells[2].f64};
-    for (uint32_t i = 0; !err && i < d->count; i++) {
-        const struct trace_visit *v = d->visits[i].visit;
-        if (v->t_in <= p.at && p.at < v->t_out)
-            err = curves_take(&d->visits[i], (uint32_t)cells[0].u64, &p);
+    int64_t piece = cells[0].i64;
+    uint32_t tag = (uint32_t)cells[1].u64;
+    const struct point p = {cells[2].i64, cells[3].f64};
+    for (uint32_t i = 0; !err && i < d->cut_count; i++) {
+        const struct cut *c = &d->cuts[i];
+        if (c->pieces.from <= piece && piece <= c->pieces.to && c->of.from_us <= p.at &&
+            p.at < c->of.to_us && c->of.tag_from <= tag && tag <= c->of.tag_to)
+            err = curves_take(c->visit, tag, &p);
     }
     return err;
 }
 
-static int points_read(struct drawing *d, const struct historian_pieces *pieces,
-                       const struct historian_cut *cut)
+static void cut_widen(struct historian_cut *all, const struct historian_cut *by)
 {
-    struct duck_stmt *s = NULL;
-    int err = duck_statement(d->conn, sql_points, &s, d->diag);
-    if (!err)
-        err = duck_bind_i64(s, 1, pieces->from);
-    if (!err)
-        err = duck_bind_i64(s, 2, pieces->to);
-    if (!err)
-        err = duck_bind_time(s, 3, cut->from_us);
-    if (!err)
-        err = duck_bind_time(s, 4, cut->to_us);
-    if (!err)
-        err = duck_bind_i64(s, 5, cut->tag_from);
-    if (!err)
-        err = duck_bind_i64(s, 6, cut->tag_to);
-    return err ? err : duck_run(s, point_row, d, d->diag);
+    all->tag_from = by->tag_from < all->tag_from ? by->tag_from : all->tag_from;
+    all->tag_to = by->tag_to > all->tag_to ? by->tag_to : all->tag_to;
+    all->from_us = by->from_us < all->from_us ? by->from_us : all->from_us;
+    all->to_us = by->to_us > all->to_us ? by->to_us : all->to_us;
 }
 
-/* Widens `all` by what one visit wants; false: nothing. */
-static bool cut_of(const struct curves *c, struct historian_cut *ret, struct historian_cut *all)
+static struct historian_pieces pieces_both(const struct historian_pieces *a,
+                                           const struct historian_pieces *b)
+{
+    return (struct historian_pieces){a->from < b->from ? a->from : b->from,
+                                     a->to > b->to ? a->to : b->to};
+}
+
+static int cuts_read(struct drawing *d)
+{
+    struct historian_pieces pieces = d->cuts[0].pieces;
+    struct historian_cut all = d->cuts[0].of;
+    struct duck_stmt *s = NULL;
+    if (d->cut_count == 0)
+        return OK;
+    for (uint32_t i = 1; i < d->cut_count; i++) {
+        pieces = pieces_both(&pieces, &d->cuts[i].pieces);
+        cut_widen(&all, &d->cuts[i].of);
+    }
+    int err = duck_statement(d->conn, sql_points, &s, d->diag);
+    if (!err)
+        err = duck_bind_i64(s, 1, pieces.from);
+    if (!err)
+        err = duck_bind_i64(s, 2, pieces.to);
+    if (!err)
+        err = duck_bind_time(s, 3, all.from_us);
+    if (!err)
+        err = duck_bind_time(s, 4, all.to_us);
+    if (!err)
+        err = duck_bind_i64(s, 5, all.tag_from);
+    if (!err)
+        err = duck_bind_i64(s, 6, all.tag_to);
+    if (!err)
+        err = duck_run(s, point_row, d, d->diag);
+    d->cut_count = 0;
+    return err;
+}
+
+/* Reads those before it if there are enough, or if it is too far from them. */
+static int cut_add(struct drawing *d, const struct cut *c)
+{
+    struct historian_pieces both = c->pieces;
+    int err = OK;
+    for (uint32_t i = 0; i < d->cut_count; i++)
+        both = pieces_both(&both, &d->cuts[i].pieces);
+    bool open = c->pieces.to == d->open.to;
+    if (d->cut_count == CUTS_MAX || (!open && d->cut_count && both.to - both.from > CUTS_SPAN_MAX))
+        err = cuts_read(d);
+    d->cuts[d->cut_count++] = *c;
+    return err;
+}
+
+/* What one visit wants; false: nothing. */
+static bool cut_of(const struct curves *c, struct historian_cut *ret)
 {
     const struct trace_visit *v = c->visit;
     if (!c->signals || c->signals->count == 0 || v->t_out <= v->t_in)
         return false;
     *ret = (struct historian_cut){c->signals->tag_from, c->signals->tag_to, v->t_in, v->t_out};
-    all->tag_from = ret->tag_from < all->tag_from ? ret->tag_from : all->tag_from;
-    all->tag_to = ret->tag_to > all->tag_to ? ret->tag_to : all->tag_to;
-    all->from_us = ret->from_us < all->from_us ? ret->from_us : all->from_us;
-    all->to_us = ret->to_us > all->to_us ? ret->to_us : all->to_us;
     return true;
 }
 
-/* A visit alone, so that a point is never taken for two that overlap and are read apart. */
-static int visit_read(const struct drawing *d, uint32_t i, const struct historian_cut *cut)
+static int visit_read(struct drawing *d, uint32_t i, const struct historian_cut *of)
 {
     struct historian_pieces pieces[CUTS_MAX];
-    struct drawing one = *d;
-    uint32_t count = historian_ranges_pieces(&d->ranges, cut, pieces, CUTS_MAX);
+    uint32_t count = historian_ranges_pieces(&d->ranges, of, pieces, CUTS_MAX);
     int err = OK;
-    one.visits = &d->visits[i];
-    one.count = 1;
     for (uint32_t k = 0; !err && k < count; k++) {
+        struct cut c = {pieces[k], *of, &d->visits[i]};
         /* It was open when that was asked: it comes with the others that were. */
-        if (pieces[k].to >= d->open.from)
-            pieces[k].to = d->open.from - 1;
-        if (pieces[k].from <= pieces[k].to)
-            err = points_read(&one, &pieces[k], cut);
+        if (c.pieces.to >= d->open.from)
+            c.pieces.to = d->open.from - 1;
+        if (c.pieces.from <= c.pieces.to)
+            err = cut_add(d, &c);
     }
     return err;
 }
@@ -367,8 +415,8 @@ static int chapter_read(struct drawing *d, uint32_t i)
     int64_t from = d->visits[i].visit->t_in;
     for (; i < d->count; i++) {
         const struct trace_visit *v = d->visits[i].visit;
-        if (v->t_in >= from && v->t_in <= from + CHAPTER_US)
-            (void)cut_of(&d->visits[i], &cut, &all);
+        if (v->t_in >= from && v->t_in <= from + CHAPTER_US && cut_of(&d->visits[i], &cut))
+            cut_widen(&all, &cut);
     }
     d->ranges_to = from + CHAPTER_US;
     return historian_ranges_read(d->conn, &all, &d->ranges, d->diag);
@@ -376,7 +424,6 @@ static int chapter_read(struct drawing *d, uint32_t i)
 
 static int drawing_read(struct drawing *d)
 {
-    struct historian_cut all = {UINT32_MAX, 0, INT64_MAX, INT64_MIN};
     struct historian_cut cut;
     int64_t chapter = INT64_MAX; /* where the one that was read begins */
     int err = signals_renew(d);
@@ -385,7 +432,7 @@ static int drawing_read(struct drawing *d)
     if (!err)
         err = historian_pieces_open(d->conn, &d->open, d->diag);
     for (uint32_t i = 0; !err && i < d->count; i++) {
-        if (!cut_of(&d->visits[i], &cut, &all))
+        if (!cut_of(&d->visits[i], &cut))
             continue;
         if (cut.from_us < chapter || cut.from_us > d->ranges_to) {
             chapter = cut.from_us;
@@ -394,7 +441,14 @@ static int drawing_read(struct drawing *d)
         if (!err)
             err = visit_read(d, i, &cut);
     }
-    return err || all.to_us <= all.from_us ? err : points_read(d, &d->open, &all);
+    if (!err)
+        err = cuts_read(d);
+    for (uint32_t i = 0; !err && i < d->count; i++) {
+        struct cut c = {.pieces = d->open, .visit = &d->visits[i]};
+        if (cut_of(&d->visits[i], &c.of))
+            err = cut_add(d, &c);
+    }
+    return err ? err : cuts_read(d);
 }
 
 /* ---------------------------------------------------------------------------------------- answer
