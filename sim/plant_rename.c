@@ -34,7 +34,7 @@ void renaming_make(uint64_t seed, struct renaming *ret)
         ret->to[c] = (char)c;
     for (unsigned i = 0; i < sizeof letters - 1; i++) {
         ret->to['a' + i] = letters[i];
-        ret->to['A' + i] = (char)toupper(letters[i]);
+        ret->to['A' + i] = (char)(letters[i] - 'a' + 'A');
     }
     for (unsigned i = 0; i < sizeof digits - 1; i++)
         ret->to['1' + i] = digits[i];
