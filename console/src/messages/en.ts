@@ -57,6 +57,7 @@ export const en = {
   searchSerial: "Serial number",
   searchButton: "Trace",
   traceOf: "History of {serial}",
+  traceAsking: "Its history is being read…",
   traceNotFound: "No unit with the serial {serial} is known.",
   steps: "Where it was, and when",
   measures: "Measures against their limits",

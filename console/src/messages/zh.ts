@@ -58,6 +58,7 @@ export const zh: Messages = {
   searchSerial: "序列号",
   searchButton: "追溯",
   traceOf: "{serial} 的履历",
+  traceAsking: "正在读取履历……",
   traceNotFound: "没有序列号为 {serial} 的产品单元。",
   steps: "何时在何处",
   measures: "测量值与限值",

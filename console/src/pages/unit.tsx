@@ -247,7 +247,11 @@ function Curves({ curves }: { curves: Curve[] }) {
 function BandView({ trace, serial, asked }: BandProps) {
   const t = useText();
   const stations = [...new Set(trace.curves.map((curve) => curve.station))];
-  const station = asked.station || stations[stations.length - 1] || "";
+  const longest = trace.curves.reduce<Curve | null>(
+    (best, c) => (best && best.points.length >= c.points.length ? best : c),
+    null,
+  );
+  const station = asked.station || longest?.station || "";
   const signals = trace.curves.filter((c) => c.station === station).map((c) => c.signal);
   const [band, setBand] = useState<Band | null>(null);
   const [problem, setProblem] = useState("");
@@ -363,6 +367,7 @@ export function UnitPage({ serial, asked }: { serial: string; asked: Record<stri
         </label>
         {asOf && <a href={routeTo(["units", serial], { ...asked, as_of: "" })}>{t("asOfNow")}</a>}
       </div>
+      {!missing && !trace && <p class="nothing">{t("traceAsking")}</p>}
       {missing && <p class="bad">{t("traceNotFound", { serial })}</p>}
       {trace && (
         <>

@@ -12,15 +12,17 @@ export function unitPath(serial: string): string {
   return `#/units/${encodeURIComponent(serial)}`;
 }
 
-// Each defect leads to its causes.
+// Each defect leads to its causes; one that was found at several positions is named once.
 function Defects({ names }: { names: string }) {
   const list = names ? names.split(",").map((name) => name.trim()) : [];
+  const times = (name: string) => list.filter((other) => other === name).length;
   return (
     <>
-      {list.map((name) => (
-        <a key={name} class="defect" href={`#/why/${encodeURIComponent(name)}`}>
-          {name}
-        </a>
+      {[...new Set(list)].map((name) => (
+        <span key={name} class="defect">
+          <a href={`#/why/${encodeURIComponent(name)}`}>{name}</a>
+          {times(name) > 1 && ` × ${times(name)}`}
+        </span>
       ))}
     </>
   );

@@ -34,7 +34,7 @@ export function BandPlot({ band, label }: { band: Band; label: string }) {
       trigger: "axis",
       valueFormatter: (v: unknown) => (typeof v === "number" ? `${Number(v.toPrecision(5))}` : t("none")),
     },
-    grid: { left: 12, right: 24, top: 40, bottom: 30, containLabel: true },
+    grid: { left: 12, right: 24, top: 56, bottom: 30, containLabel: true },
     xAxis: {
       type: "category",
       boundaryGap: false,

@@ -9,6 +9,7 @@ const heightMinPx = 140;
 const heightMaxPx = 640;
 // The names stand under the dots.
 const sidePx = 90;
+const labelPx = 26; // a dot and its name; where there is less room, the pointer shows the name
 const topPx = 20;
 const bottomPx = 36;
 
@@ -40,6 +41,7 @@ function layout(nodes: Node[], width: number, height: number) {
       x: ((at + 0.5) * width) / columns.length,
       y: ((peers.indexOf(node) + 0.5) * height) / peers.length,
       symbolSize: node.column === 0 ? 16 : 10,
+      label: { show: peers.length * labelPx <= height },
       itemStyle: { color: node.column === 0 ? "#b3261e" : "#0a7f6a" },
     };
   });
@@ -53,6 +55,7 @@ export function GenealogyGraph({ serial, parents, children, label }: GenealogyPr
   const height = Math.min(heightMaxPx, Math.max(heightMinPx, tallest * rowPx));
   const option = (color: string, width: number) => ({
     animation: false,
+    tooltip: { formatter: "{b}" },
     series: [
       {
         type: "graph",
