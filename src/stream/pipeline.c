@@ -321,10 +321,15 @@ int pipeline_push(struct pipeline *p, const struct batch *b, struct position at,
     return batch_finish(p, newest, at);
 }
 
-int pipeline_presence(struct pipeline *p, const struct batch *b, struct position at)
+int pipeline_presence(struct pipeline *p, const struct batch *b, struct position at, bool ahead)
 {
-    int err = unit_presence(p, b, at);
+    int err = unit_presence(p, b, at, ahead);
     return err ? err : unit_advance(p, p->last, 0);
+}
+
+int pipeline_caught_up(struct pipeline *p)
+{
+    return unit_caught_up(p) ? unit_advance(p, p->last, 0) : OK;
 }
 
 int pipeline_watermark(struct pipeline *p, int64_t time_us)

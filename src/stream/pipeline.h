@@ -52,8 +52,14 @@ void pipeline_free(struct pipeline *p); /* NULL is allowed */
 int pipeline_push(struct pipeline *p, const struct batch *b, struct position at, int64_t wall_us,
                   uint32_t *ret_rows);
 
-/* A batch of presences (unit windows). The units' rows come when the signals have passed t_out. */
-int pipeline_presence(struct pipeline *p, const struct batch *b, struct position at);
+/* A batch of presences (unit windows). The units' rows come when the signals have passed t_out.
+ * ahead: signals that came before it may not have been pushed yet, and what was pushed may have
+ * told of later times (polls without a value, while a past comes in); its units also wait for a
+ * signal from behind it, or for pipeline_caught_up. */
+int pipeline_presence(struct pipeline *p, const struct batch *b, struct position at, bool ahead);
+
+/* All signals that came before the presences so far were pushed. */
+int pipeline_caught_up(struct pipeline *p);
 
 /* No row before time_us comes any more: closes windows. Goes forward only. */
 int pipeline_watermark(struct pipeline *p, int64_t time_us);

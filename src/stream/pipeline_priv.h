@@ -67,6 +67,7 @@ struct unit_pending {
     struct batch *batch;
     struct position at;
     int64_t t_out_max;
+    bool ahead; /* signals from before it may still come */
 };
 
 struct unit_window {
@@ -141,7 +142,10 @@ int unit_rows(struct pipeline *p);
 /* After a batch: what is too old goes, what is complete is emitted, and of the first `seen` batches
  * of presences whatever there is. */
 int unit_advance(struct pipeline *p, struct position after, uint64_t seen);
-int unit_presence(struct pipeline *p, const struct batch *b, struct position at);
+int unit_presence(struct pipeline *p, const struct batch *b, struct position at, bool ahead);
+
+/* None is ahead of the signals any more; whether one was. */
+bool unit_caught_up(struct pipeline *p);
 struct position unit_resume(const struct pipeline *p, struct position otherwise);
 
 #endif

@@ -338,7 +338,7 @@ static void push_presence(struct bench *t, uint64_t seq, const char *serial, int
                           int64_t out_ms)
 {
     struct batch *b = presence_row(t, serial, in_ms * 1000, out_ms * 1000);
-    CHECK_OK(pipeline_presence(t->pipeline, b, (struct position){1, seq}));
+    CHECK_OK(pipeline_presence(t->pipeline, b, (struct position){1, seq}, false));
     batch_unref(b);
     CHECK_OK(pipeline_flush(t->pipeline));
 }

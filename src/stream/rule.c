@@ -198,7 +198,7 @@ int rule_feed(struct rule *r, bool presence, const struct batch *b, struct posit
     uint64_t out = pipeline_stats(r->pipeline)->out_rows;
     uint32_t passed = 0;
     int64_t wall = exec_wall_us(r->exec);
-    int err = presence ? pipeline_presence(r->pipeline, b, at)
+    int err = presence ? pipeline_presence(r->pipeline, b, at, !r->replaying)
                        : pipeline_push(r->pipeline, b, at, wall, &passed);
     if (err)
         rule_error(r, "an input batch was left out: %s", err_text(err));
@@ -319,7 +319,11 @@ static void rule_turn(struct rule *r)
     outputs_push(r);
     for (int n = 0; more && n < RULE_ITEMS_PER_TURN && !r->blocked; n++) {
         bool presence = input_take(r, 1);
-        more = input_take(r, 0) || presence;
+        bool signals = input_take(r, 0);
+        /* A presence comes into its flow after the signals before it came into theirs. */
+        if (!signals && r->inputs[1] && pipeline_caught_up(r->pipeline) != OK)
+            rule_error(r, "a unit's row could not be made");
+        more = signals || presence;
         if (r->output_count >= RULE_OUTPUTS_MAX)
             outputs_push(r);
     }

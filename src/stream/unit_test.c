@@ -162,7 +162,7 @@ static void push_presence(struct bench *t, int64_t t_in, int64_t t_out, const st
     }
     CHECK_OK(batch_builder_finish(bb, &b));
     batch_builder_free(bb);
-    CHECK_OK(pipeline_presence(t->pipeline, b, (struct position){1, ++t->seq}));
+    CHECK_OK(pipeline_presence(t->pipeline, b, (struct position){1, ++t->seq}, false));
     CHECK_OK(pipeline_units_release(t->pipeline, UINT64_MAX));
     CHECK_OK(pipeline_flush(t->pipeline));
     batch_unref(b);
@@ -337,24 +337,55 @@ TEST(a_device_that_does_not_answer_keeps_nothing_for_ever)
     bench_fini(&t);
 }
 
+/* A presence and nothing else: it waits for its signals. */
+static void present(struct bench *t, int64_t t_in, int64_t t_out, bool ahead)
+{
+    struct batch_builder *bb = NULL;
+    struct batch *b = NULL;
+    CHECK_OK(batch_builder_new(t->presence, 1, NULL, &bb));
+    CHECK(batch_builder_row(bb, t_out) >= 0);
+    CHECK_OK(batch_set_bytes(bb, STATION, bytes_of_text("reflow")));
+    batch_set_i64(bb, T_IN, t_in);
+    batch_set_i64(bb, T_OUT, t_out);
+    CHECK_OK(batch_builder_finish(bb, &b));
+    batch_builder_free(bb);
+    /* Signals that are pushed later were in the log before it. */
+    struct position at = {1, ahead ? t->seq + 1000 : ++t->seq};
+    CHECK_OK(pipeline_presence(t->pipeline, b, at, ahead));
+    batch_unref(b);
+}
+
+/* While a past comes in, polls of a machine that does not answer tell of the present. */
+TEST(a_unit_ahead_of_its_signals_waits_for_them_whatever_time_it_is)
+{
+    for (int way = 0; way < 2; way++) {
+        struct bench t;
+        bench_init(&t);
+        bench_plan(&t, "max(belt) AS a", 0);
+        push(&t, 1000 * S, 1, 1, 1, 1);
+        present(&t, 10 * S, 12 * S, true);
+        push(&t, 11 * S, 1, 1, 1, 7);
+        CHECK_OK(pipeline_flush(t.pipeline));
+        CHECK_EQ(t.rows, 0);
+        t.seq += way ? 2000 : 0;
+        if (way)
+            push(&t, 1001 * S, 1, 1, 1, 2);
+        else
+            CHECK_OK(pipeline_caught_up(t.pipeline));
+        CHECK_OK(pipeline_flush(t.pipeline));
+        CHECK_EQ(t.rows, 1);
+        check_number(&t, 0, 7);
+        bench_fini(&t);
+    }
+}
+
 TEST(those_that_just_came_are_not_let_go_with_those_that_waited)
 {
     struct bench t;
-    struct batch_builder *bb = NULL;
-    struct batch *b = NULL;
     bench_init(&t);
     bench_plan(&t, "max(belt) AS a", 0);
-    for (int64_t t_out = 12; t_out <= 13; t_out++) {
-        CHECK_OK(batch_builder_new(t.presence, 1, NULL, &bb));
-        CHECK(batch_builder_row(bb, t_out * S) >= 0);
-        CHECK_OK(batch_set_bytes(bb, STATION, bytes_of_text("reflow")));
-        batch_set_i64(bb, T_IN, 10 * S);
-        batch_set_i64(bb, T_OUT, t_out * S);
-        CHECK_OK(batch_builder_finish(bb, &b));
-        batch_builder_free(bb);
-        CHECK_OK(pipeline_presence(t.pipeline, b, (struct position){1, ++t.seq}));
-        batch_unref(b);
-    }
+    present(&t, 10 * S, 12 * S, false);
+    present(&t, 10 * S, 13 * S, false);
     CHECK_EQ(pipeline_units(t.pipeline).seen, 2);
     CHECK_OK(pipeline_units_release(t.pipeline, 1));
     CHECK_OK(pipeline_flush(t.pipeline));

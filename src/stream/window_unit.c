@@ -238,7 +238,7 @@ static int pending_out(struct pipeline *p, const struct unit_pending *u)
     return p->output.rows >= OUTPUT_ROWS_MAX ? pipeline_flush(p) : OK;
 }
 
-int unit_presence(struct pipeline *p, const struct batch *b, struct position at)
+int unit_presence(struct pipeline *p, const struct batch *b, struct position at, bool ahead)
 {
     struct unit_window *u = &p->unit;
     if (b->schema->hash != p->plan->presence->schema->hash)
@@ -249,7 +249,8 @@ int unit_presence(struct pipeline *p, const struct batch *b, struct position at)
         return ERR_NOMEM;
     u->pending = more;
     struct unit_pending *last = &u->pending[u->pending_count++];
-    *last = (struct unit_pending){.batch = batch_ref(b), .at = at, .t_out_max = INT64_MIN};
+    *last = (struct unit_pending){
+        .batch = batch_ref(b), .at = at, .t_out_max = INT64_MIN, .ahead = ahead};
     for (uint32_t i = 0; i < b->rows; i++) {
         int64_t t_out = presence_time(p, b, "t_out", i);
         last->t_out_max = t_out > last->t_out_max ? t_out : last->t_out_max;
@@ -263,6 +264,24 @@ int unit_presence(struct pipeline *p, const struct batch *b, struct position at)
 
 /* --------------------------------------------------------------------------------------- progress
  */
+
+bool unit_caught_up(struct pipeline *p)
+{
+    struct unit_window *u = &p->unit;
+    bool any = false;
+    for (uint32_t i = 0; i < u->pending_count; i++) {
+        any = any || u->pending[i].ahead;
+        u->pending[i].ahead = false;
+    }
+    return any;
+}
+
+/* Whether all signals that can be the unit's are here. */
+static bool unit_is_due(const struct pipeline *p, const struct unit_pending *u)
+{
+    bool behind = !u->ahead || position_compare(p->last, u->at) > 0;
+    return behind && p->time_max_us >= u->t_out_max + p->options.lateness_us;
+}
 
 /* Remembers where a batch's values came from, for as long as they are kept. */
 static int input_note(struct pipeline *p, struct position after)
@@ -333,7 +352,7 @@ int unit_advance(struct pipeline *p, struct position after, uint64_t seen)
                   : OK;
     while (out < u->pending_count && !err) {
         struct unit_pending *first = &u->pending[out];
-        if (u->answered + out >= seen && p->time_max_us < first->t_out_max + p->options.lateness_us)
+        if (u->answered + out >= seen && !unit_is_due(p, first))
             break;
         err = pending_out(p, first);
         batch_unref(first->batch);

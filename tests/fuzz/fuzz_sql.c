@@ -121,7 +121,7 @@ static void run(const struct plan *plan)
     }
     if (plan->presence) {
         struct batch *b = presence(plan->presence->schema);
-        (void)pipeline_presence(p, b, (struct position){1, 2});
+        (void)pipeline_presence(p, b, (struct position){1, 2}, false);
         (void)pipeline_units_release(p, UINT64_MAX);
         batch_unref(b);
     }
