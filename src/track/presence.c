@@ -153,6 +153,8 @@ int presence_put(struct station *s, const struct track_visit *v, const char *res
         (void)buf_printf(&evidence, " result=%s", result[0] ? result : "unread");
     struct twice_seen seen = {who.serial, s->options.station, v->unit, v->t_in, v->t_out};
     int err = OK;
+    if (v->gap_us && strcmp(who.status, "exact") == 0)
+        who.status = "inferred"; /* it may have left and come again meanwhile */
     if (visit_is_missing(v))
         who.status = "missing";
     else if (strcmp(who.status, "exact") == 0)

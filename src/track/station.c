@@ -126,7 +126,10 @@ static int visit_split(struct station *s, const struct track_event *e)
 static int visit_resume(struct station *s, const struct track_event *e)
 {
     bool before = s->open.t_in < s->open.resumed_us;
-    if (before && scan_unlike(&s->open.scan, e->text))
+    uint64_t reads = 0;
+    uint32_t count = 0;
+    const struct track_serial *best = scan_best(&s->open.scan, &reads, &count);
+    if (before && best && strcmp(best->text, e->text) != 0)
         return visit_split(s, e);
     if (before && s->open.scan.serial_count == 0)
         s->open.begin = EDGE_GAP; /* it may be somebody else's since */
@@ -141,13 +144,13 @@ static int passed_open(struct station *s, const struct track_event *e)
         return OK;
     bool same = s->passed.active && strcmp(s->passed.scan.serials[0].text, e->text) == 0;
     if (same) { /* it came before this gap or within it */
-        s->passed.gap_us += s->gap.to_us - s->gap.from_us;
-        s->passed.t_out = s->gap.to_us;
+        s->passed.gap_us += s->gap.to_us - s->passed.t_out;
+        s->passed.t_in = s->passed.t_out = s->gap.to_us;
         return OK;
     }
     int err = s->passed.active ? presence_put(s, &s->passed, "") : OK;
     s->passed = (struct track_visit){.active = true, .begin = EDGE_GAP, .end = EDGE_GAP};
-    s->passed.t_in = s->gap.from_us;
+    s->passed.t_in = s->gap.to_us; /* the gap is in the evidence; nothing read is of this unit */
     s->passed.t_out = s->gap.to_us;
     s->passed.gap_us = s->gap.to_us - s->gap.from_us;
     s->passed.scan.open = true;

@@ -399,6 +399,25 @@ TEST(a_unit_that_no_scan_confirms_after_a_gap_may_have_left_in_it)
     fixture_free(f);
 }
 
+TEST(a_visit_that_goes_on_after_a_gap_is_inferred)
+{
+    struct fixture *f = fixture_new(config_one);
+    fixture_track(f);
+    press(f, "A", 0, 0);
+    for (int i = 0; i < 40; i++)
+        press(f, "A", 1, 0);
+    nobody_looks(f);
+    press(f, "A", 1, 0);
+    press(f, "A", 0, 1);
+    wait_all(f);
+    CHECK_EQ(seen_count(f), 1);
+    CHECK_STR(f->seen[0].serial, "A");
+    CHECK_STR(f->seen[0].status, "inferred");
+    CHECK(strstr(f->seen[0].evidence, "begin=edge end=edge") != NULL);
+    CHECK_EQ(f->seen[0].t_in, T0 + STEP);
+    fixture_free(f);
+}
+
 TEST(who_was_scanned_in_a_gap_and_did_not_come_after_it_was_there_within_it)
 {
     struct fixture *f = fixture_new(config_one);
@@ -415,6 +434,8 @@ TEST(who_was_scanned_in_a_gap_and_did_not_come_after_it_was_there_within_it)
     CHECK_STR(f->seen[1].serial, "B");
     CHECK_STR(f->seen[1].status, "missing");
     CHECK(strstr(f->seen[1].evidence, "begin=gap end=gap") != NULL);
+    CHECK(strstr(f->seen[1].evidence, "gap=3200ms") != NULL);
+    CHECK_EQ(f->seen[1].t_in, f->seen[1].t_out); /* no reading is its own */
     CHECK_STR(f->seen[2].serial, "C");
     CHECK_STR(f->seen[2].status, "exact");
     CHECK_STR(f->seen[3].serial, "D");
