@@ -49,6 +49,7 @@ struct bench {
     uint64_t seq;
     int64_t wall_us;
     struct value row[8];
+    struct batch *answer; /* whose texts the row borrows */
     int rows;
 };
 
@@ -64,7 +65,8 @@ static void take(void *ctx, struct batch *b, struct record_key key, struct posit
             t->row[k] = column_value(&c, i);
         }
     }
-    batch_unref(b);
+    batch_unref(t->answer);
+    t->answer = b;
 }
 
 static void bench_init(struct bench *t)
@@ -83,6 +85,7 @@ static void bench_init(struct bench *t)
 
 static void bench_fini(struct bench *t)
 {
+    batch_unref(t->answer);
     pipeline_free(t->pipeline);
     plan_free(t->plan);
     catalogue_fini(&t->catalogue);
