@@ -179,7 +179,7 @@ static void stats_copy(struct rule *r)
 {
     const struct pipeline_stats *s = pipeline_stats(r->pipeline);
     atomic_store_explicit(&r->rows_in, s->in_rows, memory_order_relaxed);
-    atomic_store_explicit(&r->rows_late, s->late_rows, memory_order_relaxed);
+    atomic_store_explicit(&r->rows_late, s->late_rows + s->units_short, memory_order_relaxed);
 }
 
 /* Errors of rows are counted one by one; the text is that of the last. */

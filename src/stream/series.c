@@ -81,6 +81,16 @@ int series_add_text(struct series *s, int64_t time_us, struct bytes text, bool v
     return err;
 }
 
+int series_add_none(struct series *s, int64_t time_us)
+{
+    uint32_t before = s->count;
+    if (before && series_time(s, before - 1) > time_us)
+        before = series_lower(s, time_us);
+    if (before && !series_valid(s, before - 1))
+        return OK;
+    return series_add(s, time_us, 0, false);
+}
+
 uint32_t series_lower(const struct series *s, int64_t time_us)
 {
     uint32_t low = 0;

@@ -9,6 +9,9 @@
 
 #define SERIES_VALUES_MAX (4u << 20)
 
+/* What a value takes: its time, its bits, whether there is one. */
+#define SERIES_VALUE_BYTES (sizeof(int64_t) + sizeof(uint64_t) + 1)
+
 /* Zero-initialised is valid and empty. */
 struct series {
     int64_t *times;
@@ -32,6 +35,10 @@ int series_add_text(struct series *s, int64_t time_us, struct bytes text, bool v
 
 /* The first at or after time_us; count if there is none. */
 uint32_t series_lower(const struct series *s, int64_t time_us);
+
+/* That there is no value at a moment. Behind another such moment it says nothing new and is not
+ * kept. Errors as series_add. */
+int series_add_none(struct series *s, int64_t time_us);
 
 /* Forgets what is before time_us, but for the last one, which still holds. */
 void series_trim(struct series *s, int64_t time_us);

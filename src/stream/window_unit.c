@@ -20,10 +20,10 @@
 #define INPUTS_FIRST 256u
 
 /* A past comes in faster than its time goes by: within the moments that a track needs until it
- * tells of a unit, the signals may be hours ahead. So values stay that long too, as far as these
- * go. */
-#define HOLD_US         (30 * INT64_C(1000000))
-#define HOLD_VALUES_MAX (128u << 10) /* of one signal */
+ * tells of a unit, the signals may be hours ahead. So values stay that long too, as far as this
+ * memory goes: a month told in three minutes keeps ten seconds of a machine with twenty signals. */
+#define HOLD_US        (30 * INT64_C(1000000))
+#define HOLD_BYTES_MAX (8u << 20) /* of all values of a window */
 
 /* ------------------------------------------------------------------------------------------ life
  */
@@ -54,10 +54,14 @@ void unit_fini(struct pipeline *p)
 /* ------------------------------------------------------------------------------------------- rows
  */
 
-/* One value of the signal; v NULL: the row alone counts. */
-static int series_take(struct series *s, int64_t at, const struct vec *v, uint32_t row)
+/* One value of the signal; v NULL: the row alone counts. Most rows of an imported past lack most of
+ * its signals. (To first_row() each row counts.) */
+static int series_take(struct series *s, int64_t at, const struct vec *v, uint32_t row,
+                       bool each_row)
 {
     bool valid = !v || !vec_is_null(v, row);
+    if (!valid && !each_row)
+        return series_add_none(s, at);
     if (v && v->kind == VEC_TEXT)
         return series_add_text(s, at, valid ? v->t[row] : bytes_of("", 0), valid);
     uint64_t bits = 0;
@@ -76,6 +80,7 @@ static int aggregate_rows(struct pipeline *p, uint32_t a)
     const struct vec *v = agg->kind == AGG_COUNT_ROWS ? NULL : &m->regs[agg->reg];
     const int64_t *times = batch_times(m->batch) + m->base;
     const int32_t *offsets = NULL;
+    bool each_row = agg->kind == AGG_FIRST_ROW;
     int err = OK;
     if (agg->profile)
         return OK; /* made of others' values */
@@ -87,7 +92,7 @@ static int aggregate_rows(struct pipeline *p, uint32_t a)
         int64_t at = times[i] + (offsets ? offsets[i] : 0);
         if (err)
             continue;
-        err = series_take(s, at, v, i);
+        err = series_take(s, at, v, i, each_row);
         if (err == ERR_LIMIT) {
             p->stats.lost_rows++;
             err = OK;
@@ -309,12 +314,12 @@ static bool unit_holds(const struct pipeline *p, uint32_t gone)
 {
     const struct unit_window *u = &p->unit;
     int64_t came = u->inputs[u->input_head].wall_us;
-    uint32_t most = 0;
+    size_t values = 0;
     if (!came || p->rows.wall_us - came >= HOLD_US)
         return false;
     for (uint32_t a = 0; a < p->plan->aggregate_count; a++)
-        most = u->series[a].count > most ? u->series[a].count : most;
-    return most < HOLD_VALUES_MAX || gone >= 2;
+        values += u->series[a].count;
+    return values < HOLD_BYTES_MAX / SERIES_VALUE_BYTES || gone >= 2;
 }
 
 static void unit_trim(struct pipeline *p)
