@@ -147,6 +147,8 @@ def test_a_month_is_told_and_stored_within_minutes(month):
          index_entries_a_board=round(index / boards, 1), **sizes)
     assert boards >= BOARDS_MIN
     assert sizes["measures"] > boards and sizes["factors"] > boards and sizes["defects"] > 0
+    late = {rule["name"]: rule["rows_late"] for rule in month.node.get("/rules") if rule["rows_late"]}
+    assert late == {}, "units whose values were let go before the track told of them"
     assert month.stored_s <= STORED_S
     assert disk <= DISK_MB
 
