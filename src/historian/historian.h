@@ -134,13 +134,26 @@ int64_t historian_known_at(const struct historian_txn *txn);
 int historian_reader_open(struct historian *h, struct duck_conn **ret);
 void historian_reader_close(struct historian *h, struct duck_conn *c);
 
-/* Values of some tags, [tag_from, tag_to], in [from_us, to_us). */
+/* Good values of some tags, [tag_from, tag_to], in [from_us, to_us). */
 struct historian_cut {
     uint32_t tag_from;
     uint32_t tag_to;
     int64_t from_us;
     int64_t to_us;
 };
+
+/* Makes *all hold *by too. */
+void historian_cut_widen(struct historian_cut *all, const struct historian_cut *by);
+
+/* One of them: finite, without its tag's scale and offset. */
+struct historian_value {
+    uint32_t tag;
+    int64_t at;
+    double raw;
+};
+
+/* who: as the cut was added with. What it returns ends the reading. */
+typedef int (*historian_value_fn)(void *ctx, uint32_t who, const struct historian_value *v);
 
 /* Numbers in `points`.piece, [from, to]. */
 struct historian_pieces {
@@ -155,25 +168,44 @@ struct historian_ranges {
     uint32_t cap;
 };
 
-/* Everything of a cut, read anew. On the reader's thread. ERR_DATABASE, ERR_CANCELLED, ERR_NOMEM.
- */
-int historian_ranges_read(struct duck_conn *c, const struct historian_cut *cut,
-                          struct historian_ranges *ret, struct diag *diag);
-void historian_ranges_fini(struct historian_ranges *r);
+#define HISTORIAN_CUTS_MAX 16 /* that wait for one statement, and stretches of one cut */
 
-/* Where in `points` the good values of a part of that cut lie: within these pieces, which hold
- * others too, and in what historian_pieces_open says. How many; in order; when there are more than
- * `max` (at least 1), gaps are in. */
-uint32_t historian_ranges_pieces(const struct historian_ranges *r, const struct historian_cut *cut,
-                                 struct historian_pieces *list, uint32_t max);
+/* Reads the values of many cuts by few statements, on the reader's thread: begin, then find and
+ * add as often as is wanted, flush, add_open for all, flush, fini. The caller sets conn, diag, fn
+ * and ctx; the rest is zero. All: ERR_DATABASE, ERR_CANCELLED, ERR_NOMEM, or what fn returned. */
+struct historian_cuts {
+    struct duck_conn *conn;
+    struct diag *diag;
+    historian_value_fn fn;
+    void *ctx;
+    struct historian_pieces open;   /* what is not full yet and may hold anything */
+    struct historian_ranges ranges; /* of what was found last */
 
-/* Both, for one cut alone. */
-int historian_pieces_find(struct duck_conn *c, const struct historian_cut *cut,
-                          struct historian_pieces *list, uint32_t max, uint32_t *ret_count,
-                          struct diag *diag);
+    struct historian_asked {
+        struct historian_pieces pieces;
+        struct historian_cut cut;
+        uint32_t who;
+    } list[HISTORIAN_CUTS_MAX];
 
-/* What is not full yet and may hold anything: asked for first, so that no point is missed. */
-int historian_pieces_open(struct duck_conn *c, struct historian_pieces *ret, struct diag *diag);
+    uint32_t count;
+};
+
+/* Which pieces are open is asked first, so that no value is missed that comes meanwhile. */
+int historian_cuts_begin(struct historian_cuts *c);
+
+/* Where the values of *all lie; the cuts that are added next are parts of it. */
+int historian_cuts_find(struct historian_cuts *c, const struct historian_cut *all);
+
+/* What of it lies in full pieces. Values are told now or later, in any order of time. */
+int historian_cuts_add(struct historian_cuts *c, const struct historian_cut *cut, uint32_t who);
+
+/* What of it lies in pieces that are not full; not between add and flush. */
+int historian_cuts_add_open(struct historian_cuts *c, const struct historian_cut *cut,
+                            uint32_t who);
+
+/* Tells everything that was added. */
+int historian_cuts_flush(struct historian_cuts *c);
+void historian_cuts_fini(struct historian_cuts *c);
 
 /* Checkpoints and copies the database into the folder dir (which exists) under the one writer: what
  * is copied ends with the position stored in it. Blocking; not on the writer's thread. */

@@ -136,6 +136,21 @@ int ranges_add(struct ranges *r, const uint32_t *tags, const int64_t *ts, const 
 int ranges_write(struct ranges *r, struct duck_appender *a, struct diag *diag);
 void ranges_fini(struct ranges *r);
 
+/* For readers (cuts.c). Everything that is known of a cut, read anew. ERR_DATABASE, ERR_CANCELLED,
+ * ERR_NOMEM. */
+int ranges_read(struct duck_conn *c, const struct historian_cut *cut, struct historian_ranges *ret,
+                struct diag *diag);
+void ranges_found_fini(struct historian_ranges *r);
+
+/* Where in `points` the values of a part of that cut lie: within these pieces, which hold others
+ * too, and in what ranges_open says. How many; in order; when there are more than `max` (at least
+ * 1), gaps are in. */
+uint32_t ranges_pieces(const struct historian_ranges *r, const struct historian_cut *cut,
+                       struct historian_pieces *list, uint32_t max);
+
+/* The pieces that are not full yet. */
+int ranges_open(struct duck_conn *c, struct historian_pieces *ret, struct diag *diag);
+
 extern const struct duck_column range_columns[];
 extern const char range_ddl[];
 #define RANGE_COLUMN_COUNT 5

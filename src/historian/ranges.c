@@ -235,8 +235,8 @@ static int range_row(void *ctx, const struct value *c, uint32_t count)
     return OK;
 }
 
-int historian_ranges_read(struct duck_conn *c, const struct historian_cut *cut,
-                          struct historian_ranges *ret, struct diag *diag)
+int ranges_read(struct duck_conn *c, const struct historian_cut *cut, struct historian_ranges *ret,
+                struct diag *diag)
 {
     struct duck_stmt *s = NULL;
     int err = duck_statement(c, sql_ranges, &s, diag);
@@ -252,15 +252,15 @@ int historian_ranges_read(struct duck_conn *c, const struct historian_cut *cut,
     return err ? err : duck_run(s, range_row, ret, diag);
 }
 
-void historian_ranges_fini(struct historian_ranges *r)
+void ranges_found_fini(struct historian_ranges *r)
 {
     free(r->list);
     *r = (struct historian_ranges){0};
 }
 
 /* Neighbours become one stretch; without room, the gap between is in. */
-uint32_t historian_ranges_pieces(const struct historian_ranges *r, const struct historian_cut *cut,
-                                 struct historian_pieces *list, uint32_t max)
+uint32_t ranges_pieces(const struct historian_ranges *r, const struct historian_cut *cut,
+                       struct historian_pieces *list, uint32_t max)
 {
     uint32_t n = 0;
     for (uint32_t i = 0; i < r->count; i++) {
@@ -276,19 +276,7 @@ uint32_t historian_ranges_pieces(const struct historian_ranges *r, const struct 
     return n;
 }
 
-int historian_pieces_find(struct duck_conn *c, const struct historian_cut *cut,
-                          struct historian_pieces *list, uint32_t max, uint32_t *ret_count,
-                          struct diag *diag)
-{
-    struct historian_ranges r = {0};
-    int err = historian_ranges_read(c, cut, &r, diag);
-    if (!err)
-        *ret_count = historian_ranges_pieces(&r, cut, list, max);
-    historian_ranges_fini(&r);
-    return err;
-}
-
-int historian_pieces_open(struct duck_conn *c, struct historian_pieces *ret, struct diag *diag)
+int ranges_open(struct duck_conn *c, struct historian_pieces *ret, struct diag *diag)
 {
     struct duck_stmt *s = NULL;
     int64_t first = 0;

@@ -2,24 +2,13 @@
  * of the points' table, since units on a belt overlap. See band.h. */
 #include "trace/band.h"
 
-#include <math.h>
-
-#define JOIN_US    ((int64_t)600 * 1000000) /* visits nearer than that are read as one stretch */
-#define PIECES_MAX 16                       /* stretches of rows of one stretch of time */
-
-/* $1, $2 = pieces, $3, $4 = time, $5, $6 = tags */
-static const char sql_values[] =
-    "SELECT tag, ts, coalesce(d, i::DOUBLE, u::DOUBLE) FROM points WHERE piece >= $1 AND piece <= "
-    "$2 AND ts >= $3 AND ts < $4 AND tag >= $5 AND tag <= $6 AND quality = 0";
+#define JOIN_US ((int64_t)600 * 1000000) /* visits nearer than that are read as one stretch */
 
 struct reading {
-    struct duck_conn *conn;
     const struct band_plan *plan;
     struct band_visit *visits;
     uint32_t count;
-    struct historian_ranges ranges;
     int64_t longest_us;
-    struct diag *diag;
 };
 
 /* The first visit that may hold the moment. */
@@ -37,18 +26,17 @@ static uint32_t visit_first(const struct reading *r, int64_t at)
     return low;
 }
 
-static int value_row(void *ctx, const struct value *cells, uint32_t count)
+static int value_take(void *ctx, uint32_t who, const struct historian_value *value)
 {
     const struct reading *r = ctx;
-    if (count != 3 || cells[2].type != VALUE_DOUBLE || !isfinite(cells[2].f64))
-        return OK;
     uint32_t signal = 0;
-    while (signal < r->plan->count && r->plan->signals[signal].tag != (uint32_t)cells[0].u64)
+    (void)who; /* visits overlap: each stretch is of several */
+    while (signal < r->plan->count && r->plan->signals[signal].tag != value->tag)
         signal++;
     if (signal == r->plan->count)
         return OK;
-    int64_t at = cells[1].i64;
-    double value = cells[2].f64 * r->plan->signals[signal].scale + r->plan->signals[signal].offset;
+    int64_t at = value->at;
+    double number = value->raw * r->plan->signals[signal].scale + r->plan->signals[signal].offset;
     for (uint32_t i = visit_first(r, at); i < r->count && r->visits[i].t_in <= at; i++) {
         const struct band_visit *v = &r->visits[i];
         if (at >= v->t_out)
@@ -56,46 +44,10 @@ static int value_row(void *ctx, const struct value *cells, uint32_t count)
         double part = (double)(at - v->t_in) / (double)(v->t_out - v->t_in);
         struct band_slot *slot =
             &v->slots[(size_t)signal * BAND_SLOTS + (uint32_t)(part * BAND_SLOTS)];
-        slot->sum += value;
+        slot->sum += number;
         slot->count++;
     }
     return OK;
-}
-
-static int values_read(struct reading *r, const struct historian_pieces *pieces,
-                       const struct historian_cut *cut)
-{
-    struct duck_stmt *s = NULL;
-    int err = duck_statement(r->conn, sql_values, &s, r->diag);
-    if (!err)
-        err = duck_bind_i64(s, 1, pieces->from);
-    if (!err)
-        err = duck_bind_i64(s, 2, pieces->to);
-    if (!err)
-        err = duck_bind_time(s, 3, cut->from_us);
-    if (!err)
-        err = duck_bind_time(s, 4, cut->to_us);
-    if (!err)
-        err = duck_bind_i64(s, 5, cut->tag_from);
-    if (!err)
-        err = duck_bind_i64(s, 6, cut->tag_to);
-    return err ? err : duck_run(s, value_row, r, r->diag);
-}
-
-/* What is not full yet comes at the end, once. */
-static int stretch_read(struct reading *r, const struct historian_cut *cut,
-                        const struct historian_pieces *open)
-{
-    struct historian_pieces pieces[PIECES_MAX];
-    uint32_t count = historian_ranges_pieces(&r->ranges, cut, pieces, PIECES_MAX);
-    int err = OK;
-    for (uint32_t i = 0; !err && i < count; i++) {
-        if (pieces[i].to >= open->from)
-            pieces[i].to = open->from - 1;
-        if (pieces[i].from <= pieces[i].to)
-            err = values_read(r, &pieces[i], cut);
-    }
-    return err;
 }
 
 static void tags_of(const struct band_plan *plan, struct historian_cut *ret)
@@ -121,24 +73,40 @@ static void cut_all(struct reading *r, struct historian_cut *ret)
     }
 }
 
+/* Visits that lie near each other are one stretch, so that no value is told twice. */
+static int stretches_add(const struct reading *r, const struct historian_cut *all,
+                         struct historian_cuts *cuts)
+{
+    int err = OK;
+    for (uint32_t i = 0; !err && i < r->count;) {
+        struct historian_cut cut = *all;
+        cut.from_us = r->visits[i].t_in;
+        cut.to_us = r->visits[i].t_out;
+        for (i++; i < r->count && r->visits[i].t_in < cut.to_us + JOIN_US; i++)
+            cut.to_us = r->visits[i].t_out > cut.to_us ? r->visits[i].t_out : cut.to_us;
+        err = historian_cuts_add(cuts, &cut, 0);
+    }
+    return err;
+}
+
 int band_read(struct duck_conn *conn, const struct band_plan *plan, struct band_visit *visits,
               uint32_t count, struct diag *diag)
 {
-    struct reading r = {.conn = conn, .plan = plan, .visits = visits, .count = count, .diag = diag};
-    struct historian_pieces open = {0};
+    struct reading r = {.plan = plan, .visits = visits, .count = count};
+    struct historian_cuts cuts = {.conn = conn, .diag = diag, .fn = value_take, .ctx = &r};
     struct historian_cut all;
     cut_all(&r, &all);
-    int err = historian_pieces_open(conn, &open, diag);
+    int err = historian_cuts_begin(&cuts);
     if (!err)
-        err = historian_ranges_read(conn, &all, &r.ranges, diag);
-    for (uint32_t i = 0; !err && i < count;) {
-        struct historian_cut cut = all;
-        cut.from_us = visits[i].t_in;
-        cut.to_us = visits[i].t_out;
-        for (i++; i < count && visits[i].t_in < cut.to_us + JOIN_US; i++)
-            cut.to_us = visits[i].t_out > cut.to_us ? visits[i].t_out : cut.to_us;
-        err = stretch_read(&r, &cut, &open);
-    }
-    historian_ranges_fini(&r.ranges);
-    return err ? err : values_read(&r, &open, &all);
+        err = historian_cuts_find(&cuts, &all);
+    if (!err)
+        err = stretches_add(&r, &all, &cuts);
+    if (!err)
+        err = historian_cuts_flush(&cuts);
+    if (!err)
+        err = historian_cuts_add_open(&cuts, &all, 0);
+    if (!err)
+        err = historian_cuts_flush(&cuts);
+    historian_cuts_fini(&cuts);
+    return err;
 }

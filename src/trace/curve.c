@@ -15,9 +15,6 @@
 
 #define CURVES_MAX   64
 #define CURVE_PIECES 250 /* of two points each: TRACE_CURVE_POINTS_MAX */
-#define CUTS_MAX     16  /* stretches of rows that are read for a visit, and by one statement */
-/* Pieces that one statement looks through: to begin one costs as much as to pass over so many. */
-#define CUTS_SPAN_MAX 64
 /* Visits of so long a time are looked up at once. */
 #define CHAPTER_US ((int64_t)86400 * 1000000)
 
@@ -28,11 +25,6 @@ static const char sql_tags[] =
     "stream) OR list_contains(list, stream || '.' || tag)) AND type IN ('int64', 'uint64', "
     "'float32', 'double') ORDER BY CASE WHEN list_contains(list, stream) THEN list_position(list, "
     "stream) ELSE list_position(list, stream || '.' || tag) END, stream, tag, id";
-
-/* $1, $2 = pieces, $3, $4 = time, $5, $6 = tags */
-static const char sql_points[] =
-    "SELECT piece, tag, ts, coalesce(d, i::DOUBLE, u::DOUBLE) FROM points WHERE piece >= $1 AND "
-    "piece <= $2 AND ts >= $3 AND ts < $4 AND tag >= $5 AND tag <= $6 AND quality = 0";
 
 _Static_assert(2 * CURVE_PIECES == TRACE_CURVE_POINTS_MAX, "CURVE_PIECES");
 
@@ -80,13 +72,6 @@ struct curves {
     uint32_t last; /* whose point came before */
 };
 
-/* What is read for a visit out of some pieces. */
-struct cut {
-    struct historian_pieces pieces;
-    struct historian_cut of;
-    struct curves *visit;
-};
-
 /* All visits of a unit. */
 struct drawing {
     struct trace *trace;
@@ -94,11 +79,8 @@ struct drawing {
     struct diag *diag;
     struct curves *visits;
     uint32_t count;
-    struct historian_pieces open;
-    struct historian_ranges ranges;
-    int64_t ranges_to;         /* how far they were read */
-    struct cut cuts[CUTS_MAX]; /* of the next statement */
-    uint32_t cut_count;
+    struct historian_cuts cuts;
+    int64_t found_to; /* how far cuts knows where values lie */
 };
 
 void trace_json_string(struct bytes v, struct buf *out)
@@ -287,98 +269,21 @@ static int curve_take(struct curve *c, const struct trace_visit *v, const struct
     return OK;
 }
 
-/* The points of a tag mostly follow one another. */
-static int curves_take(struct curves *c, uint32_t tag, const struct point *raw)
+/* Whose they are: the number of the visit. The points of a tag mostly follow one another. */
+static int value_take(void *ctx, uint32_t who, const struct historian_value *v)
 {
+    const struct drawing *d = ctx;
+    struct curves *c = &d->visits[who];
     for (uint32_t i = 0; c->signals && i < c->signals->count; i++) {
         uint32_t at = (c->last + i) % c->signals->count;
         const struct signal *signal = &c->signals->list[at];
-        if (signal->tag != tag)
+        if (signal->tag != v->tag)
             continue;
-        const struct point p = {raw->at, raw->value * signal->scale + signal->offset};
+        const struct point p = {v->at, v->raw * signal->scale + signal->offset};
         c->last = at;
         return curve_take(&c->list[at], c->visit, &p);
     }
     return OK;
-}
-
-/* What lies between the cuts is read too and left out here. A piece is read for a visit by one cut,
- * so no point is taken twice. */
-static int point_row(void *ctx, const struct value *cells, uint32_t count)
-{
-    const struct drawing *d = ctx;
-    int err = count == 4 ? OK : ERR_INTERNAL;
-    if (err || cells[3].type != VALUE_DOUBLE || !isfinite(cells[3].f64))
-        return err;
-    int64_t piece = cells[0].i64;
-    uint32_t tag = (uint32_t)cells[1].u64;
-    const struct point p = {cells[2].i64, cells[3].f64};
-    for (uint32_t i = 0; !err && i < d->cut_count; i++) {
-        const struct cut *c = &d->cuts[i];
-        if (c->pieces.from <= piece && piece <= c->pieces.to && c->of.from_us <= p.at &&
-            p.at < c->of.to_us && c->of.tag_from <= tag && tag <= c->of.tag_to)
-            err = curves_take(c->visit, tag, &p);
-    }
-    return err;
-}
-
-static void cut_widen(struct historian_cut *all, const struct historian_cut *by)
-{
-    all->tag_from = by->tag_from < all->tag_from ? by->tag_from : all->tag_from;
-    all->tag_to = by->tag_to > all->tag_to ? by->tag_to : all->tag_to;
-    all->from_us = by->from_us < all->from_us ? by->from_us : all->from_us;
-    all->to_us = by->to_us > all->to_us ? by->to_us : all->to_us;
-}
-
-static struct historian_pieces pieces_both(const struct historian_pieces *a,
-                                           const struct historian_pieces *b)
-{
-    return (struct historian_pieces){a->from < b->from ? a->from : b->from,
-                                     a->to > b->to ? a->to : b->to};
-}
-
-static int cuts_read(struct drawing *d)
-{
-    struct historian_pieces pieces = d->cuts[0].pieces;
-    struct historian_cut all = d->cuts[0].of;
-    struct duck_stmt *s = NULL;
-    if (d->cut_count == 0)
-        return OK;
-    for (uint32_t i = 1; i < d->cut_count; i++) {
-        pieces = pieces_both(&pieces, &d->cuts[i].pieces);
-        cut_widen(&all, &d->cuts[i].of);
-    }
-    int err = duck_statement(d->conn, sql_points, &s, d->diag);
-    if (!err)
-        err = duck_bind_i64(s, 1, pieces.from);
-    if (!err)
-        err = duck_bind_i64(s, 2, pieces.to);
-    if (!err)
-        err = duck_bind_time(s, 3, all.from_us);
-    if (!err)
-        err = duck_bind_time(s, 4, all.to_us);
-    if (!err)
-        err = duck_bind_i64(s, 5, all.tag_from);
-    if (!err)
-        err = duck_bind_i64(s, 6, all.tag_to);
-    if (!err)
-        err = duck_run(s, point_row, d, d->diag);
-    d->cut_count = 0;
-    return err;
-}
-
-/* Reads those before it if there are enough, or if it is too far from them. */
-static int cut_add(struct drawing *d, const struct cut *c)
-{
-    struct historian_pieces both = c->pieces;
-    int err = OK;
-    for (uint32_t i = 0; i < d->cut_count; i++)
-        both = pieces_both(&both, &d->cuts[i].pieces);
-    bool open = c->pieces.to == d->open.to;
-    if (d->cut_count == CUTS_MAX || (!open && d->cut_count && both.to - both.from > CUTS_SPAN_MAX))
-        err = cuts_read(d);
-    d->cuts[d->cut_count++] = *c;
-    return err;
 }
 
 /* What one visit wants; false: nothing. */
@@ -391,22 +296,6 @@ static bool cut_of(const struct curves *c, struct historian_cut *ret)
     return true;
 }
 
-static int visit_read(struct drawing *d, uint32_t i, const struct historian_cut *of)
-{
-    struct historian_pieces pieces[CUTS_MAX];
-    uint32_t count = historian_ranges_pieces(&d->ranges, of, pieces, CUTS_MAX);
-    int err = OK;
-    for (uint32_t k = 0; !err && k < count; k++) {
-        struct cut c = {pieces[k], *of, &d->visits[i]};
-        /* It was open when that was asked: it comes with the others that were. */
-        if (c.pieces.to >= d->open.from)
-            c.pieces.to = d->open.from - 1;
-        if (c.pieces.from <= c.pieces.to)
-            err = cut_add(d, &c);
-    }
-    return err;
-}
-
 /* Where the values of the visits from number i on lie, for a chapter of the unit's life. */
 static int chapter_read(struct drawing *d, uint32_t i)
 {
@@ -416,10 +305,10 @@ static int chapter_read(struct drawing *d, uint32_t i)
     for (; i < d->count; i++) {
         const struct trace_visit *v = d->visits[i].visit;
         if (v->t_in >= from && v->t_in <= from + CHAPTER_US && cut_of(&d->visits[i], &cut))
-            cut_widen(&all, &cut);
+            historian_cut_widen(&all, &cut);
     }
-    d->ranges_to = from + CHAPTER_US;
-    return historian_ranges_read(d->conn, &all, &d->ranges, d->diag);
+    d->found_to = from + CHAPTER_US;
+    return historian_cuts_find(&d->cuts, &all);
 }
 
 static int drawing_read(struct drawing *d)
@@ -430,25 +319,23 @@ static int drawing_read(struct drawing *d)
     for (uint32_t i = 0; !err && i < d->count; i++)
         err = signals_find(d, d->visits[i].visit, &d->visits[i].signals);
     if (!err)
-        err = historian_pieces_open(d->conn, &d->open, d->diag);
+        err = historian_cuts_begin(&d->cuts);
     for (uint32_t i = 0; !err && i < d->count; i++) {
         if (!cut_of(&d->visits[i], &cut))
             continue;
-        if (cut.from_us < chapter || cut.from_us > d->ranges_to) {
+        if (cut.from_us < chapter || cut.from_us > d->found_to) {
             chapter = cut.from_us;
             err = chapter_read(d, i);
         }
         if (!err)
-            err = visit_read(d, i, &cut);
+            err = historian_cuts_add(&d->cuts, &cut, i);
     }
     if (!err)
-        err = cuts_read(d);
-    for (uint32_t i = 0; !err && i < d->count; i++) {
-        struct cut c = {.pieces = d->open, .visit = &d->visits[i]};
-        if (cut_of(&d->visits[i], &c.of))
-            err = cut_add(d, &c);
-    }
-    return err ? err : cuts_read(d);
+        err = historian_cuts_flush(&d->cuts);
+    for (uint32_t i = 0; !err && i < d->count; i++)
+        if (cut_of(&d->visits[i], &cut))
+            err = historian_cuts_add_open(&d->cuts, &cut, i);
+    return err ? err : historian_cuts_flush(&d->cuts);
 }
 
 /* ---------------------------------------------------------------------------------------- answer
@@ -526,7 +413,7 @@ static void drawing_fini(struct drawing *d)
             free(d->visits[i].list[k].pieces);
         }
     }
-    historian_ranges_fini(&d->ranges);
+    historian_cuts_fini(&d->cuts);
     free(d->visits);
 }
 
@@ -539,6 +426,7 @@ int trace_curves(struct trace *t, struct duck_conn *conn, const struct trace_vis
         return ERR_NOMEM;
     for (uint32_t i = 0; i < count; i++)
         d.visits[i].visit = &visits[i];
+    d.cuts = (struct historian_cuts){.conn = conn, .diag = diag, .fn = value_take, .ctx = &d};
     int err = count ? drawing_read(&d) : OK;
     if (!err)
         err = drawing_print(&d, out);
