@@ -16,7 +16,7 @@ import pytest
 from conftest import Node, end_all, free_port, wait_until
 from support.smt import SCENARIOS, Line
 
-pytestmark = [pytest.mark.long, pytest.mark.timeout(2400)]
+pytestmark = [pytest.mark.long, pytest.mark.alone, pytest.mark.timeout(2400)]
 
 PAST = "30d"
 DAY_US = 86400 * 1_000_000
