@@ -236,9 +236,20 @@ static int reader_lend(struct historian *h, bool keep, struct duck_conn **ret)
     return err;
 }
 
+/* One transaction for all statements of a question: each would begin one of its own, and wait there
+ * for whatever commit is being made durable. */
 int historian_reader_open(struct historian *h, struct duck_conn **ret)
 {
-    return reader_lend(h, true, ret);
+    struct duck_conn *c = NULL;
+    int err = reader_lend(h, true, &c);
+    if (err)
+        return err;
+    err = duck_exec(c, "BEGIN TRANSACTION READ ONLY", NULL);
+    if (err)
+        historian_reader_close(h, c);
+    else
+        *ret = c;
+    return err;
 }
 
 int historian_reader_open_new(struct historian *h, struct duck_conn **ret)
@@ -248,9 +259,12 @@ int historian_reader_open_new(struct historian *h, struct duck_conn **ret)
 
 void historian_reader_close(struct historian *h, struct duck_conn *c)
 {
+    bool kept = c == h->kept; /* which is not exchanged while it is lent */
+    if (kept)
+        (void)duck_exec(c, "ROLLBACK", NULL);
     (void)pthread_mutex_lock(&h->mutex);
     h->reading = NULL;
-    if (c != h->kept)
+    if (!kept)
         duck_disconnect(c);
     (void)pthread_cond_broadcast(&h->idle);
     (void)pthread_mutex_unlock(&h->mutex);

@@ -128,9 +128,9 @@ int64_t historian_known_at(const struct historian_txn *txn);
 
 /* ------------------------------------------------------------------------------ reading, backup */
 
-/* The connection for reading, on the reader's thread; given back before its task ends. It is the
- * same one each time, so statements that it keeps (duck_statement) are prepared once. ERR_CLOSED
- * (not started), ERR_DATABASE. */
+/* The connection for reading, on the reader's thread; given back before its task ends. All that is
+ * read until then is of one moment. It is the same one each time, so statements that it keeps
+ * (duck_statement) are prepared once. ERR_CLOSED (not started), ERR_DATABASE. */
 int historian_reader_open(struct historian *h, struct duck_conn **ret);
 void historian_reader_close(struct historian *h, struct duck_conn *c);
 

@@ -229,7 +229,8 @@ struct historian {
     struct exec_timer timer;
 };
 
-/* historian.c: as historian_reader_open, a connection of its own: for what people write. */
+/* historian.c: as historian_reader_open, a connection of its own, in no transaction: for what
+ * people write. */
 int historian_reader_open_new(struct historian *h, struct duck_conn **ret);
 
 /* historian.c: whether the patterns take a name; without patterns all are taken. */

@@ -1,7 +1,6 @@
 /* The historian on a real DuckDB: every type bit for bit, order, exactly once, queries, taps. */
-#include "historian/historian.h"
-
 #include "base/clock.h"
+#include "historian/historian_priv.h"
 #include "tests/support/check.h"
 #include "tests/support/feed_fake.h"
 
@@ -57,7 +56,7 @@ static void check_sql(struct fixture *f, const char *sql, const char *want)
     struct duck_answer a = {0};
     struct diag diag = {0};
     struct duck_limits limits = {100000, 1 << 20, clock_mono_us() + 10000000};
-    CHECK_OK(historian_reader_open(f->h, &c));
+    CHECK_OK(historian_reader_open_new(f->h, &c));
     if (duck_query(c, sql, DUCK_ARRAY, &limits, &a, &diag))
         check_fail_at(__FILE__, __LINE__, "%s: %s", sql, diag.text);
     historian_reader_close(f->h, c);
@@ -318,6 +317,44 @@ TEST(a_commit_lies_in_the_order_of_tag_and_time)
               "[[\"[3000, 1000, 1100, 3100, 1200]\"]]");
     check_sql(&f, "SELECT list(raw_i ORDER BY ts) FROM history WHERE tag = 'b'",
               "[[\"[1, 101, 201, 2001, 2101]\"]]");
+    fixture_close(&f);
+}
+
+static int count_row(void *ctx, const struct value *cells, uint32_t count)
+{
+    CHECK_EQ(count, 1);
+    *(int64_t *)ctx = cells[0].i64;
+    return OK;
+}
+
+static int64_t points_counted(struct duck_conn *c)
+{
+    struct duck_stmt *s = NULL;
+    int64_t n = -1;
+    CHECK_OK(duck_statement(c, "SELECT count(*) FROM points", &s, NULL));
+    CHECK_OK(duck_run(s, count_row, &n, NULL));
+    return n;
+}
+
+TEST(all_that_one_question_reads_is_of_one_moment)
+{
+    struct fixture f = {0};
+    fixture_open(&f, true, 1);
+    static const char *const ab[] = {"a", "b"};
+    const int64_t at[] = {T0, T0 + 1};
+    struct duck_conn *c = NULL;
+    (void)feed_fake_add(&f.log, "n", "x", batch_i64(ab, 2, at, 1, 0));
+    CHECK_SOON(committed_seq(&f) == 1, 10000);
+    CHECK_OK(historian_reader_open(f.h, &c));
+    CHECK_EQ(points_counted(c), 2);
+    (void)feed_fake_add(&f.log, "n", "x", batch_i64(ab, 2, &at[1], 1, 0));
+    CHECK_SOON(committed_seq(&f) == 2, 10000);
+    CHECK_EQ(points_counted(c), 2);
+    CHECK_EQ(duck_exec(c, "DELETE FROM points", NULL) != OK, true); /* and nothing is written */
+    historian_reader_close(f.h, c);
+    CHECK_OK(historian_reader_open(f.h, &c));
+    CHECK_EQ(points_counted(c), 4);
+    historian_reader_close(f.h, c);
     fixture_close(&f);
 }
 
