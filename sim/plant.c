@@ -336,25 +336,38 @@ static bool past_connect(struct run *r)
     return true;
 }
 
-/* Tells the past for a moment. False: it cannot be told, or all is done. */
-static bool past_tick(struct run *r)
+/* Tells the past for a moment; OK, and *ret_done when all of it is told and acknowledged. */
+static int past_tell(struct run *r, bool *ret_done)
 {
     struct plant_backfill *b = &r->backfill;
-    if (r->mes.asked < r->options.wait_mes)
-        return true;
-    if (!b->publisher && !past_connect(r))
-        return !r->failed; /* tried again at the next tick */
     int64_t end = clock_mono_us() + BACKFILL_TURN_US;
-    while (!r->failed && clock_mono_us() < end) {
+    int err = OK;
+    while (!err && clock_mono_us() < end) {
         int64_t now = clock_wall_us() - r->plant.start_us;
         if (now - b->t_us < BACKFILL_NEAR_US) {
-            r->failed = !plant_publisher_flush(b->publisher);
-            past_end(r);
-            return !r->failed && !r->options.no_live;
+            err = plant_backfill_flush(b);
+            *ret_done = err == OK;
+            return err;
         }
-        r->failed = !plant_backfill_go(b, now);
+        err = plant_backfill_go(b, now);
     }
-    return !r->failed;
+    return err;
+}
+
+/* False: it cannot be told, or all is done. */
+static bool past_tick(struct run *r)
+{
+    bool done = false;
+    if (r->mes.asked < r->options.wait_mes)
+        return true;
+    if (!r->backfill.publisher && !past_connect(r))
+        return !r->failed; /* tried again at the next tick */
+    int err = past_tell(r, &done);
+    r->failed = err && err != ERR_AGAIN;
+    r->server.tick_ms = err == ERR_AGAIN ? TICK_MS : 0;
+    if (done)
+        past_end(r);
+    return !r->failed && !(done && r->options.no_live);
 }
 
 static bool on_tick(void *ctx)

@@ -131,27 +131,8 @@ static void row_add(struct plant_backfill *b, enum machine m)
     buf_fini(&text);
 }
 
-static bool message_send(struct plant_backfill *b, enum machine m)
-{
-    struct buf *text = &b->groups[m].text;
-    struct buf marked = {0};
-    struct buf topic = {0};
-    if (text->len == 0)
-        return true;
-    plant_topic(m, &marked);
-    (void)buf_append_text(&marked, "/import");
-    renamed_text(&b->plant->names, buf_text(&marked), &topic);
-    buf_fini(&marked);
-    (void)buf_append_text(text, "]");
-    bool sent = !buf_error(text) && !buf_error(&topic) &&
-                plant_publisher_send(b->publisher, buf_bytes(&topic), buf_bytes(text));
-    b->messages += sent;
-    buf_reset(text);
-    buf_fini(&topic);
-    return sent;
-}
-
-bool plant_backfill_go(struct plant_backfill *b, int64_t until_us)
+/* The next rows of all groups; each one's text is whole then. */
+static void messages_make(struct plant_backfill *b, int64_t until_us)
 {
     int64_t end = b->t_us + BACKFILL_CHUNK_US;
     end = end < until_us ? end : until_us;
@@ -162,10 +143,57 @@ bool plant_backfill_go(struct plant_backfill *b, int64_t until_us)
             row_add(b, (enum machine)m);
     }
     for (unsigned m = 0; m < MACHINES; m++) {
-        if (!message_send(b, (enum machine)m))
-            return false;
+        if (b->groups[m].text.len > 0)
+            (void)buf_append_text(&b->groups[m].text, "]");
     }
-    return true;
+    b->made = true;
+}
+
+static int message_send(struct plant_backfill *b, enum machine m)
+{
+    struct buf *text = &b->groups[m].text;
+    struct buf marked = {0};
+    struct buf topic = {0};
+    if (text->len == 0)
+        return OK;
+    plant_topic(m, &marked);
+    (void)buf_append_text(&marked, "/import");
+    renamed_text(&b->plant->names, buf_text(&marked), &topic);
+    buf_fini(&marked);
+    int err = buf_error(text) || buf_error(&topic) ? ERR_NOMEM : OK;
+    if (err)
+        (void)fprintf(stderr, "sim plant: out of memory\n");
+    else
+        err = plant_publisher_send(b->publisher, buf_bytes(&topic), buf_bytes(text));
+    if (!err) {
+        b->messages++;
+        buf_reset(text);
+    }
+    buf_fini(&topic);
+    return err;
+}
+
+/* Those that were sent are empty. */
+static int messages_send(struct plant_backfill *b)
+{
+    int err = OK;
+    for (unsigned m = 0; m < MACHINES && !err; m++)
+        err = message_send(b, (enum machine)m);
+    b->made = err != OK;
+    return err;
+}
+
+int plant_backfill_go(struct plant_backfill *b, int64_t until_us)
+{
+    if (!b->made)
+        messages_make(b, until_us);
+    return messages_send(b);
+}
+
+int plant_backfill_flush(struct plant_backfill *b)
+{
+    int err = b->made ? messages_send(b) : OK;
+    return err ? err : plant_publisher_flush(b->publisher);
 }
 
 void plant_backfill_free(struct plant_backfill *b)

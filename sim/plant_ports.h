@@ -117,14 +117,17 @@ void plant_files_tick(struct plant_files *f, bool end);
 /* ------------------------------------------------------------------------------------- backfill */
 
 /* A connection to a broker over which messages go with QoS 1: MQTT 5.0 (OASIS), as much as it
- * takes. Blocking; errors are told on stderr. */
+ * takes. Blocking; errors are told on stderr, as are the broker's going and its coming back. */
 struct plant_publisher;
 
-/* NULL: refused (told), or nobody is there (told if `tell`). */
+/* NULL: refused (told), or nobody is there (told if `tell`). Copies both texts. */
 struct plant_publisher *plant_publisher_open(const char *address, const char *token, bool tell);
-/* Returns when it is sent, and only some messages wait for their acknowledgement. */
-bool plant_publisher_send(struct plant_publisher *b, struct bytes topic, struct bytes payload);
-bool plant_publisher_flush(struct plant_publisher *b); /* all are acknowledged */
+/* OK: the message is sent or kept to be sent again, and only some wait for their acknowledgement.
+ * ERR_AGAIN: the broker is away, nothing was taken; to be asked again soon, since that is what
+ * dials anew. Other errors: it stayed away too long, or refused; told. */
+int plant_publisher_send(struct plant_publisher *b, struct bytes topic, struct bytes payload);
+/* OK: all are acknowledged. Errors as above. */
+int plant_publisher_flush(struct plant_publisher *b);
 void plant_publisher_close(struct plant_publisher *b);
 
 #define VALUE_BYTES 48 /* of a value as printed */
@@ -136,9 +139,10 @@ struct plant_backfill {
     int64_t begin_mono_us;
     uint64_t rows, messages;
     int64_t t_us; /* of the next row */
+    bool made;    /* what `text` has is whole and not yet sent */
 
     struct {
-        struct buf text;
+        struct buf text;            /* a message's payload */
         struct buf held;            /* a row that says nothing new, unless the next one does */
         char last[64][VALUE_BYTES]; /* what each text or number showed last, as printed */
         int64_t row_us, full_us;
@@ -147,9 +151,11 @@ struct plant_backfill {
 
 #define BACKFILL_CHUNK_US (120 * SECOND_US)
 
-/* Goes on for BACKFILL_CHUNK_US of the plant's time, at most until then, and sends. False: told on
- * stderr. */
-bool plant_backfill_go(struct plant_backfill *b, int64_t until_us);
+/* Goes on for BACKFILL_CHUNK_US of the plant's time, at most until then, and sends. ERR_AGAIN: the
+ * broker is away; called again it goes on where it was. Other errors are told on stderr. */
+int plant_backfill_go(struct plant_backfill *b, int64_t until_us);
+/* OK: nothing is left to be acknowledged. Errors as above. */
+int plant_backfill_flush(struct plant_backfill *b);
 void plant_backfill_free(struct plant_backfill *b);
 
 #endif

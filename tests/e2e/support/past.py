@@ -8,18 +8,25 @@ LATE = 9  # visits at the end of the past whose window nothing closes any more: 
 LATE_LINKS = 0.005  # the part of the links that may lack: test_85_genealogy.py is what counts them
 
 
-def told_past(tmp_path, children, start_node, past, scenario, seed, *options):
+def told_past(
+    tmp_path, children, start_node, past, scenario, seed, *options, meanwhile=None, name="node"
+):
     """A node with all of the plant's configuration, to which a past was told; and the ledger.
-    `scenario` is a file, or the name of one of ours."""
+    `scenario` is a file, or the name of one of ours; meanwhile(node, line) is what happens while it
+    is told."""
     mqtt = free_port()
     file = SCENARIOS / f"{scenario}.yaml" if isinstance(scenario, str) else scenario
     line = Line(
         tmp_path,
         *("--backfill", past, "--mqtt", f"127.0.0.1:{mqtt}", "--wait-mes", 3, "--seed", seed),
-        *("--token-file", tmp_path / "node" / "data" / "admin.token", "--scenario", file, *options),
+        *("--token-file", tmp_path / name / "data" / "admin.token", "--scenario", file, *options),
+        name=f"plant_of_{name}",
     )
     children.append(line)
-    node = start_node(line.config(listen=f"listen: {{mqtt: 127.0.0.1:{mqtt}, http: 127.0.0.1:0}}\n"))
+    listen = f"listen: {{mqtt: 127.0.0.1:{mqtt}, http: 127.0.0.1:0}}\n"
+    node = start_node(line.config(listen=listen), name)
+    if meanwhile:
+        meanwhile(node, line)
     wait_until(lambda: "the past is told" in line.output, "the past", timeout_s=300)
     assert line.stop() == 0, line.output
     return node, line.ledger()

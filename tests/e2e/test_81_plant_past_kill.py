@@ -1,0 +1,127 @@
+"""Kill -9 of a node to which a past is being told: the plant keeps what was not acknowledged, dials
+again and sends it again; and at the end nothing is lost and nothing is there twice, unit by unit.
+"""
+
+import os
+import random
+import time
+
+import pytest
+
+from conftest import wait_until
+from support.genealogy import Truth, check_all, wait_for_all
+from support.past import told_past
+
+GONE, BACK, TOLD = "has gone", "the past goes on", "the past is told"
+ALIVE_S = (0.05, 0.5)  # from the moment that rows come until the kill
+TABLES = ("units", "steps", "links", "measures", "defects", "factors")
+SAME = 1e-9  # of a value: the sums may be made in another order
+
+
+def let_pass(seconds):
+    """Time in which the past is told: what the test is about, and no waiting for anything."""
+    until = time.monotonic() + seconds
+    wait_until(lambda: time.monotonic() >= until, "the time to pass", timeout_s=seconds + 5)
+
+
+def killer(chance, kills):
+    """Kills the node at random moments at which the past is being told."""
+
+    def kill_all(node, line):
+        for n in range(kills):
+            wait_until(lambda: line.output.count(BACK) >= n, "the past to go on")
+            let_pass(chance.uniform(*ALIVE_S))
+            assert TOLD not in line.output, "the past is too short to be killed in"
+            node.kill()
+            wait_until(lambda: line.output.count(GONE) > n, "the plant to notice")
+            node.start()
+
+    return kill_all
+
+
+def check_nothing_twice(node):
+    """No row is there again that says the same of the same."""
+    for table in TABLES:
+        columns = ", ".join(
+            f'"{row["column_name"]}"'
+            for row in node.sql(
+                f"SELECT column_name FROM duckdb_columns() WHERE table_name = '{table}' AND"
+                " column_name NOT IN ('known_at', 'revision')"
+            )
+        )
+        twice = node.sql(f"SELECT {columns}, count(*) AS n FROM {table} GROUP BY ALL HAVING n > 1")
+        assert twice == [], table
+
+
+def measures(node, truth):
+    """{(serial, operation, characteristic, since the begin): value} of what was done by `until`."""
+    begin = first_visit(truth)
+    rows = node.sql(
+        "SELECT if(m.serial = '', u.serial, m.serial) AS serial, m.operation, m.characteristic,"
+        " m.value, epoch_us(m.measured_at) AS at FROM measures m LEFT JOIN (SELECT DISTINCT unit,"
+        f" serial FROM units) u ON m.unit = u.unit WHERE epoch_us(m.measured_at) <= {truth.until}"
+    )
+    told = {}
+    for row in rows:
+        seconds = round((row["at"] - begin) / 1e6)
+        # The number of a unit without a code is the node's own.
+        serial = "?" if row["serial"].startswith("?") else row["serial"]
+        told.setdefault((serial, row["operation"], row["characteristic"]), []).append(
+            (seconds, row["value"])
+        )
+    return {key: sorted(values) for key, values in told.items()}
+
+
+def check_measures(told, want, seconds, at_least):
+    """Each measure of a past that was told to a node that nobody killed, and no other one."""
+    compared, problems = 0, []
+    for key in sorted(told.keys() | want.keys()):
+        a, b = ([v for v in side.get(key, []) if v[0] < seconds] for side in (told, want))
+        same = len(a) == len(b) and all(
+            abs(x[0] - y[0]) <= 2 and abs(x[1] - y[1]) <= SAME * max(1, abs(y[1]))
+            for x, y in zip(a, b)
+        )
+        compared += len(b)
+        if not same:
+            problems.append((key, a, b))
+    print("measures:", compared)
+    assert not problems, (len(problems), problems[:10])
+    assert compared >= at_least
+
+
+def first_visit(truth):
+    return min(step["t_in"] for row in truth.ledger.values() for step in row["steps"])
+
+
+def span(truth):
+    """Seconds from the first visit to where it may not be whole any more."""
+    return (truth.until - first_visit(truth)) / 1e6 - 5
+
+
+def check_killed(tmp_path, children, start_node, past, kills, seed, at_least):
+    print("LOTLINE_SEED", seed)
+    scenario = tmp_path / "scenario.yaml"
+    scenario.write_text("unread: 0.01\ndefect_rate: 0.01\n")
+    told = (tmp_path, children, start_node, past, scenario, 3, "--rate", 2)
+    whole, ledger = told_past(*told, name="whole")
+    truth = Truth(ledger)
+    wait_for_all(whole, truth)
+    want = measures(whole, truth)
+    whole.kill()
+    node, ledger = told_past(*told, meanwhile=killer(random.Random(seed), kills))
+    truth_killed = check_all(node, ledger, at_least)
+    check_nothing_twice(node)
+    seconds = min(span(truth), span(truth_killed))
+    check_measures(measures(node, truth_killed), want, seconds, 8 * at_least["panels"])
+
+
+def test_a_past_survives_three_kills(tmp_path, children, start_node):
+    seed = int(os.environ.get("LOTLINE_SEED", 1))
+    check_killed(tmp_path, children, start_node, "5h", 3, seed, {"panels": 140, "boards": 500})
+
+
+@pytest.mark.long
+def test_a_day_survives_fifteen_kills(tmp_path, children, start_node):
+    seed = int(os.environ.get("LOTLINE_SEED", time.time_ns() % 100000))
+    least = {"panels": 700, "boards": 2500}
+    check_killed(tmp_path, children, start_node, "24h", 15, seed, least)
