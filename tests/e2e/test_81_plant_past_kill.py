@@ -4,13 +4,17 @@ again and sends it again; and at the end nothing is lost and nothing is there tw
 
 import os
 import random
+import re
+import socket
 import time
 
 import pytest
 
 from conftest import wait_until
 from support.genealogy import Truth, check_all, wait_for_all
+from support.mqtt import PATIENCE_S, Raw, packet
 from support.past import told_past
+from support.smt import Line
 
 GONE, BACK, TOLD = "has gone", "the past goes on", "the past is told"
 ALIVE_S = (0.05, 0.5)  # from the moment that rows come until the kill
@@ -113,6 +117,67 @@ def check_killed(tmp_path, children, start_node, past, kills, seed, at_least):
     check_nothing_twice(node)
     seconds = min(span(truth), span(truth_killed))
     check_measures(measures(node, truth_killed), want, seconds, 8 * at_least["panels"])
+
+
+class Taker(Raw):
+    """What a broker sees of a publisher that dialled."""
+
+    def __init__(self, listener):
+        self.socket, _ = listener.accept()
+        self.socket.settimeout(PATIENCE_S)
+        head, self.connect = self.packet()
+        assert head == 0x10
+        self.send(packet(0x20, b"\0\0\0"))
+
+    @property
+    def clean_start(self):
+        return bool(self.connect[7] & 2)
+
+    @property
+    def client(self):
+        length = 13 + self.connect[10]  # behind the properties, and its own length
+        return self.connect[length : length + self.connect[length - 1]]
+
+    def published(self):
+        """(DUP, identifier, topic and payload); None: it said goodbye."""
+        head, body = self.packet()
+        if head == 0xE0:
+            return None
+        assert head & 0xF7 == 0x32, head
+        at = 2 + int.from_bytes(body[:2], "big")
+        return bool(head & 8), body[at : at + 2], (body[:at], body[at + 2 :])
+
+    def acknowledge(self, messages):
+        self.send(b"".join(packet(0x40, message[1]) for message in messages))
+
+
+def test_what_is_not_acknowledged_goes_again_marked_and_in_its_order(tmp_path, children):
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.settimeout(PATIENCE_S)
+        host, port = listener.getsockname()
+        line = Line(tmp_path, "--backfill", "2h", "--mqtt", f"{host}:{port}", "--live", "no")
+        children.append(line)
+        with Taker(listener) as broker:
+            assert broker.clean_start
+            client = broker.client
+            first = [broker.published() for _ in range(16)]
+            broker.acknowledge(first[:3])
+            first += [broker.published() for _ in range(3)]
+        assert not any(dup for dup, _, _ in first)
+        everything = [message[2] for message in first]
+        with Taker(listener) as broker:
+            assert not broker.clean_start and broker.client == client != b""
+            again = [broker.published() for _ in range(16)]
+            assert again == [(True, *message[1:]) for message in first[3:]]
+            broker.acknowledge(again)
+            while (message := broker.published()) is not None:
+                assert not message[0]
+                everything.append(message[2])
+                broker.acknowledge([message])
+        assert line.child.wait(PATIENCE_S) == 0, line.output
+    assert line.output.count(GONE) == line.output.count(BACK) == 1
+    told = re.search(r"in (\d+) messages", line.output)
+    assert int(told[1]) == len(everything) == len(set(everything)), line.output
 
 
 def test_a_past_survives_three_kills(tmp_path, children, start_node):
