@@ -58,37 +58,44 @@ def check_nothing_twice(node):
 
 
 def measures(node, truth):
-    """{(serial, operation, characteristic, since the begin): value} of what was done by `until`."""
+    """{(serial, operation, what): [(since the begin, number, text)]} of what was done by `until`:
+    measures and factors, of units that lack a code too."""
     begin = first_visit(truth)
     rows = node.sql(
-        "SELECT if(m.serial = '', u.serial, m.serial) AS serial, m.operation, m.characteristic,"
-        " m.value, epoch_us(m.measured_at) AS at FROM measures m LEFT JOIN (SELECT DISTINCT unit,"
-        f" serial FROM units) u ON m.unit = u.unit WHERE epoch_us(m.measured_at) <= {truth.until}"
+        "SELECT if(m.serial = '', u.serial, m.serial) AS serial, m.operation, m.what, m.number,"
+        " m.text, epoch_us(m.t) AS t FROM (SELECT unit, serial, operation, characteristic AS what,"
+        " value AS number, '' AS text, measured_at AS t FROM measures UNION ALL SELECT unit, serial,"
+        ' operation, kind || name, number, value, "at" FROM factors) m LEFT JOIN (SELECT DISTINCT'
+        f" unit, serial FROM units) u ON m.unit = u.unit WHERE epoch_us(m.t) <= {truth.until}"
     )
     told = {}
     for row in rows:
-        seconds = round((row["at"] - begin) / 1e6)
         # The number of a unit without a code is the node's own.
         serial = "?" if row["serial"].startswith("?") else row["serial"]
-        told.setdefault((serial, row["operation"], row["characteristic"]), []).append(
-            (seconds, row["value"])
+        told.setdefault((serial, row["operation"], row["what"]), []).append(
+            (round((row["t"] - begin) / 1e6), row["number"], row["text"])
         )
-    return {key: sorted(values) for key, values in told.items()}
+    return {key: sorted(values, key=lambda v: v[0]) for key, values in told.items()}
+
+
+def is_same(a, b):
+    """The times are whole seconds of two nodes' lives, whose rows lie by chance."""
+    if abs(a[0] - b[0]) > 2 or (a[1] is None) != (b[1] is None):
+        return False
+    if a[1] is None:
+        return a[2] == b[2]
+    return abs(a[1] - b[1]) <= SAME * max(1, abs(b[1]))
 
 
 def check_measures(told, want, seconds, at_least):
-    """Each measure of a past that was told to a node that nobody killed, and no other one."""
+    """Each measure and factor of a past that was told to a node that nobody killed, and no other."""
     compared, problems = 0, []
     for key in sorted(told.keys() | want.keys()):
         a, b = ([v for v in side.get(key, []) if v[0] < seconds] for side in (told, want))
-        same = len(a) == len(b) and all(
-            abs(x[0] - y[0]) <= 2 and abs(x[1] - y[1]) <= SAME * max(1, abs(y[1]))
-            for x, y in zip(a, b)
-        )
         compared += len(b)
-        if not same:
+        if len(a) != len(b) or not all(is_same(x, y) for x, y in zip(a, b)):
             problems.append((key, a, b))
-    print("measures:", compared)
+    print("measures and factors:", compared)
     assert not problems, (len(problems), problems[:10])
     assert compared >= at_least
 
