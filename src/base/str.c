@@ -308,10 +308,50 @@ static size_t str_from_special(double v, char *out)
     return n;
 }
 
+#define DECIMAL_PLACES_MAX 4
+#define DECIMAL_DIGITS_END 1e15 /* with fewer digits each decimal number is another double */
+
+static size_t decimal_print(bool negative, uint64_t digits, unsigned places, char *out)
+{
+    char reversed[STR_NUMBER_BYTES_MAX];
+    size_t n = 0;
+    for (unsigned i = 0; digits || i <= places; i++, digits /= 10) {
+        if (i == places && places)
+            reversed[n++] = '.';
+        reversed[n++] = (char)('0' + digits % 10);
+    }
+    if (negative)
+        reversed[n++] = '-';
+    for (size_t i = 0; i < n; i++)
+        out[i] = reversed[n - 1 - i];
+    out[n] = '\0';
+    return n;
+}
+
+/* What machines show, mostly: a few places behind the point, and nothing lost with them. 0: it is
+ * not such a number. Printing and reading back takes 16 times as long. */
+static size_t str_from_decimal(double v, char *out)
+{
+    double size = fabs(v);
+    double ten = 1;
+    for (unsigned places = 0; places <= DECIMAL_PLACES_MAX; places++, ten *= 10) {
+        double scaled = size * ten + 0.5;
+        if (size == 0 || scaled >= DECIMAL_DIGITS_END)
+            return 0;
+        uint64_t digits = (uint64_t)scaled;
+        if ((double)digits / ten == size) /* the nearest double to that decimal */
+            return decimal_print(v < 0, digits, places, out);
+    }
+    return 0;
+}
+
 size_t str_from_double(double v, char out[static STR_NUMBER_BYTES_MAX])
 {
     if (!isfinite(v))
         return str_from_special(v, out);
+    size_t len = str_from_decimal(v, out);
+    if (len)
+        return len;
     int n = 0;
     /* 15 digits of a normal number are all its own, 17 are always enough. */
     for (int digits = fabs(v) < DBL_MIN ? 1 : 15; digits <= 17; digits++) {

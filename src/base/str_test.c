@@ -7,6 +7,7 @@
 
 #include <fnmatch.h>
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 TEST(str_integers_are_whole_or_an_error)
@@ -170,6 +171,18 @@ TEST(str_numbers_read_back)
         n = str_from_float(f, text);
         CHECK_EQ(n, strlen(text));
         CHECK(!isfinite(f) || strtof(text, NULL) == f);
+    }
+    static const double ten[] = {1, 10, 100, 1000, 10000, 100000, 1e10};
+    for (int i = 0; i < 200000; i++) { /* as printf has it, also where it is done without */
+        char want[STR_NUMBER_BYTES_MAX];
+        uint64_t seed = rand_u64(&r);
+        double d = (double)(int64_t)(seed >> (14 + i % 40)) / ten[(seed >> 3) % 7];
+        d = seed & 1 ? d : -d;
+        (void)str_from_double(d, text);
+        (void)snprintf(want, sizeof want, "%.15g", d);
+        if (strtod(want, NULL) == d)
+            CHECK_STR(text, want);
+        CHECK(strtod(text, NULL) == d);
     }
     (void)str_from_double(0.1, text);
     CHECK_STR(text, "0.1");

@@ -413,10 +413,12 @@ static int duck_chunk_rows(struct duck_conn *c, duckdb_result *result, duckdb_da
     struct value cells[DUCK_COLUMNS_MAX];
     const void *data[DUCK_COLUMNS_MAX];
     const uint64_t *valid[DUCK_COLUMNS_MAX];
+    duckdb_type types[DUCK_COLUMNS_MAX];
     uint32_t count = (uint32_t)c->lib->data_chunk_get_column_count(chunk);
     if (count > DUCK_COLUMNS_MAX)
         return ERR_LIMIT;
     for (uint32_t i = 0; i < count; i++) {
+        types[i] = c->lib->column_type(result, i);
         duckdb_vector v = c->lib->data_chunk_get_vector(chunk, i);
         data[i] = c->lib->vector_get_data(v);
         valid[i] = c->lib->vector_get_validity(v);
@@ -424,7 +426,7 @@ static int duck_chunk_rows(struct duck_conn *c, duckdb_result *result, duckdb_da
     uint64_t rows = c->lib->data_chunk_get_size(chunk);
     for (uint64_t row = 0; row < rows; row++) {
         for (uint32_t i = 0; i < count; i++)
-            duck_cell(c->lib->column_type(result, i), data[i], valid[i], row, &cells[i]);
+            duck_cell(types[i], data[i], valid[i], row, &cells[i]);
         int err = fn(ctx, cells, count);
         if (err)
             return err;
