@@ -250,10 +250,15 @@ static int64_t time_max_read(const struct batch *b)
     return max;
 }
 
+/* Polls that found nobody go on from where values were, if they are as near; or if there was no
+ * value for so long. */
+#define UNREAD_NEAR_US  (10 * INT64_C(1000000))
+#define UNREAD_QUIET_US (30 * INT64_C(1000000))
+
 /* How far a unit window's signals are now. Polls of a device that does not answer count if they go
- * on from there: while values of its past come in, they would push these out. INT64_MIN: the batch
- * says nothing. Without a value for unit_time they count again, so that nothing is kept for ever.
- */
+ * on from there: while values of its past come in, they would push these out, or of its last hour
+ * answer units before their values are here. INT64_MIN: the batch says nothing. Without a value for
+ * unit_time they count in any case, so that nothing is kept for ever. */
 static int64_t unit_time(struct pipeline *p, const struct batch *b)
 {
     int64_t read = time_max_read(b);
@@ -262,11 +267,14 @@ static int64_t unit_time(struct pipeline *p, const struct batch *b)
         p->unit.quiet_us = INT64_MIN;
         return read;
     }
-    if (p->time_max_us != INT64_MIN && newest - p->time_max_us <= p->options.unit_time_us)
+    bool any = p->time_max_us != INT64_MIN;
+    if (any && newest - p->time_max_us <= UNREAD_NEAR_US)
         return newest;
     if (p->unit.quiet_us == INT64_MIN)
         p->unit.quiet_us = newest;
-    return newest - p->unit.quiet_us > p->options.unit_time_us ? newest : INT64_MIN;
+    bool follows = any && newest - p->time_max_us <= p->options.unit_time_us;
+    int64_t enough = follows ? UNREAD_QUIET_US : p->options.unit_time_us;
+    return newest - p->unit.quiet_us > enough ? newest : INT64_MIN;
 }
 
 static int batch_finish(struct pipeline *p, int64_t newest, struct position at)

@@ -317,6 +317,53 @@ TEST(polls_that_found_nobody_do_not_push_the_past_out)
     bench_fini(&t);
 }
 
+/* A presence and nothing else: it waits for its signals. */
+static void present(struct bench *t, int64_t t_in, int64_t t_out, bool ahead)
+{
+    struct batch_builder *bb = NULL;
+    struct batch *b = NULL;
+    CHECK_OK(batch_builder_new(t->presence, 1, NULL, &bb));
+    CHECK(batch_builder_row(bb, t_out) >= 0);
+    CHECK_OK(batch_set_bytes(bb, STATION, bytes_of_text("reflow")));
+    batch_set_i64(bb, T_IN, t_in);
+    batch_set_i64(bb, T_OUT, t_out);
+    CHECK_OK(batch_builder_finish(bb, &b));
+    batch_builder_free(bb);
+    /* Signals that are pushed later were in the log before it. */
+    struct position at = {1, ahead ? t->seq + 1000 : ++t->seq};
+    CHECK_OK(pipeline_presence(t->pipeline, b, at, ahead));
+    batch_unref(b);
+}
+
+/* Also in the last hour of the past: a unit is not answered before its values are here. */
+TEST(polls_that_found_nobody_answer_no_unit_of_a_past_that_is_near)
+{
+    struct bench t;
+    double none = (double)NAN;
+    bench_init(&t);
+    bench_plan(&t, "max(belt) AS a", 0);
+    push(&t, 10 * S, 1, 1, 1, 1);
+    push(&t, 1000 * S, none, none, none, none); /* today */
+    present(&t, 10 * S, 14 * S, false);
+    push(&t, 1001 * S, none, none, none, none);
+    push(&t, 13 * S, 1, 1, 1, 7);
+    CHECK_OK(pipeline_flush(t.pipeline));
+    CHECK_EQ(t.rows, 0);
+    push(&t, 15 * S, 1, 1, 1, 2);
+    CHECK_OK(pipeline_flush(t.pipeline));
+    CHECK_EQ(t.rows, 1);
+    check_number(&t, 0, 7);
+    present(&t, 20 * S, 24 * S, false); /* the past comes no further */
+    push(&t, 1010 * S, none, none, none, none);
+    push(&t, 1030 * S, none, none, none, none);
+    CHECK_OK(pipeline_flush(t.pipeline));
+    CHECK_EQ(t.rows, 1);
+    push(&t, 1041 * S, none, none, none, none);
+    CHECK_OK(pipeline_flush(t.pipeline));
+    CHECK_EQ(t.rows, 2);
+    bench_fini(&t);
+}
+
 TEST(a_device_that_does_not_answer_keeps_nothing_for_ever)
 {
     struct bench t;
@@ -338,24 +385,6 @@ TEST(a_device_that_does_not_answer_keeps_nothing_for_ever)
     push_presence(&t, later + 8999 * S, later + 9001 * S, NULL);
     check_number(&t, 0, 7);
     bench_fini(&t);
-}
-
-/* A presence and nothing else: it waits for its signals. */
-static void present(struct bench *t, int64_t t_in, int64_t t_out, bool ahead)
-{
-    struct batch_builder *bb = NULL;
-    struct batch *b = NULL;
-    CHECK_OK(batch_builder_new(t->presence, 1, NULL, &bb));
-    CHECK(batch_builder_row(bb, t_out) >= 0);
-    CHECK_OK(batch_set_bytes(bb, STATION, bytes_of_text("reflow")));
-    batch_set_i64(bb, T_IN, t_in);
-    batch_set_i64(bb, T_OUT, t_out);
-    CHECK_OK(batch_builder_finish(bb, &b));
-    batch_builder_free(bb);
-    /* Signals that are pushed later were in the log before it. */
-    struct position at = {1, ahead ? t->seq + 1000 : ++t->seq};
-    CHECK_OK(pipeline_presence(t->pipeline, b, at, ahead));
-    batch_unref(b);
 }
 
 /* While a past comes in, polls of a machine that does not answer tell of the present. */
