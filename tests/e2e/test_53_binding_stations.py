@@ -33,7 +33,7 @@ SIGNAL_OF = {
     "ict": "supply",
     "rework": "tip",
 }
-SETTLED_US = 10 * INTERVAL_US  # before the plant's end: an edge after that may not have been read
+SETTLED_US = 50 * INTERVAL_US  # before the plant's end: an edge after that may not have been read
 CLEAN = "defect_rate: 0.04\n"  # so that some boards are repaired
 ROUGH = CLEAN + """\
 stops: {per_hour: 30, length: 30s}
@@ -97,6 +97,7 @@ class Run:
                 repairs += self._take(party.next(timeout_s=90))
             assert self.line.stop() == 0, self.line.output
             self.ledger = self.line.ledger()
+            self.ends = max(row["t"] for row in self.ledger.values()) - SETTLED_US
             wait_until(self._has_told, "all that was done to be told")
             while True:
                 try:
@@ -117,9 +118,11 @@ class Run:
     def _has_told(self):
         self.told = self.node.sql(STEPS)
         for station in SIGNAL_OF:
-            _, _, _, true = self.settled(station)
+            moments, _, _, true = self.settled(station)
+            if moments[-1] < self.ends:
+                return False
             mine = [step["t_out"] or 0 for step in self.told if step["station"] == station]
-            if true and max(mine, default=0) < true[-1][1] - SETTLED_US:
+            if true and max(mine, default=0) < true[-1][1] - 10 * INTERVAL_US:
                 return False
         return True
 
@@ -127,13 +130,13 @@ class Run:
         """(readings' times, from, to, [(t_in, t_out, serial)]): the visits that began and ended
         under the node's eyes, and the time in which there were no others."""
         moments = [us for us, _ in self.readings(station, SIGNAL_OF[station])]
-        begins, ends, true = moments[0], moments[-1] - SETTLED_US, []
+        begins, ends, true = moments[0], self.ends, []
         for row in self.ledger.values():
             for step in row["steps"]:
                 if step["station"] != station:
                     continue
                 came, left = step["t_in"], step["t_out"]
-                if not left or left > moments[-1] - SETTLED_US:
+                if not left or left > self.ends:
                     ends = min(ends, came)
                 elif came <= moments[0] + SETTLED_US:
                     begins = max(begins, left)
