@@ -305,7 +305,8 @@ def test_readings_of_every_station_are_bound_to_the_unit_that_was_there(clean):
 def test_unit_windows_tell_the_mean_of_what_the_unit_itself_had(clean):
     stays = [(s, a, b, "squeegee", "printer") for a, b, s in clean.settled("printer")[3]]
     for serial, row in clean.ledger.items():
-        if row.get("belt", {}).get("path"):
+        way = row.get("belt", {}).get("path")
+        if way and way[-1][0] < clean.ends:
             zone = row["belt"]["zones"][4]
             stays.append((serial, zone["t_in"], zone["t_out"], "zone5", "reflow"))
     curves = {
