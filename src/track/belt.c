@@ -493,9 +493,10 @@ static int belt_take(struct belt *b, const struct track_event *e)
         [SIGNAL_EXIT_UNIT] = belt_exit_unit,
     };
     bool scan = e->signal == SIGNAL_UNIT || e->signal == SIGNAL_EXIT_UNIT;
-    /* Behind its time: a pulse cannot be put right any more, a serial of a unit that is there can.
-     */
-    if (e->time_us < b->track.done_us && !scan) {
+    /* Behind its time: a pulse cannot be put right any more, a serial of a unit that is there can,
+     * if its scanner only is slower than the belt. */
+    bool behind = scan ? scan_is_behind(&b->track, e) : e->time_us < b->track.done_us;
+    if (behind) {
         b->track.stats->late++;
         return OK;
     }

@@ -679,6 +679,43 @@ TEST(a_slow_stream_with_the_speed_is_waited_for)
     bench_free(t);
 }
 
+static struct bench *bench_many(void)
+{
+    static const char *const codes[] = {"B", "C", "D", "E", "F"};
+    struct bench *t = bench_even(config_plain, 50);
+    for (int i = 0; i < 5; i++)
+        plant_put(t, 50 + 40 * i, codes[i]);
+    return t;
+}
+
+/* What a publisher did not see acknowledged comes again, after what it had sent since. */
+TEST(readings_that_come_again_change_nothing)
+{
+    struct bench *once = bench_many();
+    bench_run(once);
+    for (int back = 5; back <= 155; back += 15) {
+        struct bench *t = bench_many();
+        plant_go(&t->plant);
+        bench_track(t);
+        for (int i = 0; i < t->plant.polls; i++) {
+            bench_poll(t, i, i + 1);
+            if (i % 10 == 9 && i > back)
+                bench_poll(t, i - back, i + 1);
+        }
+        CHECK_EQ(t->count, once->count);
+        for (int i = 0; i < t->count; i++) {
+            CHECK_STR(t->seen[i].serial, once->seen[i].serial);
+            CHECK_STR(t->seen[i].status, once->seen[i].status);
+            CHECK_EQ(t->seen[i].t_in, once->seen[i].t_in);
+            CHECK_EQ(t->seen[i].t_out, once->seen[i].t_out);
+        }
+        CHECK(t->stats.late > 0);
+        CHECK_EQ(t->stats.ghosts, 0);
+        bench_free(t);
+    }
+    bench_free(once);
+}
+
 TEST(a_stopped_belt_tells_what_it_knows_and_corrects_it_later)
 {
     struct bench *t = bench_even(config_scanned, 120);

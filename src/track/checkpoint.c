@@ -10,12 +10,14 @@
 
 #include <string.h>
 
-#define CHECKPOINT_VERSION 3
+#define CHECKPOINT_VERSION 4
 
 void track_reset(struct track *t)
 {
     t->at = (struct position){0, 0};
     t->done_us = INT64_MIN;
+    for (uint32_t i = 0; i < SIGNAL_COUNT; i++)
+        t->scanned_us[i] = INT64_MIN;
     t->event_count = 0;
     t->event_order = 0;
     for (uint32_t i = 0; i < t->source_count; i++)
@@ -97,6 +99,8 @@ int checkpoint_encode(const struct track *t, struct buf *out)
     (void)buf_append_le64(out, t->at.epoch);
     (void)buf_append_le64(out, t->at.seq);
     put_i64(out, t->done_us);
+    for (uint32_t i = 0; i < SIGNAL_COUNT; i++)
+        put_i64(out, t->scanned_us[i]);
     (void)buf_append_varint(out, t->source_count);
     for (uint32_t i = 0; i < t->source_count; i++)
         put_i64(out, t->sources[i].seen_us);
@@ -231,6 +235,8 @@ static int get_state(struct reader *r, struct track *t)
     t->at.epoch = reader_le64(r);
     t->at.seq = reader_le64(r);
     t->done_us = get_i64(r);
+    for (uint32_t i = 0; i < SIGNAL_COUNT; i++)
+        t->scanned_us[i] = get_i64(r);
     if (get_count(r, SIGNAL_COUNT) != t->source_count)
         return ERR_MALFORMED;
     for (uint32_t i = 0; i < t->source_count; i++)

@@ -9,6 +9,15 @@
 #include <stdio.h>
 #include <string.h>
 
+bool scan_is_behind(struct track *t, const struct track_event *e)
+{
+    int64_t *latest = &t->scanned_us[e->signal];
+    if (e->time_us < *latest)
+        return true;
+    *latest = e->time_us;
+    return false;
+}
+
 void scan_open(struct track_scan *s, const struct track_scanner *scanner)
 {
     *s = (struct track_scan){.open = true, .stale = !scanner->fresh};

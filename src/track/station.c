@@ -183,8 +183,10 @@ static int station_take(struct station *s, const struct track_event *e)
         [SIGNAL_BEGIN] = station_begin,
         [SIGNAL_UNIT] = station_unit,
     };
-    /* Behind its time: an edge cannot be put right any more, a serial inside the visit can. */
-    if (e->time_us < s->track.done_us && e->signal != SIGNAL_UNIT)
+    /* Behind its time: an edge cannot be put right any more, a serial inside the visit can, if its
+     * scanner only is slower than the station. */
+    bool scan = e->signal == SIGNAL_UNIT;
+    if (scan ? scan_is_behind(&s->track, e) : e->time_us < s->track.done_us)
         return OK;
     if (e->time_us > s->track.done_us)
         s->track.done_us = e->time_us;

@@ -135,8 +135,9 @@ struct track {
     uint32_t source_count;
 
     /* State: goes into the checkpoint. */
-    struct position at; /* all records up to here are in it */
-    int64_t done_us;    /* readings up to this moment were taken */
+    struct position at;               /* all records up to here are in it */
+    int64_t done_us;                  /* readings up to this moment were taken */
+    int64_t scanned_us[SIGNAL_COUNT]; /* the latest reading of each scanner that was taken */
     struct track_event *events;
     uint32_t *event_heap; /* indices into events, by (time, signal, order); then those free */
     uint32_t event_count;
@@ -199,6 +200,11 @@ bool level_edge(struct track_level *l, const struct track_event *e, bool rising,
                 enum track_edge *ret, int64_t *ret_gap_us);
 
 /* -------------------------------------------------------------------------------------- scan.c */
+
+/* Whether a later reading of the same scanner was taken already: then this one is out of its order,
+ * as what is sent again after its acknowledgement was lost, and says nothing new. Notes when it was
+ * if it is not. */
+bool scan_is_behind(struct track *t, const struct track_event *e);
 
 void scan_open(struct track_scan *s, const struct track_scanner *scanner);
 void scan_read(struct track_scan *s, const char *text);
