@@ -187,7 +187,6 @@ def test_what_is_not_acknowledged_goes_again_marked_and_in_its_order(tmp_path, c
     assert int(told[1]) == len(everything) == len(set(everything)), line.output
 
 
-@pytest.mark.long
 def test_a_past_survives_three_kills(tmp_path, children, start_node):
     seed = int(os.environ.get("LOTLINE_SEED", 1))
     check_killed(tmp_path, children, start_node, "5h", 3, seed, {"panels": 140, "boards": 500})
