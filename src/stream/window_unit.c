@@ -21,9 +21,9 @@
 
 /* A past comes in faster than its time goes by: within the moments that a track needs until it
  * tells of a unit, the signals may be hours ahead. So values stay that long too, as far as this
- * memory goes: a month told in three minutes keeps ten seconds of a machine with twenty signals. */
+ * memory goes: of a month told in three minutes, five seconds of a machine with twenty signals. */
 #define HOLD_US        (30 * INT64_C(1000000))
-#define HOLD_BYTES_MAX (8u << 20) /* of all values of a window */
+#define HOLD_BYTES_MAX (4u << 20) /* of all values of a window */
 
 /* ------------------------------------------------------------------------------------------ life
  */
