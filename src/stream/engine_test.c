@@ -52,8 +52,8 @@ static void note_call(void *owner, struct call *c)
         len += (size_t)snprintf(g->last_call + len, sizeof g->last_call - len, " %.*s",
                                 (int)v.bytes.len, (const char *)v.bytes.ptr);
     }
+    atomic_fetch_add(&g->calls, 1); /* who reads the text reads how many there were */
     pthread_mutex_unlock(&g->lock);
-    atomic_fetch_add(&g->calls, 1);
     call_answer(c, NULL);
 }
 
