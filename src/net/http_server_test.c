@@ -276,12 +276,16 @@ TEST(a_slow_client_gets_the_newest_and_the_rest_is_counted)
         int len = snprintf(text, sizeof text, "<v%d>", i);
         CHECK_OK(http_stream_write(s, 7, bytes_of(text, (size_t)len)));
     }
-    CHECK(http_stream_dropped(s) >= dropped + 49);
+    uint64_t replaced = http_stream_dropped(s) - dropped;
     http_stream_end(s);
     struct buf out = {0};
     client_read(fd, NULL, &out);
     CHECK(strstr(buf_text(&out), "<v49>") != NULL);
-    CHECK(strstr(buf_text(&out), "<v48>") == NULL);
+    /* The kernel may take some of what waits, and a number with it, while these are written. */
+    uint64_t came = 0;
+    for (const char *at = buf_text(&out); (at = strstr(at, "<v")) != NULL; at++)
+        came++;
+    CHECK(replaced > 0 && came + replaced >= 50);
     buf_fini(&out);
     CHECK_SOON(atomic_load(&w.closed) == 1, 5000);
     http_stream_unref(s);
