@@ -359,6 +359,18 @@ static void nobody_looks(struct fixture *f)
     f->time += 3000000;
 }
 
+/* A press that holds A for four seconds, and then nobody looks. */
+static struct fixture *fixture_of_gap(void)
+{
+    struct fixture *f = fixture_new(config_one);
+    fixture_track(f);
+    press(f, "A", 0, 0);
+    for (int i = 0; i < 40; i++)
+        press(f, "A", 1, 0);
+    nobody_looks(f);
+    return f;
+}
+
 TEST(another_serial_after_a_gap_is_another_unit)
 {
     struct fixture *f = fixture_new(config_one);
@@ -384,12 +396,7 @@ TEST(another_serial_after_a_gap_is_another_unit)
 
 TEST(a_unit_that_no_scan_confirms_after_a_gap_may_have_left_in_it)
 {
-    struct fixture *f = fixture_new(config_one);
-    fixture_track(f);
-    press(f, "A", 0, 0);
-    for (int i = 0; i < 40; i++)
-        press(f, "A", 1, 0);
-    nobody_looks(f);
+    struct fixture *f = fixture_of_gap();
     press(f, "", 1, 0);
     press(f, "", 0, 1);
     wait_all(f);
@@ -401,12 +408,7 @@ TEST(a_unit_that_no_scan_confirms_after_a_gap_may_have_left_in_it)
 
 TEST(a_visit_that_goes_on_after_a_gap_is_inferred)
 {
-    struct fixture *f = fixture_new(config_one);
-    fixture_track(f);
-    press(f, "A", 0, 0);
-    for (int i = 0; i < 40; i++)
-        press(f, "A", 1, 0);
-    nobody_looks(f);
+    struct fixture *f = fixture_of_gap();
     press(f, "A", 1, 0);
     press(f, "A", 0, 1);
     wait_all(f);

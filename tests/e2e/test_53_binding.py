@@ -9,23 +9,12 @@ presences, by which unit windows bind, and which a rule publishes here.
 import base64
 import json
 
-from support.belt import ZONES, Way, decode_path, zone_of
+from support.belt import PATHS_RULE, ROUGH, ZONES, Way, decode_path, zone_of
 from support.mqtt import Party
 from support.smt import Line, readings
 
 SPEED = 20
 PANELS = 8
-SCENARIO = """\
-stops: {per_hour: 30, length: 30s}
-ramps: {per_hour: 20, length: 60s, size: 0.6}
-reversals: {per_hour: 15, size: 50}
-"""
-RULES = """
-rules:
-  - name: paths
-    sql: SELECT serial, station, status, evidence, path FROM "presence.reflow"
-    actions: [{mqtt: {topic: paths, qos: 1, rows: single}}]
-"""  # before those of the plant
 
 
 def inside(ways, zone, us):
@@ -60,12 +49,12 @@ def share_right(told, true, times):
 def run_plant(tmp_path, children, start_node):
     """(ways by the track, ways by the ledger, node) of the panels that went over the whole belt."""
     scenario = tmp_path / "scenario.yaml"
-    scenario.write_text(SCENARIO)
+    scenario.write_text(ROUGH)
     line = Line(
         tmp_path, "--speed", SPEED, "--scenario", scenario, "--seed", "5", "--interval", "20ms"
     )
     children.append(line)
-    node = start_node(line.config().replace("\nrules:\n", RULES, 1))
+    node = start_node(line.config().replace("\nrules:\n", PATHS_RULE, 1))
     told = {}
     with Party(node) as party:
         party.subscribe("paths", qos=1)

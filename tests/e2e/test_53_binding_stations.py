@@ -17,7 +17,7 @@ import queue
 
 import pytest
 from conftest import Node, end_all, wait_until
-from support.belt import INTERVAL_US, ZONES, Way, decode_path, zone_of
+from support.belt import INTERVAL_US, PATHS_RULE, ROUGH, ZONES, Way, decode_path, zone_of
 from support.mqtt import Party
 from support.smt import DEVICE_OF, SCENARIOS, Line, readings
 
@@ -35,16 +35,7 @@ SIGNAL_OF = {
 }
 SETTLED_US = 50 * INTERVAL_US  # before the plant's end: an edge after that may not have been read
 CLEAN = "defect_rate: 0.04\n"  # so that some boards are repaired
-ROUGH = CLEAN + """\
-stops: {per_hour: 30, length: 30s}
-ramps: {per_hour: 20, length: 60s, size: 0.6}
-reversals: {per_hour: 15, size: 50}
-"""
-RULES = """
-rules:
-  - name: paths
-    sql: SELECT serial, station, status, evidence, path FROM "presence.reflow"
-    actions: [{mqtt: {topic: paths, qos: 1, rows: single}}]
+RULES = PATHS_RULE + """\
   - name: repairs
     sql: SELECT serial FROM "presence.rework"
     actions: [{mqtt: {topic: repairs, qos: 1, rows: single}}]
@@ -344,7 +335,7 @@ def test_unit_windows_tell_the_mean_of_what_the_unit_itself_had(clean):
 
 @pytest.mark.long
 def test_readings_are_bound_while_the_belt_stops_and_goes_back(tmp_path, children):
-    check_line(Run(tmp_path, ROUGH, 6, children))
+    check_line(Run(tmp_path, CLEAN + ROUGH, 6, children))
 
 
 @pytest.mark.long

@@ -8,6 +8,17 @@ import bisect
 INTERVAL_US = 20_000
 ZONES = [(300 + 375 * k, 675 + 375 * k) for k in range(8)]
 NEAR_MM = 5.0
+ROUGH = """\
+stops: {per_hour: 30, length: 30s}
+ramps: {per_hour: 20, length: 60s, size: 0.6}
+reversals: {per_hour: 15, size: 50}
+"""  # a scenario
+PATHS_RULE = """
+rules:
+  - name: paths
+    sql: SELECT serial, station, status, evidence, path FROM "presence.reflow"
+    actions: [{mqtt: {topic: paths, qos: 1, rows: single}}]
+"""  # before the rules of the plant
 
 
 def varints(data):
