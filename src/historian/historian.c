@@ -136,6 +136,11 @@ int historian_path_set(struct historian *h, const char *path)
     return OK;
 }
 
+const char *historian_path(const struct historian *h)
+{
+    return h->path ? h->path : "";
+}
+
 void historian_feed_set(struct historian *h, const struct feed *feed)
 {
     h->has_feed = feed != NULL;
@@ -292,7 +297,7 @@ static int copy_bytes(int from, int to)
     }
 }
 
-static int copy_file(const char *from_path, const char *to_path, struct diag *diag)
+int historian_file_copy(const char *from_path, const char *to_path, struct diag *diag)
 {
     int err = OK;
     int from = open(from_path, O_RDONLY | O_CLOEXEC);
@@ -313,17 +318,23 @@ static int copy_file(const char *from_path, const char *to_path, struct diag *di
                : OK;
 }
 
+/* Where a file of the historian's is copied to. */
+static int copy_path(const struct copying *c, const char *suffix, char to[static COPY_PATH_MAX])
+{
+    const char *slash = strrchr(c->h->path, '/');
+    const char *base = slash ? slash + 1 : c->h->path;
+    int n = snprintf(to, COPY_PATH_MAX, "%s/%s%s", c->dir, base, suffix);
+    return n < 0 || n >= COPY_PATH_MAX ? ERR_LIMIT : OK;
+}
+
 static int copy_part(const struct copying *c, const char *suffix)
 {
     char from[COPY_PATH_MAX];
     char to[COPY_PATH_MAX];
-    const char *slash = strrchr(c->h->path, '/');
-    const char *base = slash ? slash + 1 : c->h->path;
     int n = snprintf(from, sizeof from, "%s%s", c->h->path, suffix);
-    int m = snprintf(to, sizeof to, "%s/%s%s", c->dir, base, suffix);
-    if (n < 0 || m < 0 || (size_t)n >= sizeof from || (size_t)m >= sizeof to)
+    if (n < 0 || (size_t)n >= sizeof from || copy_path(c, suffix, to))
         return ERR_LIMIT;
-    return copy_file(from, to, c->diag);
+    return historian_file_copy(from, to, c->diag);
 }
 
 /* On the writer's thread: nothing writes while it copies. A checkpoint that a running query
@@ -331,6 +342,7 @@ static int copy_part(const struct copying *c, const char *suffix)
 static int historian_copy_run(void *ctx)
 {
     struct copying *c = ctx;
+    char to[COPY_PATH_MAX];
     if (!c->h->conn)
         return diag_set(c->diag, ERR_CLOSED, 0, 0, "the historian is not open at present");
     int err = c->h->waiting_since_us ? historian_commit(c->h, c->diag) : OK;
@@ -340,7 +352,14 @@ static int historian_copy_run(void *ctx)
         err = copy_part(c, "");
     if (!err)
         err = copy_part(c, ".wal");
-    return err == ERR_NOT_FOUND ? OK : err; /* there is no log right after a checkpoint */
+    if (err == ERR_NOT_FOUND)
+        err = OK; /* there is no log right after a checkpoint */
+    if (!err)
+        err = copy_path(c, "", to);
+    for (uint32_t i = 0; !err && i < c->h->tap_count; i++)
+        if (c->h->taps[i].on_copy)
+            err = c->h->taps[i].on_copy(c->h->taps[i].ctx, to, c->diag);
+    return err;
 }
 
 int historian_copy(struct historian *h, const char *dir, struct diag *diag)

@@ -110,9 +110,18 @@ struct historian_tap {
      * transaction. An error keeps the historian closed, as any error of opening. */
     int (*on_open)(void *ctx, struct duck_conn *conn, struct diag *diag);
 
+    /* NULL, or called on the writer's thread when all rows of a transaction are written, right
+     * before its commit: historian_rows_each tells them. What it remembers of them it forgets in
+     * on_open, which comes before anything else if this transaction fails. An error undoes it. */
+    int (*on_write)(void *ctx, const struct historian_txn *txn);
+
     /* NULL, or called on the writer's thread after each commit, outside of a transaction: puts the
      * tap's own tables in order. It leaves no transaction open, and its failure is its own. */
     void (*on_commit)(void *ctx, struct duck_conn *conn);
+
+    /* NULL, or called on the writer's thread when the database was copied to the file `to`: copies
+     * what the tap has in files of its own, named after it. */
+    int (*on_copy)(void *ctx, const char *to, struct diag *diag);
 };
 
 /* Before start. The tap's memory must live as long as h. ERR_LIMIT. */
@@ -122,6 +131,11 @@ int historian_tap_add(struct historian *h, const struct historian_tap *tap);
  * Copied. In on_record only. ERR_NOMEM, ERR_TYPE. */
 int historian_insert(struct historian_txn *txn, const struct historian_table *table,
                      const struct value *cells);
+
+/* The rows of one table, in the order in which they were inserted; cells by its columns. A non-zero
+ * return of fn ends it and is returned. In on_write only. */
+int historian_rows_each(const struct historian_txn *txn, const struct historian_table *table,
+                        int (*fn)(void *ctx, const struct value *cells), void *ctx);
 
 /* When this transaction's rows became known here, µs. */
 int64_t historian_known_at(const struct historian_txn *txn);
@@ -210,6 +224,14 @@ void historian_cuts_fini(struct historian_cuts *c);
 /* Checkpoints and copies the database into the folder dir (which exists) under the one writer: what
  * is copied ends with the position stored in it. Blocking; not on the writer's thread. */
 int historian_copy(struct historian *h, const char *dir, struct diag *diag);
+
+/* A file's copy, on the disk, for on_copy; `to` is not there yet. diag says which. ERR_NOT_FOUND
+ * (no such file; nothing is said), or as errno says. */
+int historian_file_copy(const char *from, const char *to, struct diag *diag);
+
+/* The database's file, for what a tap keeps beside it; "" before it is known. On the writer's
+ * thread. */
+const char *historian_path(const struct historian *h);
 
 /* ------------------------------------------------------------------------- tests and benchmarks */
 

@@ -208,6 +208,9 @@ static int store_transaction(struct historian *h, uint64_t *ret_points, struct d
         err = txn_write(&h->txn, h->tables, h->table_count, diag);
     if (!err)
         err = store_put_position(h, diag);
+    for (uint32_t i = 0; !err && i < h->tap_count; i++)
+        if (h->taps[i].on_write)
+            err = h->taps[i].on_write(h->taps[i].ctx, &h->txn);
     return err ? err : duck_exec(h->conn, "COMMIT", diag);
 }
 

@@ -56,6 +56,16 @@ int historian_insert(struct historian_txn *txn, const struct historian_table *ta
     return OK;
 }
 
+int historian_rows_each(const struct historian_txn *txn, const struct historian_table *table,
+                        int (*fn)(void *ctx, const struct value *cells), void *ctx)
+{
+    int err = OK;
+    for (const struct txn_row *row = txn->first; row && !err; row = row->next)
+        if (row->table == table)
+            err = fn(ctx, row->cells);
+    return err;
+}
+
 static void txn_fill(const struct duck_vector *v, enum duck_type type, const struct value *cell,
                      uint32_t row)
 {

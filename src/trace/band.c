@@ -475,7 +475,7 @@ void trace_band_serve(void *owner, struct call *c)
         return;
     }
     a->trace = owner;
-    a->story = (struct story){.diag = &diag, .depth_max = BAND_DEPTH};
+    a->story = (struct story){.trace = owner, .diag = &diag, .depth_max = BAND_DEPTH};
     int err = asking_answer(a, c, &bb);
     if (a->story.conn)
         historian_reader_close(a->trace->historian, a->story.conn);

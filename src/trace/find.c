@@ -223,7 +223,7 @@ static bool key_is_of_use(const struct story *s, const struct story_key *key)
  * for everything; what lies above it not for its other children: a lot may have 100,000. */
 static int round_ask(struct story *s, unsigned sides, bool *ret_more)
 {
-    const struct trace_index index = {s->conn, &s->arena, s->as_of_us, s->diag};
+    const struct trace_index index = {s->trace, &s->arena, s->as_of_us, s->diag};
     struct trace_entries entries = {0};
     struct story_key **asked = arena_array(&s->arena, s->key_count + 1, sizeof(void *));
     const char **texts = arena_array(&s->arena, s->key_count + 1, sizeof *texts);

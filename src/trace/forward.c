@@ -69,6 +69,7 @@ struct name {
 };
 
 struct forward {
+    struct trace *trace;
     struct duck_conn *conn;
     struct arena arena;
     struct diag *diag;
@@ -282,7 +283,7 @@ static int take_aliases(struct forward *f, const struct trace_entries *entries, 
 static int round_ask(struct forward *f, bool *ret_more)
 {
     const char **texts = arena_array(&f->arena, FORWARD_ASKED_MAX, sizeof *texts);
-    const struct trace_index index = {f->conn, &f->arena, f->as_of_us, f->diag};
+    const struct trace_index index = {f->trace, &f->arena, f->as_of_us, f->diag};
     struct trace_entries entries = {0};
     uint32_t first = f->asked;
     uint32_t count = 0;
@@ -510,7 +511,7 @@ void trace_forward_serve(void *owner, struct call *c)
 {
     struct trace *t = owner;
     struct diag diag = {0};
-    struct forward f = {.diag = &diag};
+    struct forward f = {.trace = t, .diag = &diag};
     struct batch_builder *bb = NULL;
     int err = limits_read(&f, c);
     if (!err)

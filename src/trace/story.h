@@ -129,6 +129,7 @@ struct story_fact {
 };
 
 struct story {
+    struct trace *trace;
     struct duck_conn *conn;
     struct arena arena;
     struct diag *diag;
@@ -159,8 +160,8 @@ struct story {
     const char *verdict; /* of the unit: pass, fail, rework, scrap, unknown */
 };
 
-/* *s is zeroed but for conn, diag, as_of_us and depth_max. ERR_NOT_FOUND: nothing is known of the
- * key. Whatever it returns, story_fini is needed. */
+/* *s is zeroed but for trace, conn, diag, as_of_us and depth_max. ERR_NOT_FOUND: nothing is known
+ * of the key. Whatever it returns, story_fini is needed. */
 int story_read(struct story *s, const char *key);
 void story_fini(struct story *s);
 

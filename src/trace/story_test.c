@@ -1,11 +1,15 @@
 /* Genealogy, rework, corrections and containment over a real historian; and databases of old. */
 #include "base/clock.h"
 #include "tests/support/check.h"
-#include "trace/trace.h"
+#include "trace/trace_priv.h"
 
+#include <dirent.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #define T0     ((int64_t)1763800000000000)
 #define SECOND ((int64_t)1000000)
@@ -585,10 +589,11 @@ static void check_relatives(struct fixture *f)
 TEST(an_index_that_lost_entries_is_made_anew)
 {
     static const char *const damages[] = {
-        "DROP TABLE trace_index; DROP TABLE trace_index_tail",
-        "DELETE FROM trace_index; DELETE FROM trace_index_tail",
-        "DELETE FROM trace_index_tail WHERE hash % 2 = 0",
-        "DROP TABLE trace_index_tail",
+        "DROP TABLE trace_runs; DROP TABLE trace_tail",
+        "DELETE FROM trace_tail",
+        "DELETE FROM trace_tail WHERE hash % 2 = 0",
+        "INSERT INTO trace_runs VALUES (77, 0, 1, 1)",
+        "DELETE FROM trace_runs; DELETE FROM trace_tail",
     };
     struct fixture f;
     fixture_open(&f);
@@ -607,5 +612,175 @@ TEST(an_index_that_lost_entries_is_made_anew)
     }
     fixture_catalogue(&f);
     fixture_start(&f);
+    fixture_close(&f);
+}
+
+#define MANY 80 /* panels: runs of every level */
+
+/* Some entries make a run. */
+static void start_with_runs(struct fixture *f)
+{
+    fixture_start(f);
+    f->t->store.tail_max = 4;
+    f->t->store.settle_at = 4;
+}
+
+static void add_many(struct fixture *f, int from, int to)
+{
+    char cells[128];
+    for (int i = from; i < to; i++) {
+        (void)snprintf(cells, sizeof cells, "%d P-%d printer 10 20 exact 1 -", i, i);
+        add(f, "presence.line", 20, cells);
+        (void)snprintf(cells, sizeof cells, "%d 15 ann 3 LOT-7 - -", i);
+        add(f, "print", 20, cells);
+        (void)snprintf(cells, sizeof cells, "%d B-%d C-%d", i, i, i);
+        add(f, "cut", 30, cells);
+    }
+}
+
+static void check_many(struct fixture *f, int count)
+{
+    char serial[32];
+    char want[128];
+    struct asked a;
+    for (int i = 1; i < count; i++) {
+        (void)snprintf(serial, sizeof serial, "C-%d", i);
+        (void)snprintf(want, sizeof want, "P-%d,split LOT-7,consumption", i);
+        ASK(f, &a, "trace.unit", "serial", serial);
+        check_list(&a, "parents", "parent,kind", want);
+        check_list(&a, "steps", "station", "printer");
+        asked_fini(&a);
+    }
+    ASK(f, &a, "trace.unit", "serial", "LOT-7", "depth", "1");
+    CHECK_EQ(list_of(&a, "children")->count, (uint32_t)count - 1);
+    asked_fini(&a);
+}
+
+/* The files of the folder of runs; the first of them. */
+static int files_of(const char *database, char *ret_first, size_t bytes)
+{
+    char path[600];
+    int count = 0;
+    const struct dirent *e;
+    (void)snprintf(path, sizeof path, "%s.index", database);
+    DIR *dir = opendir(path);
+    CHECK(dir != NULL);
+    while ((e = readdir(dir)) != NULL) { /* NOLINT(concurrency-mt-unsafe): own DIR */
+        if (e->d_name[0] == '.')
+            continue;
+        if (count++ == 0)
+            (void)snprintf(ret_first, bytes, "%s/%s", path, e->d_name);
+    }
+    (void)closedir(dir);
+    return count;
+}
+
+TEST(an_index_of_many_runs_finds_everything)
+{
+    struct fixture f;
+    char first[900];
+    char stray[700];
+    fixture_open(&f);
+    start_with_runs(&f);
+    add_many(&f, 1, MANY);
+    check_many(&f, MANY);
+    uint32_t runs = f.t->store.runs.count;
+    int64_t level = f.t->store.runs.list[0].level;
+    CHECK(runs > 1 && runs < 20);
+    CHECK_EQ(level, 2);
+    CHECK_EQ(files_of(f.path, first, sizeof first), (int)runs);
+    fixture_stop(&f);
+    /* What a kill may have left is gone after the next start, and nothing else. */
+    (void)snprintf(stray, sizeof stray, "%s.index/000000009999.run", f.path);
+    int fd = open(stray, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+    CHECK(fd >= 0);
+    (void)close(fd);
+    fixture_catalogue(&f);
+    start_with_runs(&f);
+    CHECK_EQ(files_of(f.path, first, sizeof first), (int)runs);
+    check_many(&f, MANY);
+    add_many(&f, MANY, MANY + 1);
+    check_many(&f, MANY + 1);
+    fixture_close(&f);
+}
+
+static void flip(const char *path, off_t at)
+{
+    uint8_t byte = 0;
+    int fd = open(path, O_RDWR | O_CLOEXEC);
+    CHECK(fd >= 0);
+    CHECK_EQ(pread(fd, &byte, 1, at), 1);
+    byte ^= 0x10;
+    CHECK_EQ(pwrite(fd, &byte, 1, at), 1);
+    (void)close(fd);
+}
+
+/* Its last bytes are the directory's, which is read at start; its first ones entries. */
+TEST(a_damaged_run_is_noticed_and_made_anew)
+{
+    struct fixture f;
+    struct asked a;
+    char first[900];
+    struct stat info;
+    fixture_open(&f);
+    start_with_runs(&f);
+    add_many(&f, 1, 3);
+    fixture_stop(&f);
+    for (int how = 0; how < 3; how++) {
+        CHECK(files_of(f.path, first, sizeof first) > 0);
+        CHECK_EQ(stat(first, &info), 0);
+        if (how == 0)
+            CHECK_EQ(unlink(first), 0);
+        else if (how == 1)
+            CHECK_EQ(truncate(first, info.st_size - 1), 0);
+        else
+            flip(first, info.st_size - 6);
+        fixture_catalogue(&f);
+        start_with_runs(&f);
+        check_many(&f, 3);
+        fixture_stop(&f);
+    }
+    fixture_catalogue(&f);
+    start_with_runs(&f);
+    CHECK_EQ(files_of(f.path, first, sizeof first) > 0, true);
+    for (uint32_t i = 0; i < f.t->store.runs.count; i++) {
+        char path[900];
+        (void)snprintf(path, sizeof path, "%s.index/%012lld.run", f.path,
+                       (long long)f.t->store.runs.list[i].number);
+        flip(path, 12);
+    }
+    ASK(&f, &a, "trace.unit", "serial", "C-1");
+    CHECK_ERR(a.err, ERR_CHECKSUM);
+    asked_fini(&a);
+    add_many(&f, 3, 4); /* the next commit makes it anew */
+    check_many(&f, 4);
+    fixture_close(&f);
+}
+
+static int copy_run(void *ctx)
+{
+    char dir[700];
+    struct fixture *f = ctx;
+    (void)snprintf(dir, sizeof dir, "%s/copy", check_folder());
+    CHECK_EQ(mkdir(dir, 0750), 0);
+    return historian_copy(f->h, dir, NULL);
+}
+
+TEST(a_backup_has_its_index)
+{
+    struct fixture f;
+    char first[900];
+    fixture_open(&f);
+    start_with_runs(&f);
+    add_many(&f, 1, 6);
+    CHECK_OK(copy_run(&f));
+    int count = files_of(f.path, first, sizeof first);
+    fixture_stop(&f);
+    (void)snprintf(f.path, sizeof f.path, "%s/copy/h.duckdb", check_folder());
+    CHECK_EQ(files_of(f.path, first, sizeof first), count);
+    fixture_catalogue(&f);
+    start_with_runs(&f);
+    CHECK_EQ(files_of(f.path, first, sizeof first), count);
+    check_many(&f, 6);
     fixture_close(&f);
 }

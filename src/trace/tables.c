@@ -13,8 +13,6 @@
     "(unit VARCHAR NOT NULL, serial VARCHAR NOT NULL, operation VARCHAR NOT NULL, station "        \
     "VARCHAR NOT NULL, "
 
-#define INDEX_COLUMNS "(hash UBIGINT NOT NULL, entry VARCHAR NOT NULL)"
-
 #define ROW_END_COLUMNS                                                                            \
     {"node", DUCK_TEXT, false}, {"rule", DUCK_TEXT, false}, {"known_at", DUCK_TIME, false},        \
         {"revision", DUCK_I64, false},                                                             \
@@ -92,7 +90,7 @@ static const struct duck_column verdict_columns[] = {
 
 static const struct duck_column index_columns[] = {
     {"hash", DUCK_U64, false},
-    {"entry", DUCK_TEXT, false},
+    {"entry", DUCK_BYTES, false},
 };
 
 #define COLUMNS(list) list, sizeof(list) / sizeof((list)[0])
@@ -144,8 +142,12 @@ const struct historian_table trace_tables[TRACE_TABLE_COUNT] = {
                         "CREATE TABLE IF NOT EXISTS verdicts" ROW_OF
                         "verdict VARCHAR NOT NULL, decided_at TIMESTAMP NOT NULL, " ROW_ENDS,
                         COLUMNS(verdict_columns)},
-    [TRACE_INDEX] = {"trace_index_tail",
-                     "CREATE TABLE IF NOT EXISTS trace_index" INDEX_COLUMNS
-                     ";CREATE TABLE IF NOT EXISTS trace_index_tail" INDEX_COLUMNS,
+    /* An index of before was in tables of its own. */
+    [TRACE_INDEX] = {"trace_tail",
+                     "DROP TABLE IF EXISTS trace_index; DROP TABLE IF EXISTS trace_index_tail;"
+                     "CREATE TABLE IF NOT EXISTS trace_runs(number BIGINT NOT NULL, level BIGINT "
+                     "NOT NULL, entries BIGINT NOT NULL, checksum BIGINT NOT NULL);"
+                     "CREATE TABLE IF NOT EXISTS trace_tail(hash UBIGINT NOT NULL, entry BLOB NOT "
+                     "NULL)",
                      COLUMNS(index_columns)},
 };

@@ -13,6 +13,7 @@ int trace_new(const struct trace_options *options, struct trace **ret)
     if (!t)
         return ERR_NOMEM;
     t->historian = options->historian;
+    index_store_init(&t->store);
     *ret = t;
     return OK;
 }
@@ -40,8 +41,10 @@ int trace_configure(struct trace *t, const struct config *config, struct catalog
                                       .table_count = TRACE_TABLE_COUNT,
                                       .wants = trace_wants,
                                       .on_record = trace_record,
-                                      .on_open = trace_index_ensure,
-                                      .on_commit = trace_index_settle};
+                                      .on_open = trace_index_open,
+                                      .on_write = trace_index_write,
+                                      .on_commit = trace_index_settle,
+                                      .on_copy = trace_index_copy};
     t->catalogue = catalogue;
     int err = trace_config(t, config, catalogue, diag);
     if (!err)
@@ -72,6 +75,7 @@ void trace_free(struct trace *t)
     map_fini(&t->rules);
     map_fini(&t->tracks);
     trace_signals_fini(t);
+    index_store_fini(&t->store);
     arena_fini(&t->arena);
     free(t);
 }

@@ -5,6 +5,7 @@
 
 #include "base/arena.h"
 #include "base/map.h"
+#include "trace/index_store.h"
 #include "trace/trace.h"
 
 #define TRACE_COLUMNS_MAX 1024 /* of one list of an action */
@@ -80,10 +81,9 @@ struct trace {
     struct catalogue *catalogue;
     struct characteristic *characteristics;
     uint32_t characteristic_count;
-    struct map rules;  /* name → struct trace_rule */
-    struct map tracks; /* name → struct trace_track */
-    uint64_t commits;  /* the historian's writer alone */
-    uint32_t runs;     /* as above: of the index, since they were one */
+    struct map rules;         /* name → struct trace_rule */
+    struct map tracks;        /* name → struct trace_track */
+    struct index_store store; /* the adjacency index */
     /* The historian's reader alone: what curves of a track and a station are drawn of. */
     struct map signals; /* trace_visit_name → struct trace_signals */
     int64_t signals_of; /* how many tags there were then */
@@ -167,7 +167,7 @@ struct trace_mark {
 #define TRACE_VISIT_BYTES_MAX 600
 void trace_visit_name(struct bytes track, struct bytes station, char *out);
 
-/* Takes an entry: into a transaction (trace_index_txn), or into an appender (making it anew). */
+/* Takes an entry: into a transaction (trace_index_txn), or into runs (making it anew). */
 typedef int (*trace_index_sink)(void *ctx, uint64_t hash, struct bytes entry);
 int trace_index_txn(void *txn, uint64_t hash, struct bytes entry);
 
@@ -177,14 +177,6 @@ int trace_index_alias(trace_index_sink sink, void *ctx, struct bytes unit, struc
                       const struct trace_mark *like);
 int trace_index_link(trace_index_sink sink, void *ctx, const struct bytes keys[2],
                      const struct trace_mark *like);
-
-/* Makes the index from the other tables if it has fewer entries than they must have: of a database
- * from before there was one, or that lost some of it. On the historian's writer, when the file was
- * opened. */
-int trace_index_ensure(void *ctx, struct duck_conn *conn, struct diag *diag);
-
-/* After a commit: sorts what is new into the index, now and then. On the historian's writer. */
-void trace_index_settle(void *ctx, struct duck_conn *conn);
 
 /* What the index has for one of the keys asked for. */
 struct trace_entry {
@@ -215,7 +207,7 @@ struct trace_entries {
 /* Everything known at as_of_us on these sides of the keys, at most TRACE_ENTRIES_MAX. Texts and
  * list are the arena's. Keys are zero-terminated. */
 struct trace_index {
-    struct duck_conn *conn;
+    struct trace *trace;
     struct arena *arena;
     int64_t as_of_us;
     struct diag *diag;
@@ -223,6 +215,9 @@ struct trace_index {
 
 int trace_index_find(const struct trace_index *index, const char *const *keys, uint32_t count,
                      unsigned sides, struct trace_entries *ret);
+
+/* The fields of an entry but for its key; texts are the arena's. ERR_MALFORMED, ERR_NOMEM. */
+int trace_index_entry(struct arena *arena, struct bytes text, struct trace_entry *ret);
 
 /* ------------------------------------------------------------------------------------ record.c */
 

@@ -180,7 +180,7 @@ void trace_unit_serve(void *owner, struct call *c)
     struct trace *t = owner;
     struct diag diag = {0};
     struct asking a = {.trace = t};
-    struct story s = {.diag = &diag};
+    struct story s = {.trace = t, .diag = &diag};
     struct batch_builder *bb = NULL;
     int err = asking_read(&a, &s, c);
     if (!err)

@@ -222,8 +222,11 @@ static int bad_fill(const struct story *s, const struct story_visit *v, struct b
 /* Whether the unit is bad as asked for; its other names are then known too. */
 static int bad_look(struct listing *l, const char *name, struct map *known)
 {
-    struct story s = {
-        .conn = l->conn, .diag = l->diag, .as_of_us = TRACE_NO_END_US, .depth_max = UNITS_DEPTH};
+    struct story s = {.trace = l->trace,
+                      .conn = l->conn,
+                      .diag = l->diag,
+                      .as_of_us = TRACE_NO_END_US,
+                      .depth_max = UNITS_DEPTH};
     int err = story_read(&s, name);
     const struct story_visit *v = err ? NULL : visit_of_verdict(&s);
     bool wanted = v && is_bad(s.verdict) &&

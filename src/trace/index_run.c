@@ -1,0 +1,319 @@
+/* Sorted runs of the adjacency index in files. See index_run.h. */
+#include "trace/index_run.h"
+
+#include "journal/crc32c.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define FOOT_BYTES      24
+#define DIRECTORY_BYTES 16 /* of a block */
+
+static const char magic[8] = "LTRUN001";
+
+struct block {
+    uint64_t hash;
+    uint64_t offset;
+    uint32_t bytes;
+    uint32_t checksum;
+};
+
+struct run {
+    uint32_t refs;
+    int fd;
+    struct run_info info;
+    struct block *blocks;
+    uint32_t block_count;
+};
+
+static int run_failed(struct diag *diag, int err, const char *what, const char *path)
+{
+    return diag_set(diag, err, 0, 0, "%s %s: %s", what, path, err_text(err));
+}
+
+/* -------------------------------------------------------------------------------------- reading
+ */
+
+/* The whole stretch. ERR_SHORT: the file ends before. */
+static int read_at(int fd, uint8_t *out, size_t len, uint64_t offset)
+{
+    while (len) {
+        ssize_t n = pread(fd, out, len, (off_t)offset);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0)
+            return n ? err_from_errno(errno) : ERR_SHORT;
+        out += n;
+        len -= (size_t)n;
+        offset += (uint64_t)n;
+    }
+    return OK;
+}
+
+static int buf_read_at(int fd, struct buf *out, size_t len, uint64_t offset)
+{
+    buf_reset(out);
+    uint8_t *to = buf_extend(out, len);
+    return to ? read_at(fd, to, len, offset) : ERR_NOMEM;
+}
+
+/* The blocks follow one another from the beginning of the file to the directory. */
+static int blocks_read(struct run *r, struct bytes directory)
+{
+    struct reader in = reader_of(directory);
+    uint64_t offset = 0;
+    r->blocks = calloc((size_t)r->block_count + 1, sizeof *r->blocks);
+    if (!r->blocks)
+        return ERR_NOMEM;
+    for (uint32_t i = 0; i < r->block_count; i++) {
+        struct block *b = &r->blocks[i];
+        b->hash = reader_le64(&in);
+        b->bytes = reader_le32(&in);
+        b->checksum = reader_le32(&in);
+        b->offset = offset;
+        offset += b->bytes;
+        if (b->bytes == 0 || b->bytes > RUN_BLOCK_BYTES_MAX || (i && b->hash < b[-1].hash))
+            return ERR_MALFORMED;
+    }
+    return offset + directory.len + FOOT_BYTES == r->info.bytes ? OK : ERR_MALFORMED;
+}
+
+static int directory_read(struct run *r, struct buf *buf)
+{
+    uint8_t foot[FOOT_BYTES];
+    if (r->info.bytes < FOOT_BYTES)
+        return ERR_SHORT;
+    int err = read_at(r->fd, foot, sizeof foot, r->info.bytes - FOOT_BYTES);
+    if (err)
+        return err;
+    r->info.entries = load_le64(foot + 8);
+    r->block_count = load_le32(foot + 16);
+    r->info.checksum = load_le32(foot + 20);
+    uint64_t len = (uint64_t)r->block_count * DIRECTORY_BYTES;
+    if (memcmp(foot, magic, sizeof magic) != 0 || len > r->info.bytes - FOOT_BYTES)
+        return ERR_MALFORMED;
+    err = buf_read_at(r->fd, buf, len, r->info.bytes - FOOT_BYTES - len);
+    if (err)
+        return err;
+    uint32_t checksum = crc32c(0, buf_bytes(buf));
+    if (crc32c(checksum, bytes_of(foot, FOOT_BYTES - 4)) != r->info.checksum)
+        return ERR_CHECKSUM;
+    return blocks_read(r, buf_bytes(buf));
+}
+
+static int run_read(struct run *r, const char *path)
+{
+    struct stat info;
+    struct buf buf = {0};
+    r->fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (r->fd < 0)
+        return err_from_errno(errno);
+    if (fstat(r->fd, &info))
+        return err_from_errno(errno);
+    r->info.bytes = (uint64_t)info.st_size;
+    int err = directory_read(r, &buf);
+    buf_fini(&buf);
+    return err;
+}
+
+int run_open(const char *path, struct run **ret, struct diag *diag)
+{
+    struct run *r = calloc(1, sizeof *r);
+    if (!r)
+        return ERR_NOMEM;
+    r->refs = 1;
+    int err = run_read(r, path);
+    if (err) {
+        run_unref(r);
+        return run_failed(diag, err, "cannot read the units' index in", path);
+    }
+    *ret = r;
+    return OK;
+}
+
+struct run_info run_info(const struct run *r)
+{
+    return r->info;
+}
+
+struct run *run_ref(struct run *r)
+{
+    r->refs++;
+    return r;
+}
+
+void run_unref(struct run *r)
+{
+    if (!r || --r->refs)
+        return;
+    if (r->fd >= 0)
+        (void)close(r->fd);
+    free(r->blocks);
+    free(r);
+}
+
+static int cursor_block(struct run_cursor *c)
+{
+    const struct run *r = c->run;
+    if (c->block == r->block_count)
+        return ERR_NOT_FOUND;
+    const struct block *b = &r->blocks[c->block++];
+    int err = buf_read_at(r->fd, &c->bytes, b->bytes, b->offset);
+    if (!err && crc32c(0, buf_bytes(&c->bytes)) != b->checksum)
+        err = ERR_CHECKSUM;
+    c->rest = reader_of(err ? bytes_of("", 0) : buf_bytes(&c->bytes));
+    return err;
+}
+
+int run_next(struct run_cursor *c)
+{
+    int err = reader_left(&c->rest) ? OK : cursor_block(c);
+    if (err)
+        return err;
+    c->hash = reader_le64(&c->rest);
+    uint64_t len = reader_varint(&c->rest);
+    if (c->rest.failed || len > reader_left(&c->rest))
+        return ERR_MALFORMED;
+    c->entry = reader_take(&c->rest, (size_t)len);
+    return OK;
+}
+
+void run_cursor_fini(struct run_cursor *c)
+{
+    buf_fini(&c->bytes);
+}
+
+/* The first block that may have an entry of the hash: the last that begins below it. */
+static uint32_t block_of(const struct run *r, uint64_t hash)
+{
+    uint32_t from = 0;
+    uint32_t to = r->block_count;
+    while (from < to) {
+        uint32_t middle = from + (to - from) / 2;
+        if (r->blocks[middle].hash < hash)
+            from = middle + 1;
+        else
+            to = middle;
+    }
+    return from ? from - 1 : 0;
+}
+
+int run_find(const struct run *r, uint64_t hash, run_entry_fn fn, void *ctx)
+{
+    struct run_cursor c = {.run = r, .block = block_of(r, hash)};
+    int err = OK;
+    /* Not into a block that begins behind it. */
+    while (!err && (reader_left(&c.rest) ||
+                    (c.block < r->block_count && r->blocks[c.block].hash <= hash))) {
+        err = run_next(&c);
+        if (!err && c.hash > hash)
+            break;
+        if (!err && c.hash == hash)
+            err = fn(ctx, hash, c.entry);
+    }
+    run_cursor_fini(&c);
+    return err;
+}
+
+/* --------------------------------------------------------------------------------------- writing
+ */
+
+int run_write_begin(struct run_writer *w, const char *path, struct diag *diag)
+{
+    *w = (struct run_writer){.path = path};
+    w->fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0640);
+    return w->fd < 0 ? run_failed(diag, err_from_errno(errno), "cannot make", path) : OK;
+}
+
+static int write_all(const struct run_writer *w, struct bytes v, struct diag *diag)
+{
+    while (v.len) {
+        ssize_t n = write(w->fd, v.ptr, v.len);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return run_failed(diag, err_from_errno(errno), "cannot write", w->path);
+        v = bytes_of(v.ptr + n, v.len - (size_t)n);
+    }
+    return OK;
+}
+
+static int block_end(struct run_writer *w, struct diag *diag)
+{
+    if (w->block.len == 0)
+        return OK;
+    (void)buf_append_le64(&w->directory, w->first);
+    (void)buf_append_le32(&w->directory, (uint32_t)w->block.len);
+    (void)buf_append_le32(&w->directory, crc32c(0, buf_bytes(&w->block)));
+    w->blocks++;
+    int err = buf_error(&w->directory);
+    if (!err)
+        err = write_all(w, buf_bytes(&w->block), diag);
+    buf_reset(&w->block);
+    return err;
+}
+
+int run_write(struct run_writer *w, uint64_t hash, struct bytes entry, struct diag *diag)
+{
+    if (hash < w->last || entry.len > RUN_BLOCK_BYTES_MAX - 2 * RUN_BLOCK_BYTES)
+        return ERR_INVALID;
+    if (w->block.len == 0)
+        w->first = hash;
+    w->last = hash;
+    w->entries++;
+    (void)buf_append_le64(&w->block, hash);
+    (void)buf_append_varint(&w->block, entry.len);
+    (void)buf_append_bytes(&w->block, entry);
+    int err = buf_error(&w->block);
+    return err || w->block.len < RUN_BLOCK_BYTES ? err : block_end(w, diag);
+}
+
+static int foot_write(struct run_writer *w, struct diag *diag)
+{
+    struct buf *d = &w->directory;
+    (void)buf_append(d, magic, sizeof magic);
+    (void)buf_append_le64(d, w->entries);
+    (void)buf_append_le32(d, w->blocks);
+    (void)buf_append_le32(d, crc32c(0, buf_bytes(d)));
+    int err = buf_error(d);
+    if (!err)
+        err = write_all(w, buf_bytes(d), diag);
+    if (!err && fdatasync(w->fd))
+        err = run_failed(diag, err_from_errno(errno), "cannot write", w->path);
+    return err;
+}
+
+static void writer_fini(struct run_writer *w)
+{
+    if (w->fd >= 0)
+        (void)close(w->fd);
+    w->fd = -1;
+    buf_fini(&w->block);
+    buf_fini(&w->directory);
+}
+
+int run_write_end(struct run_writer *w, struct run **ret, struct diag *diag)
+{
+    int err = block_end(w, diag);
+    if (!err)
+        err = foot_write(w, diag);
+    if (!err)
+        err = run_open(w->path, ret, diag);
+    if (err)
+        run_write_abort(w);
+    else
+        writer_fini(w);
+    return err;
+}
+
+void run_write_abort(struct run_writer *w)
+{
+    if (w->fd < 0)
+        return;
+    writer_fini(w);
+    (void)unlink(w->path);
+}
