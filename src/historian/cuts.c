@@ -96,8 +96,20 @@ static int cuts_add(struct historian_cuts *c, const struct historian_asked *a)
 
 int historian_cuts_begin(struct historian_cuts *c)
 {
+    struct historian *h = c->historian;
     c->count = 0;
-    return ranges_open(c->conn, &c->open, c->diag);
+    c->open_from_us = INT64_MIN;
+    c->open_to_us = INT64_MAX;
+    int err = ranges_open(c->conn, &c->open, c->diag);
+    if (err)
+        return err;
+    (void)pthread_mutex_lock(&h->mutex);
+    if (h->open.piece == c->open.from) {
+        c->open_from_us = h->open.ts_from;
+        c->open_to_us = h->open.ts_to;
+    }
+    (void)pthread_mutex_unlock(&h->mutex);
+    return OK;
 }
 
 int historian_cuts_find(struct historian_cuts *c, const struct historian_cut *all)
@@ -124,7 +136,8 @@ int historian_cuts_add(struct historian_cuts *c, const struct historian_cut *cut
 int historian_cuts_add_open(struct historian_cuts *c, const struct historian_cut *cut, uint32_t who)
 {
     const struct historian_asked a = {c->open, *cut, who};
-    return cuts_add(c, &a);
+    bool there = cut->from_us <= c->open_to_us && c->open_from_us < cut->to_us;
+    return there ? cuts_add(c, &a) : OK;
 }
 
 void historian_cuts_fini(struct historian_cuts *c)

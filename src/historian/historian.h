@@ -185,14 +185,18 @@ struct historian_ranges {
 #define HISTORIAN_CUTS_MAX 16 /* that wait for one statement, and stretches of one cut */
 
 /* Reads the values of many cuts by few statements, on the reader's thread: begin, then find and
- * add as often as is wanted, flush, add_open for all, flush, fini. The caller sets conn, diag, fn
- * and ctx; the rest is zero. All: ERR_DATABASE, ERR_CANCELLED, ERR_NOMEM, or what fn returned. */
+ * add as often as is wanted, flush, add_open for all, flush, fini. The caller sets historian, conn,
+ * diag, fn and ctx; the rest is zero. All: ERR_DATABASE, ERR_CANCELLED, ERR_NOMEM, or what fn
+ * returned. */
 struct historian_cuts {
+    struct historian *historian;
     struct duck_conn *conn;
     struct diag *diag;
     historian_value_fn fn;
     void *ctx;
-    struct historian_pieces open;   /* what is not full yet and may hold anything */
+    struct historian_pieces open; /* what is not full yet, … */
+    int64_t open_from_us;         /* … and from when to when its good values are at most */
+    int64_t open_to_us;
     struct historian_ranges ranges; /* of what was found last */
 
     struct historian_asked {

@@ -132,6 +132,10 @@ int ranges_load(struct ranges *r, struct duck_conn *c, struct diag *diag);
 int ranges_add(struct ranges *r, const uint32_t *tags, const int64_t *ts, const uint8_t *quality,
                uint32_t count, int32_t *ret_pieces);
 
+/* From when to when the good values are of all that is not written yet: what is full since the last
+ * commit, and the piece that is not. None: *ret_from is later than *ret_to. */
+void ranges_span(const struct ranges *r, int64_t *ret_from, int64_t *ret_to);
+
 /* Appends what is full. */
 int ranges_write(struct ranges *r, struct duck_appender *a, struct diag *diag);
 void ranges_fini(struct ranges *r);
@@ -154,6 +158,15 @@ int ranges_open(struct duck_conn *c, struct historian_pieces *ret, struct diag *
 extern const struct duck_column range_columns[];
 extern const char range_ddl[];
 #define RANGE_COLUMN_COUNT 5
+
+/* What readers are told of the pieces that are not full, so that they need not look there. It holds
+ * for whoever finds `piece` to be the first of them: it is widened before a commit, and made anew
+ * after it. */
+struct open_piece {
+    int64_t piece; /* -1: nothing is known */
+    int64_t ts_from;
+    int64_t ts_to;
+};
 
 /* -------------------------------------------------------------------------------- other tables */
 
@@ -199,11 +212,12 @@ struct historian {
     struct exec *reader;
 
     pthread_mutex_t mutex;
-    pthread_cond_t idle;          /* readers became 0 */
-    struct duck *duck;            /* NULL while closed; under the mutex from here */
-    struct duck_conn *reading;    /* lent out */
-    struct duck_conn *kept;       /* what historian_reader_open lends */
-    bool closing;                 /* no lending */
+    pthread_cond_t idle;       /* readers became 0 */
+    struct duck *duck;         /* NULL while closed; under the mutex from here */
+    struct duck_conn *reading; /* lent out */
+    struct duck_conn *kept;    /* what historian_reader_open lends */
+    bool closing;              /* no lending */
+    struct open_piece open;
     struct historian_stats stats; /* what others see */
 
     /* The writer's thread alone. */

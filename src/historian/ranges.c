@@ -131,6 +131,17 @@ int ranges_add(struct ranges *r, const uint32_t *tags, const int64_t *ts, const 
     return err;
 }
 
+void ranges_span(const struct ranges *r, int64_t *ret_from, int64_t *ret_to)
+{
+    struct range all = {.ts_from = RANGE_NEVER_US};
+    for (uint32_t i = 0; i < r->full_count; i++)
+        group_widen(&all, &r->full[i]);
+    for (uint32_t i = 0; i < r->count; i++)
+        group_widen(&all, &r->list[i]);
+    *ret_from = all.ts_from;
+    *ret_to = all.ts_to;
+}
+
 /* --------------------------------------------------------------------------------------- writing
  */
 

@@ -133,6 +133,29 @@ static int store_open_file(struct historian *h, struct diag *diag)
     return OK;
 }
 
+/* Tells readers of the piece that is not full: `also` of what was told before. */
+static void open_piece_tell(struct historian *h, bool known, bool also)
+{
+    struct open_piece now = {.piece = known ? h->ranges.piece : -1};
+    ranges_span(&h->ranges, &now.ts_from, &now.ts_to);
+    (void)pthread_mutex_lock(&h->mutex);
+    if (also && known) {
+        now.piece = h->open.piece;
+        now.ts_from = now.ts_from < h->open.ts_from ? now.ts_from : h->open.ts_from;
+        now.ts_to = now.ts_to > h->open.ts_to ? now.ts_to : h->open.ts_to;
+    }
+    h->open = now;
+    (void)pthread_mutex_unlock(&h->mutex);
+}
+
+static int store_ranges(struct historian *h, struct diag *diag)
+{
+    int err = ranges_load(&h->ranges, h->conn, diag);
+    h->ranges_stale = err != OK;
+    open_piece_tell(h, !err, false);
+    return err;
+}
+
 /* Opens the file anew, and takes position and tags from the database: afterwards memory and disk
  * agree, whatever went wrong before. (After a failed write DuckDB may say anything: a checkpoint
  * that found no space leaves its catalogue half gone. Only what is read back can be trusted.) */
@@ -148,9 +171,9 @@ int store_open(struct historian *h, struct diag *diag)
         err = store_appenders(h, diag);
     if (!err)
         err = store_position(h, diag);
+    h->ranges_stale = true;
     if (!err)
-        err = ranges_load(&h->ranges, h->conn, diag);
-    h->ranges_stale = err != OK;
+        err = store_ranges(h, diag);
     tags_fini(&h->tags);
     if (!err)
         err = tags_load(&h->tags, h->conn, diag);
@@ -193,13 +216,14 @@ static int store_put_position(struct historian *h, struct diag *diag)
 
 static int store_transaction(struct historian *h, uint64_t *ret_points, struct diag *diag)
 {
-    int err = h->ranges_stale ? ranges_load(&h->ranges, h->conn, diag) : OK;
-    h->ranges_stale = err != OK;
+    int err = h->ranges_stale ? store_ranges(h, diag) : OK;
     if (!err)
         err = duck_exec(h->conn, "BEGIN TRANSACTION", diag);
     /* Points first: a column of mixed types finds its tags while it is written. */
     if (!err)
         err = points_write(&h->points, &h->tags, h->points_appender, &h->ranges, ret_points, diag);
+    if (!err)
+        open_piece_tell(h, true, true);
     if (!err)
         err = ranges_write(&h->ranges, h->ranges_appender, diag);
     if (!err)
@@ -220,9 +244,11 @@ int store_commit(struct historian *h, struct diag *diag)
     int err = store_transaction(h, &points, diag);
     if (err) {
         h->ranges_stale = true;
+        open_piece_tell(h, false, false);
         (void)duck_exec(h->conn, "ROLLBACK", NULL);
         return err;
     }
+    open_piece_tell(h, true, false);
     if (position_compare(h->seen, h->now.at) > 0)
         h->now.at = h->seen;
     h->now.points += points;

@@ -315,7 +315,7 @@ static int visits_read(struct asking *a)
         all[i + 1] = a->good[i];
     }
     qsort(all, count, sizeof *all, visit_compare);
-    return band_read(s->conn, &a->plan, all, count, s->diag);
+    return band_read(s->trace->historian, s->conn, &a->plan, all, count, s->diag);
 }
 
 static int good_find(struct asking *a)

@@ -79,8 +79,8 @@ int band_good_find(const struct band_question *q, struct band_visit *ret, uint32
 
 /* Fills the slots of all visits, at least one, in the order of t_in. Blocks; on the historian's
  * reader. ERR_DATABASE, ERR_CANCELLED. */
-int band_read(struct duck_conn *conn, const struct band_plan *plan, struct band_visit *visits,
-              uint32_t count, struct diag *diag);
+int band_read(struct historian *historian, struct duck_conn *conn, const struct band_plan *plan,
+              struct band_visit *visits, uint32_t count, struct diag *diag);
 
 /* ------------------------------------------------------------------------------ band_shape.c */
 

@@ -89,11 +89,12 @@ static int stretches_add(const struct reading *r, const struct historian_cut *al
     return err;
 }
 
-int band_read(struct duck_conn *conn, const struct band_plan *plan, struct band_visit *visits,
-              uint32_t count, struct diag *diag)
+int band_read(struct historian *historian, struct duck_conn *conn, const struct band_plan *plan,
+              struct band_visit *visits, uint32_t count, struct diag *diag)
 {
     struct reading r = {.plan = plan, .visits = visits, .count = count};
-    struct historian_cuts cuts = {.conn = conn, .diag = diag, .fn = value_take, .ctx = &r};
+    struct historian_cuts cuts = {
+        .historian = historian, .conn = conn, .diag = diag, .fn = value_take, .ctx = &r};
     struct historian_cut all;
     cut_all(&r, &all);
     int err = historian_cuts_begin(&cuts);

@@ -426,7 +426,8 @@ int trace_curves(struct trace *t, struct duck_conn *conn, const struct trace_vis
         return ERR_NOMEM;
     for (uint32_t i = 0; i < count; i++)
         d.visits[i].visit = &visits[i];
-    d.cuts = (struct historian_cuts){.conn = conn, .diag = diag, .fn = value_take, .ctx = &d};
+    d.cuts = (struct historian_cuts){
+        .historian = t->historian, .conn = conn, .diag = diag, .fn = value_take, .ctx = &d};
     int err = count ? drawing_read(&d) : OK;
     if (!err)
         err = drawing_print(&d, out);

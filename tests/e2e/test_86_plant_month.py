@@ -138,7 +138,7 @@ def test_a_month_is_told_and_stored_within_minutes(month):
         for table in ["units", "steps", "measures", "factors", "links", "defects", "points"]
     }
     index = month.node.sql(
-        "SELECT (SELECT count(*) FROM trace_index) + (SELECT count(*) FROM trace_index_tail) AS n"
+        "SELECT (SELECT sum(entries) FROM trace_runs) + (SELECT count(*) FROM trace_tail) AS n"
     )[0]["n"]
     disk = disk_mb(month.node.data)
     boards = len(month.boards_told)
