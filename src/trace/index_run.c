@@ -1,4 +1,4 @@
-/* Sorted runs of the adjacency index in files. See index_run.h. */
+/* Reading sorted runs of the adjacency index. See index_run.h. */
 #include "trace/index_run.h"
 
 #include "journal/crc32c.h"
@@ -12,8 +12,6 @@
 
 #define FOOT_BYTES      24
 #define DIRECTORY_BYTES 16 /* of a block */
-
-static const char magic[8] = "LTRUN001";
 
 struct block {
     uint64_t hash;
@@ -29,11 +27,6 @@ struct run {
     struct block *blocks;
     uint32_t block_count;
 };
-
-static int run_failed(struct diag *diag, int err, const char *what, const char *path)
-{
-    return diag_set(diag, err, 0, 0, "%s %s: %s", what, path, err_text(err));
-}
 
 /* -------------------------------------------------------------------------------------- reading
  */
@@ -94,7 +87,7 @@ static int directory_read(struct run *r, struct buf *buf)
     r->block_count = load_le32(foot + 16);
     r->info.checksum = load_le32(foot + 20);
     uint64_t len = (uint64_t)r->block_count * DIRECTORY_BYTES;
-    if (memcmp(foot, magic, sizeof magic) != 0 || len > r->info.bytes - FOOT_BYTES)
+    if (memcmp(foot, RUN_MAGIC, 8) != 0 || len > r->info.bytes - FOOT_BYTES)
         return ERR_MALFORMED;
     err = buf_read_at(r->fd, buf, len, r->info.bytes - FOOT_BYTES - len);
     if (err)
@@ -129,7 +122,8 @@ int run_open(const char *path, struct run **ret, struct diag *diag)
     int err = run_read(r, path);
     if (err) {
         run_unref(r);
-        return run_failed(diag, err, "cannot read the units' index in", path);
+        return diag_set(diag, err, 0, 0, "cannot read the units' index in %s: %s", path,
+                        err_text(err));
     }
     *ret = r;
     return OK;
@@ -217,103 +211,4 @@ int run_find(const struct run *r, uint64_t hash, run_entry_fn fn, void *ctx)
     }
     run_cursor_fini(&c);
     return err;
-}
-
-/* --------------------------------------------------------------------------------------- writing
- */
-
-int run_write_begin(struct run_writer *w, const char *path, struct diag *diag)
-{
-    *w = (struct run_writer){.path = path};
-    w->fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0640);
-    return w->fd < 0 ? run_failed(diag, err_from_errno(errno), "cannot make", path) : OK;
-}
-
-static int write_all(const struct run_writer *w, struct bytes v, struct diag *diag)
-{
-    while (v.len) {
-        ssize_t n = write(w->fd, v.ptr, v.len);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            return run_failed(diag, err_from_errno(errno), "cannot write", w->path);
-        v = bytes_of(v.ptr + n, v.len - (size_t)n);
-    }
-    return OK;
-}
-
-static int block_end(struct run_writer *w, struct diag *diag)
-{
-    if (w->block.len == 0)
-        return OK;
-    (void)buf_append_le64(&w->directory, w->first);
-    (void)buf_append_le32(&w->directory, (uint32_t)w->block.len);
-    (void)buf_append_le32(&w->directory, crc32c(0, buf_bytes(&w->block)));
-    w->blocks++;
-    int err = buf_error(&w->directory);
-    if (!err)
-        err = write_all(w, buf_bytes(&w->block), diag);
-    buf_reset(&w->block);
-    return err;
-}
-
-int run_write(struct run_writer *w, uint64_t hash, struct bytes entry, struct diag *diag)
-{
-    if (hash < w->last || entry.len > RUN_BLOCK_BYTES_MAX - 2 * RUN_BLOCK_BYTES)
-        return ERR_INVALID;
-    if (w->block.len == 0)
-        w->first = hash;
-    w->last = hash;
-    w->entries++;
-    (void)buf_append_le64(&w->block, hash);
-    (void)buf_append_varint(&w->block, entry.len);
-    (void)buf_append_bytes(&w->block, entry);
-    int err = buf_error(&w->block);
-    return err || w->block.len < RUN_BLOCK_BYTES ? err : block_end(w, diag);
-}
-
-static int foot_write(struct run_writer *w, struct diag *diag)
-{
-    struct buf *d = &w->directory;
-    (void)buf_append(d, magic, sizeof magic);
-    (void)buf_append_le64(d, w->entries);
-    (void)buf_append_le32(d, w->blocks);
-    (void)buf_append_le32(d, crc32c(0, buf_bytes(d)));
-    int err = buf_error(d);
-    if (!err)
-        err = write_all(w, buf_bytes(d), diag);
-    if (!err && fdatasync(w->fd))
-        err = run_failed(diag, err_from_errno(errno), "cannot write", w->path);
-    return err;
-}
-
-static void writer_fini(struct run_writer *w)
-{
-    if (w->fd >= 0)
-        (void)close(w->fd);
-    w->fd = -1;
-    buf_fini(&w->block);
-    buf_fini(&w->directory);
-}
-
-int run_write_end(struct run_writer *w, struct run **ret, struct diag *diag)
-{
-    int err = block_end(w, diag);
-    if (!err)
-        err = foot_write(w, diag);
-    if (!err)
-        err = run_open(w->path, ret, diag);
-    if (err)
-        run_write_abort(w);
-    else
-        writer_fini(w);
-    return err;
-}
-
-void run_write_abort(struct run_writer *w)
-{
-    if (w->fd < 0)
-        return;
-    writer_fini(w);
-    (void)unlink(w->path);
 }

@@ -18,6 +18,7 @@
 #include "base/bytes.h"
 #include "base/err.h"
 
+#define RUN_MAGIC           "LTRUN001"
 #define RUN_BLOCK_BYTES     8192
 #define RUN_BLOCK_BYTES_MAX ((uint32_t)64 << 20) /* one entry may be larger than a block */
 
