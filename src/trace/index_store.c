@@ -35,8 +35,8 @@ static int newest_take(const struct tail *t, struct arena *arena, struct index_s
 
 static int store_take(struct index_store *s, struct arena *arena, struct index_snapshot *snap)
 {
-    snap->found = arena_array(arena, (size_t)snap->count + 1, sizeof *snap->found);
-    snap->runs = arena_array(arena, (size_t)s->runs.count + 1, sizeof *snap->runs);
+    snap->found = arena_array(arena, (size_t)snap->count + 1, sizeof(void *));
+    snap->runs = arena_array(arena, (size_t)s->runs.count + 1, sizeof(void *));
     if (!snap->found || !snap->runs)
         return ERR_NOMEM;
     int err = OK;
