@@ -4,6 +4,7 @@
 #include "base/rand.h"
 #include "historian/historian.h"
 #include "tests/support/check.h"
+#include "tests/support/child.h"
 
 #include <pthread.h>
 #include <signal.h>
@@ -11,7 +12,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #define T0      ((int64_t)1763800000000000)
@@ -89,20 +89,16 @@ static struct historian *made_historian(struct made *m, const char *path, struct
 }
 
 #define CHILD_VARIABLE "LOTLINE_KILL_TEST_CHILD"
-#define CHILD_FD       3
 
-/* The writer in a process of its own: says so when it has started, and runs until it is killed. It
- * is this program once more, not a fork's copy, since a library with threads does not survive that.
- */
+/* The writer in a process of its own: says so when it has started, and runs until it is killed. */
 static _Noreturn void child_main(const char *path)
 {
     struct made m = {.end = UINT64_MAX};
     struct feed feed;
     struct historian *h = made_historian(&m, path, &feed);
-    if (historian_start(h, NULL) || write(CHILD_FD, "s", 1) != 1)
+    if (historian_start(h, NULL))
         _exit(3);
-    for (;;)
-        (void)pause();
+    child_begun();
 }
 
 __attribute__((constructor)) static void child_begin(void)
@@ -110,37 +106,6 @@ __attribute__((constructor)) static void child_begin(void)
     const char *path = getenv(CHILD_VARIABLE);
     if (path)
         child_main(path);
-}
-
-/* Starts the child and returns when it has begun to write. */
-static pid_t child_start(const char *path)
-{
-    char byte = 0;
-    int fds[2];
-    char variable[600];
-    char name[] = "child";
-    char *const argv[] = {name, NULL};
-    size_t count = 0;
-    while (environ[count])
-        count++;
-    char **env = calloc(count + 2, sizeof *env); /* before fork: afterwards only calls that may */
-    CHECK(env != NULL);
-    memcpy(env, environ, count * sizeof *env);
-    env[count] = variable;
-    (void)snprintf(variable, sizeof variable, CHILD_VARIABLE "=%s", path);
-    CHECK_EQ(pipe(fds), 0);
-    pid_t pid = fork();
-    CHECK(pid >= 0);
-    if (pid == 0) {
-        if (dup2(fds[1], CHILD_FD) == CHILD_FD)
-            (void)execve("/proc/self/exe", argv, env);
-        _exit(4);
-    }
-    free(env);
-    (void)close(fds[1]);
-    CHECK_EQ(read(fds[0], &byte, 1), 1);
-    (void)close(fds[0]);
-    return pid;
 }
 
 static int count_row(void *ctx, const struct value *cells, uint32_t count)
@@ -177,12 +142,6 @@ static uint64_t check_whole(const char *path)
     return (uint64_t)got[3];
 }
 
-static void wait_ms(int64_t ms)
-{
-    struct timespec t = {ms / 1000, (long)(ms % 1000) * 1000000};
-    (void)clock_nanosleep(CLOCK_MONOTONIC, 0, &t, NULL);
-}
-
 TEST(a_killed_writer_leaves_every_record_once_up_to_its_position)
 {
     char path[512];
@@ -190,14 +149,9 @@ TEST(a_killed_writer_leaves_every_record_once_up_to_its_position)
     uint64_t seed = (uint64_t)clock_wall_us();
     uint64_t last = 0;
     for (int i = 0; i < KILLS; i++) {
-        pid_t pid = child_start(path);
-        /* The moment of the kill is the test's subject, not a wait for something. */
+        pid_t pid = child_start(CHILD_VARIABLE, path);
         seed = seed * 6364136223846793005u + 1442695040888963407u;
-        wait_ms((int64_t)((seed >> 33) % 300));
-        CHECK_EQ(kill(pid, SIGKILL), 0);
-        int status = 0;
-        CHECK_EQ(waitpid(pid, &status, 0), pid);
-        CHECK(WIFSIGNALED(status));
+        child_kill(pid, (int64_t)((seed >> 33) % 300));
         uint64_t seq = check_whole(path);
         CHECK(seq >= last);
         last = seq;
