@@ -164,6 +164,22 @@ int buf_error(const struct buf *b)
     return b->failed ? ERR_NOMEM : OK;
 }
 
+int buf_pad(struct buf *b)
+{
+    uint8_t *pad = buf_reserve(b, PAYLOAD_PAD);
+    if (!pad)
+        return ERR_NOMEM;
+    memset(pad, 0, PAYLOAD_PAD);
+    return OK;
+}
+
+int buf_copy_padded(struct buf *b, struct bytes v)
+{
+    buf_reset(b);
+    (void)buf_append_bytes(b, v);
+    return buf_pad(b);
+}
+
 struct bytes reader_take(struct reader *r, size_t n)
 {
     if (r->failed || reader_left(r) < n) {

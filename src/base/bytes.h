@@ -123,6 +123,13 @@ static inline struct bytes buf_bytes(const struct buf *b)
 /* 0, or ERR_NOMEM if any append since the last reset failed. */
 int buf_error(const struct buf *b);
 
+/* Puts PAYLOAD_PAD zero bytes behind the contents, not counted in len, until the next append: for
+ * readers that look ahead (see struct payload). ERR_NOMEM. */
+int buf_pad(struct buf *b);
+
+/* Makes the contents a copy of v with such bytes behind it. ERR_NOMEM. */
+int buf_copy_padded(struct buf *b, struct bytes v);
+
 /* -------------------------------------------------------------------------------- hostile reading
  */
 

@@ -161,3 +161,20 @@ TEST(bytes_without_memory)
         buf_fini(&b);
     }
 }
+
+TEST(a_padded_buffer_has_zeros_behind_it)
+{
+    struct buf b = {0};
+    CHECK_OK(buf_append_text(&b, "a longer text that leaves what must not be seen"));
+    CHECK_OK(buf_copy_padded(&b, bytes_of_text("{}")));
+    CHECK_EQ(b.len, 2);
+    for (size_t i = 0; i < PAYLOAD_PAD; i++)
+        CHECK_EQ(b.ptr[b.len + i], 0);
+    CHECK_OK(buf_append_text(&b, "x"));
+    CHECK_OK(buf_pad(&b));
+    CHECK_STR((const char *)b.ptr, "{}x");
+    buf_fini(&b);
+    CHECK_OK(buf_pad(&b)); /* also of nothing */
+    CHECK_EQ(b.len, 0);
+    buf_fini(&b);
+}

@@ -352,6 +352,10 @@ size_t str_from_double(double v, char out[static STR_NUMBER_BYTES_MAX])
     size_t len = str_from_decimal(v, out);
     if (len)
         return len;
+    if (v == 0 && !signbit(v)) {
+        memcpy(out, "0", 2);
+        return 1;
+    }
     int n = 0;
     /* 15 digits of a normal number are all its own, 17 are always enough. */
     for (int digits = fabs(v) < DBL_MIN ? 1 : 15; digits <= 17; digits++) {

@@ -186,6 +186,8 @@ TEST(str_numbers_read_back)
     }
     (void)str_from_double(0.1, text);
     CHECK_STR(text, "0.1");
+    (void)str_from_double(0.0, text);
+    CHECK_STR(text, "0");
     (void)str_from_double(-0.0, text);
     CHECK_STR(text, "-0");
     (void)str_from_double(5e-324, text);

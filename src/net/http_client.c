@@ -205,16 +205,12 @@ static void call_finish(struct http_call *call, CURLcode code)
 {
     struct http_client *c = call->client;
     struct http_outcome out = {.text = call->text};
-    uint8_t *pad = buf_extend(&call->body, PAYLOAD_PAD);
-    if (pad) {
-        memset(pad, 0, PAYLOAD_PAD);
-        call->body.len -= PAYLOAD_PAD;
-    }
+    int padded = buf_pad(&call->body);
     (void)c->api.f_curl_easy_getinfo(call->easy, CURLINFO_RESPONSE_CODE, &out.status);
     if (code != CURLE_OK)
         out.err = code_error(call, code);
     else
-        out.err = pad ? status_error(call, out.status) : ERR_NOMEM;
+        out.err = padded ? padded : status_error(call, out.status);
     out.body = buf_bytes(&call->body);
     call->done(call->ctx, &out);
     call_free(call);

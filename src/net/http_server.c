@@ -231,10 +231,8 @@ static enum MHD_Result http_queue(struct http_request *r)
 static enum MHD_Result http_hand_over(struct http_request *r)
 {
     struct http_server *s = r->server;
-    uint8_t *pad = buf_reserve(&r->body, PAYLOAD_PAD);
-    if (!pad)
+    if (buf_pad(&r->body))
         return MHD_NO;
-    memset(pad, 0, PAYLOAD_PAD);
     (void)pthread_mutex_lock(&s->mutex);
     bool stopping = s->stopping;
     r->handed = !stopping;

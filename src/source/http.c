@@ -204,18 +204,6 @@ static int lookup_make(struct http_source *s, const struct config_object *object
 /* ---------------------------------------------------------------------------------------- decode
  */
 
-static int padded(struct buf *to, struct bytes v)
-{
-    buf_reset(to);
-    (void)buf_append_bytes(to, v);
-    uint8_t *pad = buf_extend(to, PAYLOAD_PAD);
-    if (!pad)
-        return ERR_NOMEM;
-    memset(pad, 0, PAYLOAD_PAD);
-    to->len -= PAYLOAD_PAD;
-    return OK;
-}
-
 /* What is wrong with an answer, for who raises the alarm. */
 static __attribute__((format(printf, 2, 3))) void problem_set(struct http_source *s,
                                                               const char *format, ...)
@@ -245,7 +233,7 @@ static int rows_find(struct http_source *s, struct bytes answer)
         problem_set(s, "the answer of %s has nothing at %s (rows)", s->shown, s->options.rows);
         err = ERR_NOT_FOUND;
     } else {
-        err = padded(&s->body, column_bytes(&c, 0));
+        err = buf_copy_padded(&s->body, column_bytes(&c, 0));
     }
     batch_unref(b);
     return err;

@@ -71,19 +71,6 @@ static int importer_prepare(struct importer *im)
     return im->builder ? OK : batch_builder_new(schema, rows ? rows : 1, NULL, &im->builder);
 }
 
-/* The payload with the spare bytes that the parser wants to read. */
-static int payload_copy_padded(struct buf *to, struct bytes payload)
-{
-    buf_reset(to);
-    (void)buf_append_bytes(to, payload);
-    uint8_t *pad = buf_extend(to, PAYLOAD_PAD);
-    if (!pad)
-        return ERR_NOMEM;
-    memset(pad, 0, PAYLOAD_PAD);
-    to->len -= PAYLOAD_PAD;
-    return OK;
-}
-
 /* A row of the future would make tracks and rules pass over what comes until then; one of 1970 was
  * meant in seconds. */
 static int times_check(const struct importer *im, const struct batch *b, struct diag *diag)
@@ -116,7 +103,7 @@ static int message_decode(struct importer *im, struct bytes payload, struct batc
                         "a tag of this group is called " TIME_KEY
                         ", as the time of a row: nothing can be imported");
     if (!err)
-        err = payload_copy_padded(&im->payload, payload);
+        err = buf_copy_padded(&im->payload, payload);
     if (err)
         return err;
     err = json_decode_rows(im->reader, buf_bytes(&im->payload), im->builder);

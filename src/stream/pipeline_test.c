@@ -4,6 +4,7 @@
 #include "base/str.h"
 #include "model/lookup.h"
 #include "tests/support/check.h"
+#include "tests/support/presence_row.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -84,15 +85,6 @@ static const struct field press_fields[] = {
 
 enum { FORCE, COUNT, TEMP, N, NAME, RUN, X };
 
-static const struct field presence_fields[] = {
-    {.name = "unit", .type = VALUE_BYTES},      {.name = "serial", .type = VALUE_STRING},
-    {.name = "station", .type = VALUE_STRING},  {.name = "place", .type = VALUE_STRING},
-    {.name = "t_in", .type = VALUE_TIMESTAMP},  {.name = "t_out", .type = VALUE_TIMESTAMP},
-    {.name = "status", .type = VALUE_STRING},   {.name = "probability", .type = VALUE_DOUBLE},
-    {.name = "evidence", .type = VALUE_STRING}, {.name = "revision", .type = VALUE_INT64},
-    {.name = "result", .type = VALUE_STRING},
-};
-
 static struct schema *schema_of(const struct field *fields, uint32_t count)
 {
     struct schema *s = NULL;
@@ -106,8 +98,7 @@ static void bench_init(struct bench *t)
     struct stream *s;
     CHECK_OK(catalogue_init(&t->catalogue, "node1"));
     struct schema *press = schema_of(press_fields, sizeof press_fields / sizeof press_fields[0]);
-    struct schema *presence =
-        schema_of(presence_fields, sizeof presence_fields / sizeof presence_fields[0]);
+    struct schema *presence = schema_of(presence_row_fields, PRESENCE_ROW_FIELDS);
     CHECK_OK(catalogue_stream_add(&t->catalogue, "plc1.press", STREAM_GROUP, "", press, &s));
     CHECK_OK(
         catalogue_stream_add(&t->catalogue, "presence.press1", STREAM_PRESENCE, "", presence, &s));
@@ -310,18 +301,20 @@ static struct batch *force_row(struct bench *t, int64_t time_us, float force, in
     return b;
 }
 
-static struct batch *presence_row(struct bench *t, const char *serial, int64_t t_in, int64_t t_out)
+static struct batch *press_visit(struct bench *t, const char *serial, int64_t t_in, int64_t t_out)
 {
     struct batch_builder *bb;
     struct batch *b;
     const struct stream *s = catalogue_stream_find(&t->catalogue, bytes_of_text("presence.press1"));
+    const struct presence_row row = {.unit = bytes_of("0123456789abcdef", 16),
+                                     .serial = serial,
+                                     .station = "press",
+                                     .result = "",
+                                     .t_in = t_in,
+                                     .t_out = t_out,
+                                     .revision = 1};
     CHECK_OK(batch_builder_new(s->schema, 1, NULL, &bb));
-    CHECK(batch_builder_row(bb, t_out) >= 0);
-    CHECK_OK(batch_set_bytes(bb, 0, bytes_of("0123456789abcdef", 16)));
-    CHECK_OK(batch_set_bytes(bb, 1, bytes_of_text(serial)));
-    CHECK_OK(batch_set_bytes(bb, 2, bytes_of_text("press")));
-    batch_set_i64(bb, 4, t_in);
-    batch_set_i64(bb, 5, t_out);
+    CHECK_OK(presence_row_add(bb, &row));
     CHECK_OK(batch_builder_finish(bb, &b));
     batch_builder_free(bb);
     return b;
@@ -337,7 +330,7 @@ static void push_force(struct bench *t, uint64_t seq, int64_t ms, float force, i
 static void push_presence(struct bench *t, uint64_t seq, const char *serial, int64_t in_ms,
                           int64_t out_ms)
 {
-    struct batch *b = presence_row(t, serial, in_ms * 1000, out_ms * 1000);
+    struct batch *b = press_visit(t, serial, in_ms * 1000, out_ms * 1000);
     CHECK_OK(pipeline_presence(t->pipeline, b, (struct position){1, seq}, false));
     batch_unref(b);
     CHECK_OK(pipeline_flush(t->pipeline));

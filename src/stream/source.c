@@ -46,19 +46,6 @@ static int batches_add(struct source_item *it, struct batch *b)
     return OK;
 }
 
-/* The payload with the spare bytes that the parser wants to read. */
-static int payload_copy_padded(struct source *s, struct bytes payload)
-{
-    buf_reset(&s->payload);
-    (void)buf_append_bytes(&s->payload, payload);
-    uint8_t *pad = buf_extend(&s->payload, PAYLOAD_PAD);
-    if (!pad)
-        return ERR_NOMEM;
-    memset(pad, 0, PAYLOAD_PAD);
-    s->payload.len -= PAYLOAD_PAD;
-    return OK;
-}
-
 static int builder_flush(struct source *s, struct source_item *it)
 {
     struct batch *b = NULL;
@@ -82,7 +69,7 @@ static void message_decode(struct source *s, struct source_item *it, struct byte
                            int64_t time_us)
 {
     struct batch *b = NULL;
-    int err = payload_copy_padded(s, payload);
+    int err = buf_copy_padded(&s->payload, payload);
     if (!err && s->builder)
         err = decode_declared(s, it, time_us);
     else if (!err)
