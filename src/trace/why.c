@@ -7,6 +7,7 @@
 #include <math.h>
 #include <stdlib.h>
 
+#define SPARE_US         ((int64_t)300 * 1000) /* for printing the answer */
 #define SINCE_DEFAULT_US (INT64_C(30) * 86400 * 1000000)
 
 static const struct call_field why_request[] = {
@@ -352,12 +353,22 @@ static int answer_why(const struct trace *t, const struct why_question *q, struc
     return err;
 }
 
+/* Nobody waits for the answer any more, or it would come too late. */
+static int call_stopped(void *ctx)
+{
+    const struct call *c = ctx;
+    if (call_is_cancelled(c))
+        return ERR_CANCELLED;
+    return clock_mono_us() > call_deadline_us(c) - SPARE_US ? ERR_TIMEOUT : OK;
+}
+
 void trace_why_serve(void *owner, struct call *c)
 {
+    const struct why_stop stop = {call_stopped, c};
     struct diag diag = {0};
     struct arena arena = {0};
     struct batch_builder *bb = NULL;
-    struct why_question q = {.operation = NULL};
+    struct why_question q = {.operation = NULL, .stop = &stop};
     int err = read_question(c, &arena, &q, &diag);
     if (!err)
         err = call_answer_builder(c, 1, &bb);
@@ -369,5 +380,9 @@ void trace_why_serve(void *owner, struct call *c)
         return;
     }
     batch_builder_free(bb);
+    if (err == ERR_TIMEOUT && !diag.text[0])
+        (void)diag_set(&diag, err, 0, 0,
+                       "the search takes longer than the caller waits: ask for a shorter time "
+                       "(--since, --until)");
     call_fail(c, err, "%s", diag.text[0] ? diag.text : err_text(err));
 }

@@ -12,9 +12,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define NODE_NONE   UINT32_MAX
-#define TABLE_START 4096u
-#define NODES_MAX   (16u << 20)
+#define FACTS_TO_STOP 4096 /* then it is asked whether to stop */
+#define NODE_NONE     UINT32_MAX
+#define TABLE_START   4096u
+#define NODES_MAX     (16u << 20)
 
 struct node_slot {
     uint64_t hash; /* 0 = empty */
@@ -54,6 +55,7 @@ struct gather {
     struct pairs links;  /* child → parent */
     struct pairs owners; /* node → unit: whose rows are whose factors */
     uint32_t *owner_at;  /* [nodes + 1] into owners */
+    uint32_t facts;      /* looked at */
 };
 
 /* ----------------------------------------------------------------------------------------- nodes
@@ -146,7 +148,9 @@ static int ask(struct gather *g, const char *sql, int64_t from_us, const char *c
                duck_row_fn row)
 {
     struct duck_stmt *s = NULL;
-    int err = duck_prepare(g->conn, sql, &s, g->diag);
+    int err = why_stopped(g->q->stop);
+    if (!err)
+        err = duck_prepare(g->conn, sql, &s, g->diag);
     if (!err)
         err = duck_bind_time(s, 1, from_us);
     if (!err)
@@ -437,9 +441,9 @@ static int fact_add(struct gather *g, const struct fact *f)
     struct why_columns *columns = &g->out->columns;
     struct why_column *column = NULL;
     uint32_t node = f->key.len ? node_find(g, f->key) : NODE_NONE;
-    int err = OK;
-    if (node == NODE_NONE || g->owner_at[node] == g->owner_at[node + 1])
-        return OK;
+    int err = ++g->facts % FACTS_TO_STOP ? OK : why_stopped(g->q->stop);
+    if (err || node == NODE_NONE || g->owner_at[node] == g->owner_at[node + 1])
+        return err;
     err = why_column_get(columns, f->kind, f->name, f->operation, &column);
     for (uint32_t i = g->owner_at[node]; !err && i < g->owner_at[node + 1]; i++) {
         uint32_t unit = g->owners.list[i].to;
@@ -556,7 +560,8 @@ static int matrix_make(struct gather *g)
         times[i] = g->units[i].at;
         bad[i] = g->units[i].bad;
     }
-    out->matrix = (struct why_matrix){.units = g->unit_count, .times = times, .bad = bad};
+    out->matrix =
+        (struct why_matrix){.units = g->unit_count, .times = times, .bad = bad, .stop = g->q->stop};
     return why_columns_finish(&out->columns, &out->matrix.factors, &out->matrix.factor_count);
 }
 

@@ -58,6 +58,7 @@ struct why_question {
     const char *operation; /* NULL: where it was found most often */
     int64_t since_us;
     int64_t until_us;
+    const struct why_stop *stop; /* the matrix' too */
 };
 
 struct why_gathered {
@@ -69,7 +70,8 @@ struct why_gathered {
 };
 
 /* ERR_NOT_FOUND (no unit has the defect; diag says which defects there are), ERR_LIMIT, ERR_NOMEM,
- * ERR_DATABASE. *ret needs fini in any case. On the historian's reader; blocking. */
+ * ERR_DATABASE, or what question->stop says. *ret needs fini in any case. On the historian's
+ * reader; blocking. */
 int why_gather(struct duck_conn *conn, const struct why_question *question,
                struct why_gathered *ret, struct diag *diag);
 void why_gathered_fini(struct why_gathered *g);

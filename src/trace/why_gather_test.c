@@ -106,7 +106,7 @@ TEST(rows_become_a_matrix_and_the_reel_is_found)
     struct diag diag = {0};
     struct why_gathered g;
     struct why_answer *a = calloc(1, sizeof *a);
-    const struct why_question q = {"open", NULL, T0_US, T0_US + 48 * HOUR_US};
+    const struct why_question q = {"open", NULL, T0_US, T0_US + 48 * HOUR_US, NULL};
     open_tables(&f);
     fill_tables(&f);
     if (why_gather(f.conn, &q, &g, &diag))
@@ -140,7 +140,7 @@ TEST(a_defect_that_nobody_has_is_said)
     struct fixture f;
     struct diag diag = {0};
     struct why_gathered g;
-    const struct why_question q = {"opne", NULL, T0_US, T0_US + 48 * HOUR_US};
+    const struct why_question q = {"opne", NULL, T0_US, T0_US + 48 * HOUR_US, NULL};
     open_tables(&f);
     CHECK_ERR(why_gather(f.conn, &q, &g, &diag), ERR_NOT_FOUND);
     CHECK(strstr(diag.text, "no unit has any defect") != NULL);

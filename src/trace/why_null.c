@@ -120,13 +120,14 @@ int why_null_run(const struct why_null *n, uint32_t *ret_shifts)
     if (err)
         return err;
     rand_seed(&r, SHIFTS_SEED);
-    for (uint32_t i = 0; i < count; i++) {
+    for (uint32_t i = 0; !err && i < count; i++) {
         struct why_bad moved = n->bad;
         moved.shift = shift_at(&r, n->coded->matrix->units, i, count);
         why_count_bad(n->coded, n->cell, &moved, &s.bad);
         shift(&s, i);
+        err = why_stopped(n->coded->matrix->stop);
     }
     shifting_fini(&s);
     *ret_shifts = count;
-    return OK;
+    return err;
 }

@@ -124,7 +124,7 @@ struct why_null {
     double *work;
 };
 
-/* Fills `largest` of each scale. ERR_NOMEM. */
+/* Fills `largest` of each scale. ERR_NOMEM, or what the matrix' stop says. */
 int why_null_run(const struct why_null *n, uint32_t *ret_shifts);
 
 /* -------------------------------------------------------------------------------- why_detail.c */

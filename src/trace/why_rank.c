@@ -456,6 +456,8 @@ static int search(struct ranking *r, const uint16_t *time_stratum, struct why_an
         if (!err && !divide(r, cause))
             return OK;
         if (!err)
+            err = why_stopped(r->matrix->stop);
+        if (!err)
             err = pass_next(r);
     }
     return err;

@@ -56,12 +56,26 @@ struct why_factor {
     uint32_t level_count;
 };
 
+/* Whether the search has to end, asked between its parts, each some milliseconds long. fn: OK,
+ * or the error that it ends with. */
+struct why_stop {
+    int (*fn)(void *ctx);
+    void *ctx;
+};
+
+/* NULL never ends it. */
+static inline int why_stopped(const struct why_stop *s)
+{
+    return s ? s->fn(s->ctx) : OK;
+}
+
 struct why_matrix {
     uint32_t units;
     const int64_t *times; /* [units], µs, ascending */
     const uint8_t *bad;   /* [units], 0 or 1 */
     const struct why_factor *factors;
     uint32_t factor_count;
+    const struct why_stop *stop;
 };
 
 /* Another factor that can't be told from a cause. */
@@ -124,7 +138,8 @@ struct why_answer {
     uint32_t cause_count;
 };
 
-/* ERR_LIMIT (diag says which), ERR_NOMEM. Deterministic. Blocking: seconds at the limits. */
+/* ERR_LIMIT (diag says which), ERR_NOMEM, or what matrix->stop says. Deterministic. Blocking:
+ * seconds at the limits. */
 int why_rank(const struct why_matrix *matrix, struct why_answer *ret, struct diag *diag);
 
 #endif

@@ -5,6 +5,7 @@
 #include "base/rand.h"
 #include "tests/support/check.h"
 
+#include <limits.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -179,7 +180,7 @@ static void describe(struct plant *p, const char *prefix)
             if (p->level[i][u] != UINT32_MAX)
                 p->entries[i][f->entry_count++] = (struct why_entry){u, p->level[i][u]};
     }
-    p->matrix = (struct why_matrix){UNITS, p->times, p->bad, p->factors, AT_COUNT};
+    p->matrix = (struct why_matrix){UNITS, p->times, p->bad, p->factors, AT_COUNT, NULL};
 }
 
 static struct plant *plant_new(enum fault fault, uint64_t seed)
@@ -428,6 +429,37 @@ TEST(a_unit_may_have_several_levels)
     CHECK_EQ(a->causes[0].factor, AT_FEEDER + 3);
     CHECK_EQ(a->causes[0].level, p->reel);
     free(both);
+    free(a);
+    free(p);
+}
+
+/* Says stop when it was asked so often. */
+static int stop_at(void *ctx)
+{
+    int *left = ctx;
+    return --*left > 0 ? OK : ERR_TIMEOUT;
+}
+
+TEST(a_search_stops_when_it_is_told_to)
+{
+    struct plant *p = plant_new(FAULT_REEL, 2);
+    struct why_answer *a = calloc(2, sizeof *a);
+    struct diag diag = {0};
+    int left = INT_MAX;
+    const struct why_stop stop = {stop_at, &left};
+    CHECK_OK(why_rank(&p->matrix, a, &diag));
+    p->matrix.stop = &stop;
+    CHECK_OK(why_rank(&p->matrix, a + 1, &diag));
+    CHECK_EQ(memcmp(a, a + 1, sizeof *a), 0);
+    int asked = INT_MAX - left;
+    CHECK(asked > (int)a->shifts);
+    for (int at = 1; at <= asked; at += asked / 7) {
+        left = at;
+        a[1].tests = 77;
+        CHECK_ERR(why_rank(&p->matrix, a + 1, &diag), ERR_TIMEOUT);
+        CHECK_EQ(left, 0);
+        CHECK_EQ(a[1].tests, 77); /* untouched */
+    }
     free(a);
     free(p);
 }
