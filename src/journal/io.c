@@ -68,3 +68,20 @@ int journal_io_write_all(const struct journal_io *io, int fd, struct iovec *part
     }
     return OK;
 }
+
+int journal_io_read(int fd, uint8_t *out, size_t len, uint64_t offset, size_t *ret_got)
+{
+    size_t got = 0;
+    while (got < len) {
+        ssize_t n = pread(fd, out + got, len - got, (off_t)(offset + got));
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return ERR_IO;
+        if (n == 0)
+            break;
+        got += (size_t)n;
+    }
+    *ret_got = got;
+    return OK;
+}

@@ -25,4 +25,7 @@ extern const struct journal_io journal_io_kernel;
 int journal_io_write_all(const struct journal_io *io, int fd, struct iovec *parts, int count,
                          uint64_t offset);
 
+/* Reads up to len bytes; *ret_got is less only at the end of the file. 0 or ERR_IO. */
+int journal_io_read(int fd, uint8_t *out, size_t len, uint64_t offset, size_t *ret_got);
+
 #endif

@@ -9,6 +9,7 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "journal/crc32c.h"
+#include "journal/io.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -186,24 +187,6 @@ bool segment_name_parse(const char *name, uint64_t *ret_epoch, uint64_t *ret_fir
 
 /* ----------------------------------------------------------------------------------------- walk */
 
-/* Reads up to len bytes; *ret_got is less only at the end of the file. */
-static int read_at(int fd, uint8_t *out, size_t len, uint64_t offset, size_t *ret_got)
-{
-    size_t got = 0;
-    while (got < len) {
-        ssize_t n = pread(fd, out + got, len - got, (off_t)(offset + got));
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            return ERR_IO;
-        if (n == 0)
-            break;
-        got += (size_t)n;
-    }
-    *ret_got = got;
-    return OK;
-}
-
 int segment_walk_init(struct segment_walk *w, int fd)
 {
     uint8_t head[SEGMENT_HEAD_BYTES];
@@ -214,7 +197,7 @@ int segment_walk_init(struct segment_walk *w, int fd)
     if (fstat(fd, &info) != 0)
         return ERR_IO;
     w->file_bytes = (uint64_t)info.st_size;
-    int err = read_at(fd, head, sizeof head, 0, &got);
+    int err = journal_io_read(fd, head, sizeof head, 0, &got);
     return err ? err : segment_head_decode(bytes_of(head, got), &w->head);
 }
 
@@ -245,7 +228,7 @@ static int walk_fill(struct segment_walk *w, uint64_t need)
         return ERR_NOMEM;
     w->window_at = w->offset;
     size_t got = 0;
-    int err = want ? read_at(w->fd, out, want, w->offset, &got) : OK;
+    int err = want ? journal_io_read(w->fd, out, want, w->offset, &got) : OK;
     w->window.len = err ? 0 : got;
     return err;
 }
@@ -284,7 +267,7 @@ int segment_dirty_bytes(int fd, uint64_t offset, uint64_t *ret)
     uint64_t dirty = 0;
     size_t got;
     for (uint64_t at = offset;; at += got) {
-        int err = read_at(fd, block, sizeof block, at, &got);
+        int err = journal_io_read(fd, block, sizeof block, at, &got);
         if (err)
             return err;
         if (got == 0)

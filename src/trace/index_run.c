@@ -2,6 +2,7 @@
 #include "trace/index_run.h"
 
 #include "journal/crc32c.h"
+#include "journal/io.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -34,17 +35,9 @@ struct run {
 /* The whole stretch. ERR_SHORT: the file ends before. */
 static int read_at(int fd, uint8_t *out, size_t len, uint64_t offset)
 {
-    while (len) {
-        ssize_t n = pread(fd, out, len, (off_t)offset);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n <= 0)
-            return n ? err_from_errno(errno) : ERR_SHORT;
-        out += n;
-        len -= (size_t)n;
-        offset += (uint64_t)n;
-    }
-    return OK;
+    size_t got = 0;
+    int err = journal_io_read(fd, out, len, offset, &got);
+    return err || got == len ? err : ERR_SHORT;
 }
 
 static int buf_read_at(int fd, struct buf *out, size_t len, uint64_t offset)
@@ -150,6 +143,7 @@ void run_unref(struct run *r)
     free(r);
 }
 
+/* The next one, whose first entry has the hash that the directory says. */
 static int cursor_block(struct run_cursor *c)
 {
     const struct run *r = c->run;
@@ -159,19 +153,23 @@ static int cursor_block(struct run_cursor *c)
     int err = buf_read_at(r->fd, &c->bytes, b->bytes, b->offset);
     if (!err && crc32c(0, buf_bytes(&c->bytes)) != b->checksum)
         err = ERR_CHECKSUM;
+    if (!err && (b->bytes < sizeof b->hash || load_le64(c->bytes.ptr) != b->hash))
+        err = ERR_MALFORMED;
     c->rest = reader_of(err ? bytes_of("", 0) : buf_bytes(&c->bytes));
     return err;
 }
 
+/* Hashes never fall, within a block and from one to the next: run_find relies on it. */
 int run_next(struct run_cursor *c)
 {
     int err = reader_left(&c->rest) ? OK : cursor_block(c);
     if (err)
         return err;
-    c->hash = reader_le64(&c->rest);
+    uint64_t hash = reader_le64(&c->rest);
     uint64_t len = reader_varint(&c->rest);
-    if (c->rest.failed || len > reader_left(&c->rest))
+    if (c->rest.failed || hash < c->hash || len > reader_left(&c->rest))
         return ERR_MALFORMED;
+    c->hash = hash;
     c->entry = reader_take(&c->rest, (size_t)len);
     return OK;
 }

@@ -68,8 +68,9 @@ struct run_writer {
     const char *path; /* the caller's, until end or abort */
     struct buf block;
     struct buf directory;
-    uint64_t first; /* hash of the block */
-    uint64_t last;  /* hash that was written last */
+    uint64_t offset; /* bytes written */
+    uint64_t first;  /* hash of the block */
+    uint64_t last;   /* hash that was written last */
     uint64_t entries;
     uint32_t blocks;
 };

@@ -1,5 +1,6 @@
 /* Writing sorted runs of the adjacency index. See index_run.h. */
 #include "journal/crc32c.h"
+#include "journal/io.h"
 #include "trace/index_run.h"
 
 #include <errno.h>
@@ -18,17 +19,12 @@ int run_write_begin(struct run_writer *w, const char *path, struct diag *diag)
     return w->fd < 0 ? run_failed(diag, err_from_errno(errno), "cannot make", path) : OK;
 }
 
-static int write_all(const struct run_writer *w, struct bytes v, struct diag *diag)
+static int write_all(struct run_writer *w, const struct buf *v, struct diag *diag)
 {
-    while (v.len) {
-        ssize_t n = write(w->fd, v.ptr, v.len);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            return run_failed(diag, err_from_errno(errno), "cannot write", w->path);
-        v = bytes_of(v.ptr + n, v.len - (size_t)n);
-    }
-    return OK;
+    struct iovec part = {v->ptr, v->len};
+    int err = journal_io_write_all(&journal_io_kernel, w->fd, &part, 1, w->offset);
+    w->offset += v->len;
+    return err ? run_failed(diag, err, "cannot write", w->path) : OK;
 }
 
 static int block_end(struct run_writer *w, struct diag *diag)
@@ -41,7 +37,7 @@ static int block_end(struct run_writer *w, struct diag *diag)
     w->blocks++;
     int err = buf_error(&w->directory);
     if (!err)
-        err = write_all(w, buf_bytes(&w->block), diag);
+        err = write_all(w, &w->block, diag);
     buf_reset(&w->block);
     return err;
 }
@@ -70,10 +66,11 @@ static int foot_write(struct run_writer *w, struct diag *diag)
     (void)buf_append_le32(d, crc32c(0, buf_bytes(d)));
     int err = buf_error(d);
     if (!err)
-        err = write_all(w, buf_bytes(d), diag);
-    if (!err && fdatasync(w->fd))
-        err = run_failed(diag, err_from_errno(errno), "cannot write", w->path);
-    return err;
+        err = write_all(w, d, diag);
+    if (err)
+        return err;
+    err = journal_io_kernel.sync(journal_io_kernel.ctx, w->fd);
+    return err ? run_failed(diag, err, "cannot write", w->path) : OK;
 }
 
 static void writer_fini(struct run_writer *w)
