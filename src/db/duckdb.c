@@ -434,6 +434,13 @@ static int duck_chunk_rows(struct duck_conn *c, duckdb_result *result, duckdb_da
     return OK;
 }
 
+int duck_row_i64(void *ctx, const struct value *cells, uint32_t count)
+{
+    if (count == 1 && cells[0].type != VALUE_NULL)
+        *(int64_t *)ctx = cells[0].i64;
+    return OK;
+}
+
 int duck_run(struct duck_stmt *s, duck_row_fn fn, void *ctx, struct diag *diag)
 {
     struct duck_conn *c = s->conn;

@@ -80,6 +80,10 @@ int duck_bind_bytes(struct duck_stmt *s, uint32_t index, struct bytes v);
  * value of ours as their text. */
 typedef int (*duck_row_fn)(void *ctx, const struct value *cells, uint32_t count);
 
+/* A duck_row_fn for statements that answer one number: ctx is the int64_t that gets it; null, and
+ * no row at all, leave it as it was. */
+int duck_row_i64(void *ctx, const struct value *cells, uint32_t count);
+
 /* Runs s and gives its rows; fn may be NULL. May be run again with other binds. */
 int duck_run(struct duck_stmt *s, duck_row_fn fn, void *ctx, struct diag *diag);
 

@@ -5,6 +5,7 @@
 #include "historian/historian.h"
 #include "tests/support/check.h"
 #include "tests/support/child.h"
+#include "tests/support/feed_made.h"
 
 #include <pthread.h>
 #include <signal.h>
@@ -19,69 +20,25 @@
 #define KILLS   12
 #define RECORDS 3000
 
-/* A log that is made up as it is read: record n holds the numbers n × ROWS … + ROWS - 1. */
-struct made {
-    uint64_t next;
-    uint64_t end;
-    struct schema *schema;
-};
-
-static int made_seek(void *ctx, struct position after)
+/* Record n of the log holds the numbers n × ROWS … + ROWS - 1. */
+static int number_add(struct batch_builder *bb, int64_t n)
 {
-    struct made *m = ctx;
-    m->next = after.seq;
+    if (batch_builder_row(bb, T0 + n) < 0)
+        return ERR_NOMEM;
+    batch_set_i64(bb, 0, n);
     return OK;
 }
 
-static int made_next(void *ctx, struct feed_record *ret)
-{
-    struct made *m = ctx;
-    if (m->next >= m->end)
-        return ERR_AGAIN;
-    m->next++;
-    *ret = (struct feed_record){
-        .at = {7, m->next}, .node = bytes_of_text("n"), .stream = bytes_of_text("s")};
-    return OK;
-}
-
-static int made_batch(void *ctx, const struct feed_record *record, struct batch **ret)
-{
-    struct made *m = ctx;
-    struct batch_builder *bb = NULL;
-    int err = batch_builder_new(m->schema, ROWS, NULL, &bb);
-    for (int64_t i = 0; !err && i < ROWS; i++) {
-        int64_t n = (int64_t)(record->at.seq - 1) * ROWS + i;
-        if (batch_builder_row(bb, T0 + n) < 0)
-            err = ERR_NOMEM;
-        else
-            batch_set_i64(bb, 0, n);
-    }
-    if (!err)
-        err = batch_builder_finish(bb, ret);
-    batch_builder_free(bb);
-    return err;
-}
-
-static void made_watch(void *ctx, struct exec *exec, struct exec_task *task)
-{
-    (void)ctx;
-    (void)exec;
-    (void)task;
-}
-
-static void made_done(void *ctx, struct position at)
-{
-    (void)ctx;
-    (void)at;
-}
-
-static struct historian *made_historian(struct made *m, const char *path, struct feed *feed)
+static struct historian *made_historian(struct feed_made *m, const char *path, struct feed *feed)
 {
     const struct field field = {.name = "n", .type = VALUE_INT64};
     struct historian *h = NULL;
     if (!m->schema)
         CHECK_OK(schema_new(&field, 1, &m->schema));
-    *feed = (struct feed){m, made_seek, made_next, made_batch, made_watch, made_done};
+    m->stream = "s";
+    m->rows = ROWS;
+    m->add = number_add;
+    *feed = feed_made_feed(m);
     struct historian_options options = {
         .path = path, .feed = feed, .commit_rows = 1000, .linger_ms = 10, .wal_bytes_max = 1 << 20};
     CHECK_OK(historian_new(&options, &h));
@@ -93,7 +50,7 @@ static struct historian *made_historian(struct made *m, const char *path, struct
 /* The writer in a process of its own: says so when it has started, and runs until it is killed. */
 static _Noreturn void child_main(const char *path)
 {
-    struct made m = {.end = UINT64_MAX};
+    struct feed_made m = {.end = UINT64_MAX};
     struct feed feed;
     struct historian *h = made_historian(&m, path, &feed);
     if (historian_start(h, NULL))
@@ -210,7 +167,7 @@ TEST(a_full_disk_stops_it_and_space_lets_it_go_on)
 {
     char path[512];
     struct full full = {.mutex = PTHREAD_MUTEX_INITIALIZER};
-    struct made m = {.end = RECORDS};
+    struct feed_made m = {.end = RECORDS};
     struct feed feed;
     (void)snprintf(path, sizeof path, "%s/h.duckdb", check_folder());
     (void)signal(SIGXFSZ, SIG_IGN);

@@ -182,13 +182,6 @@ void ranges_fini(struct ranges *r)
 /* --------------------------------------------------------------------------------------- opening
  */
 
-static int number_row(void *ctx, const struct value *cells, uint32_t count)
-{
-    if (count == 1 && cells[0].type != VALUE_NULL)
-        *(int64_t *)ctx = cells[0].i64;
-    return OK;
-}
-
 /* Runs a statement that has a number to know, and may answer with one. */
 static int number_run(struct duck_conn *c, const char *sql, int64_t number, int64_t *ret,
                       struct diag *diag)
@@ -198,7 +191,7 @@ static int number_run(struct duck_conn *c, const char *sql, int64_t number, int6
     if (!err)
         err = duck_bind_i64(s, 1, number);
     if (!err)
-        err = duck_run(s, ret ? number_row : NULL, ret, diag);
+        err = duck_run(s, ret ? duck_row_i64 : NULL, ret, diag);
     duck_stmt_free(s);
     return err;
 }
@@ -293,7 +286,7 @@ int ranges_open(struct duck_conn *c, struct historian_pieces *ret, struct diag *
     int64_t first = 0;
     int err = duck_statement(c, sql_open, &s, diag);
     if (!err)
-        err = duck_run(s, number_row, &first, diag);
+        err = duck_run(s, duck_row_i64, &first, diag);
     if (!err)
         *ret = (struct historian_pieces){first, INT32_MAX};
     return err;

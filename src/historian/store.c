@@ -133,18 +133,25 @@ static int store_open_file(struct historian *h, struct diag *diag)
     return OK;
 }
 
-/* Tells readers of the piece that is not full: `also` of what was told before. */
-static void open_piece_tell(struct historian *h, bool known, bool also)
+/* Tells readers where the values of the piece that is not full are; before a commit, when that
+ * piece may be the one before, or still be the same, only that there are more. */
+static void open_piece_set(struct historian *h, bool known)
 {
     struct open_piece now = {.piece = known ? h->ranges.piece : -1};
     ranges_span(&h->ranges, &now.ts_from, &now.ts_to);
     (void)pthread_mutex_lock(&h->mutex);
-    if (also && known) {
-        now.piece = h->open.piece;
-        now.ts_from = now.ts_from < h->open.ts_from ? now.ts_from : h->open.ts_from;
-        now.ts_to = now.ts_to > h->open.ts_to ? now.ts_to : h->open.ts_to;
-    }
     h->open = now;
+    (void)pthread_mutex_unlock(&h->mutex);
+}
+
+static void open_piece_widen(struct historian *h)
+{
+    int64_t from = 0;
+    int64_t to = 0;
+    ranges_span(&h->ranges, &from, &to);
+    (void)pthread_mutex_lock(&h->mutex);
+    h->open.ts_from = from < h->open.ts_from ? from : h->open.ts_from;
+    h->open.ts_to = to > h->open.ts_to ? to : h->open.ts_to;
     (void)pthread_mutex_unlock(&h->mutex);
 }
 
@@ -152,7 +159,7 @@ static int store_ranges(struct historian *h, struct diag *diag)
 {
     int err = ranges_load(&h->ranges, h->conn, diag);
     h->ranges_stale = err != OK;
-    open_piece_tell(h, !err, false);
+    open_piece_set(h, !err);
     return err;
 }
 
@@ -223,7 +230,7 @@ static int store_transaction(struct historian *h, uint64_t *ret_points, struct d
     if (!err)
         err = points_write(&h->points, &h->tags, h->points_appender, &h->ranges, ret_points, diag);
     if (!err)
-        open_piece_tell(h, true, true);
+        open_piece_widen(h);
     if (!err)
         err = ranges_write(&h->ranges, h->ranges_appender, diag);
     if (!err)
@@ -244,11 +251,11 @@ int store_commit(struct historian *h, struct diag *diag)
     int err = store_transaction(h, &points, diag);
     if (err) {
         h->ranges_stale = true;
-        open_piece_tell(h, false, false);
+        open_piece_set(h, false);
         (void)duck_exec(h->conn, "ROLLBACK", NULL);
         return err;
     }
-    open_piece_tell(h, true, false);
+    open_piece_set(h, true);
     if (position_compare(h->seen, h->now.at) > 0)
         h->now.at = h->seen;
     h->now.points += points;

@@ -110,13 +110,41 @@ bool cell_number(const struct value *v, double *ret)
     return text ? str_to_double(v->bytes, ret) == OK && isfinite(*ret) : value_to_double(v, ret);
 }
 
+void cell_unit_print(const uint8_t *id, char out[static TRACE_UNIT_TEXT + 1])
+{
+    static const char digits[] = "0123456789abcdef";
+    for (size_t i = 0; i < TRACE_UNIT_BYTES; i++) {
+        out[2 * i] = digits[id[i] >> 4];
+        out[2 * i + 1] = digits[id[i] & 15];
+    }
+    out[TRACE_UNIT_TEXT] = 0;
+}
+
+static int digit_of(uint8_t c)
+{
+    return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+bool cell_unit_parse(struct bytes text, uint8_t out[static TRACE_UNIT_BYTES])
+{
+    if (text.len != TRACE_UNIT_TEXT)
+        return false;
+    for (size_t i = 0; i < TRACE_UNIT_BYTES; i++) {
+        int high = digit_of(text.ptr[2 * i]);
+        int low = digit_of(text.ptr[2 * i + 1]);
+        if (high < 0 || low < 0)
+            return false;
+        out[i] = (uint8_t)(high << 4 | low);
+    }
+    return true;
+}
+
 bool cell_unit(const struct batch *b, const char *name, uint32_t row,
                char out[static TRACE_UNIT_TEXT + 1])
 {
     struct value unit = cell_value(b, name, row, VALUE_BYTES);
     if (unit.type != VALUE_BYTES || unit.bytes.len != TRACE_UNIT_BYTES)
         return false;
-    for (int i = 0; i < TRACE_UNIT_BYTES; i++)
-        (void)snprintf(out + (size_t)2 * (size_t)i, 3, "%02x", unit.bytes.ptr[i]);
+    cell_unit_print(unit.bytes.ptr, out);
     return true;
 }

@@ -185,13 +185,6 @@ void trace_signals_fini(struct trace *t)
     map_fini(&t->signals);
 }
 
-static int count_row(void *ctx, const struct value *cells, uint32_t count)
-{
-    if (count == 1)
-        *(int64_t *)ctx = cells[0].i64;
-    return OK;
-}
-
 /* What was found counts until there is a tag more: tags are never taken away. */
 static int signals_renew(const struct drawing *d)
 {
@@ -199,7 +192,7 @@ static int signals_renew(const struct drawing *d)
     int64_t tags = 0;
     int err = duck_statement(d->conn, "SELECT count(*) FROM tags", &s, d->diag);
     if (!err)
-        err = duck_run(s, count_row, &tags, d->diag);
+        err = duck_run(s, duck_row_i64, &tags, d->diag);
     if (err || tags == d->trace->signals_of)
         return err;
     trace_signals_fini(d->trace);

@@ -214,9 +214,9 @@ static int round_take(struct story *s, struct story_key **asked, uint32_t count,
 static bool key_is_of_use(const struct story *s, const struct story_key *key)
 {
     const struct story_subject *subject = &s->subjects[key->subject];
-    bool is_id = strlen(key->text) == TRACE_UNIT_TEXT &&
-                 strspn(key->text, "0123456789abcdef") == TRACE_UNIT_TEXT;
-    return subject->depth < s->depth_max || subject->depth == 0 || subject->carries || is_id;
+    uint8_t id[TRACE_UNIT_BYTES];
+    return subject->depth < s->depth_max || subject->depth == 0 || subject->carries ||
+           cell_unit_parse(bytes_of_text(key->text), id);
 }
 
 /* Asks for all names that were not asked yet; *ret_more: there were any. The unit itself is asked

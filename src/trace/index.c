@@ -60,30 +60,10 @@ static uint64_t side_hash(struct bytes key, bool children)
     return trace_hash(key) ^ (children ? 0x9e3779b97f4a7c15u : 0);
 }
 
-static int digit_of(uint8_t c)
-{
-    return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
-/* The 16 bytes of a unit's id; false for every other text. */
-static bool id_pack(struct bytes text, uint8_t out[static TRACE_UNIT_BYTES])
-{
-    if (text.len != TRACE_UNIT_TEXT)
-        return false;
-    for (size_t i = 0; i < TRACE_UNIT_BYTES; i++) {
-        int high = digit_of(text.ptr[2 * i]);
-        int low = digit_of(text.ptr[2 * i + 1]);
-        if (high < 0 || low < 0)
-            return false;
-        out[i] = (uint8_t)(high << 4 | low);
-    }
-    return true;
-}
-
 static void entry_print(struct buf *out, const struct trace_mark *a)
 {
     uint8_t id[TRACE_UNIT_BYTES];
-    bool is_id = id_pack(a->other, id);
+    bool is_id = cell_unit_parse(a->other, id);
     struct bytes kind = bytes_of_text(a->kind ? a->kind : "");
     uint64_t from = (uint64_t)a->t_from;
     uint64_t to = a->t_to.type == VALUE_NULL ? from : (uint64_t)a->t_to.i64;
@@ -155,13 +135,9 @@ struct finding {
 
 static const char *id_text(struct arena *arena, struct bytes id)
 {
-    static const char digits[] = "0123456789abcdef";
-    char text[TRACE_UNIT_TEXT];
-    for (size_t i = 0; i < id.len; i++) {
-        text[2 * i] = digits[id.ptr[i] >> 4];
-        text[2 * i + 1] = digits[id.ptr[i] & 15];
-    }
-    return arena_copy(arena, bytes_of(text, sizeof text));
+    char text[TRACE_UNIT_TEXT + 1];
+    cell_unit_print(id.ptr, text);
+    return arena_text(arena, text);
 }
 
 /* Sizes are checked, since it may come from a file that was damaged in a way that its checksum does

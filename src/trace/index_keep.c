@@ -27,8 +27,9 @@
 /* ------------------------------------------------------------------------------------- statements
  */
 
-int index_transaction(struct duck_conn *conn, int (*run)(struct duck_conn *conn, void *ctx),
-                      void *ctx, struct diag *diag)
+/* All or nothing. */
+static int transaction(struct duck_conn *conn, int (*run)(struct duck_conn *conn, void *ctx),
+                       void *ctx, struct diag *diag)
 {
     int err = duck_exec(conn, "BEGIN TRANSACTION", diag);
     if (err)
@@ -54,7 +55,8 @@ int index_statement(struct duck_conn *conn, const char *sql, const int64_t *numb
     return err;
 }
 
-int index_run_insert(struct duck_conn *conn, const struct index_run *r, struct diag *diag)
+/* One more row of trace_runs. */
+static int run_insert(struct duck_conn *conn, const struct index_run *r, struct diag *diag)
 {
     const struct run_info info = run_info(r->run);
     const int64_t numbers[] = {r->number, r->level, (int64_t)info.entries, info.checksum};
@@ -65,11 +67,13 @@ int index_run_insert(struct duck_conn *conn, const struct index_run *r, struct d
 /* ------------------------------------------------------------------------------------------ files
  */
 
-#define NAME_FORMAT "%012" PRId64 ".run"
+#define NAME_FORMAT    "%012" PRId64 ".run"
+#define NAME_BYTES_MAX 32
+#define PATH_BYTES_MAX (INDEX_PATH_BYTES_MAX + NAME_BYTES_MAX)
 
-static void run_path(const char *dir, int64_t number, char *out)
+static void run_path(const char *dir, int64_t number, char out[static PATH_BYTES_MAX])
 {
-    (void)snprintf(out, INDEX_PATH_BYTES_MAX + 32, "%s/" NAME_FORMAT, dir, number);
+    (void)snprintf(out, PATH_BYTES_MAX, "%s/" NAME_FORMAT, dir, number);
 }
 
 /* Files of the folder are there after a power cut too. */
@@ -103,7 +107,7 @@ static void runs_fini(struct index_runs *runs)
 
 void index_run_remove(const struct index_store *s, struct index_run *r)
 {
-    char path[INDEX_PATH_BYTES_MAX + 32];
+    char path[PATH_BYTES_MAX];
     run_path(s->dir, r->number, path);
     run_unref(r->run);
     r->run = NULL;
@@ -114,7 +118,7 @@ void index_run_remove(const struct index_store *s, struct index_run *r)
 struct making {
     struct run_writer writer;
     int64_t number;
-    char path[INDEX_PATH_BYTES_MAX + 32];
+    char path[PATH_BYTES_MAX];
 };
 
 static int making_begin(struct index_store *s, struct making *m, struct diag *diag)
@@ -168,6 +172,7 @@ struct opening {
     struct index_runs runs;
     struct tail tail;
     int64_t entries; /* of the runs */
+    int64_t wanted;  /* that the other tables ask for at least */
     const char *why; /* the runs are not what trace_runs says; NULL: they are */
     struct diag reason;
 };
@@ -175,7 +180,7 @@ struct opening {
 static int opening_run(void *ctx, const struct value *c, uint32_t count)
 {
     struct opening *o = ctx;
-    char path[INDEX_PATH_BYTES_MAX + 32];
+    char path[PATH_BYTES_MAX];
     if (count != 4)
         return ERR_INTERNAL;
     struct index_run r = {.number = c[0].i64, .level = c[1].i64};
@@ -210,7 +215,6 @@ static int opening_tail(void *ctx, const struct value *c, uint32_t count)
 
 static int opening_read(struct opening *o, struct duck_conn *conn, struct diag *diag)
 {
-    int64_t wanted = 0;
     int err = index_statement(conn,
                               "SELECT number, level, entries, checksum FROM trace_runs ORDER BY "
                               "level DESC, number",
@@ -219,8 +223,8 @@ static int opening_read(struct opening *o, struct duck_conn *conn, struct diag *
         err = index_statement(conn, "SELECT hash, entry FROM trace_tail ORDER BY rowid", NULL, 0,
                               opening_tail, o, diag);
     if (!err)
-        err = index_wanted(conn, &wanted, diag);
-    if (!err && !o->why && o->entries + o->tail.count < wanted)
+        err = index_wanted(conn, &o->wanted, diag);
+    if (!err && !o->why && o->entries + o->tail.count < o->wanted)
         o->why = "entries are missing";
     return err;
 }
@@ -230,7 +234,7 @@ static int replace_all(struct duck_conn *conn, void *ctx)
     const struct opening *o = ctx;
     int err = duck_exec(conn, "DELETE FROM trace_tail; DELETE FROM trace_runs", NULL);
     for (uint32_t i = 0; !err && i < o->runs.count; i++)
-        err = index_run_insert(conn, &o->runs.list[i], NULL);
+        err = run_insert(conn, &o->runs.list[i], NULL);
     return err;
 }
 
@@ -241,9 +245,9 @@ static int opening_make(struct opening *o, struct duck_conn *conn, struct diag *
     log_info("trace",
              "the index of units is made anew, which takes some seconds a million units: %s",
              o->why);
-    int err = index_make(o->store, conn, &o->runs, diag);
+    int err = index_make(o->store, conn, o->wanted, &o->runs, diag);
     if (!err)
-        err = index_transaction(conn, replace_all, o, diag);
+        err = transaction(conn, replace_all, o, diag);
     for (uint32_t i = 0; err && i < o->runs.count; i++)
         index_run_remove(o->store, &o->runs.list[i]);
     return err;
@@ -251,7 +255,7 @@ static int opening_make(struct opening *o, struct duck_conn *conn, struct diag *
 
 static bool is_known(const struct index_runs *runs, const char *name)
 {
-    char known[32];
+    char known[NAME_BYTES_MAX];
     for (uint32_t i = 0; i < runs->count; i++) {
         (void)snprintf(known, sizeof known, NAME_FORMAT, runs->list[i].number);
         if (strcmp(known, name) == 0)
@@ -358,7 +362,7 @@ static int settle_rows(struct duck_conn *conn, void *ctx)
     for (uint32_t i = 0; !err && i < s->count; i++)
         err = index_statement(conn, "DELETE FROM trace_runs WHERE number = $1",
                               &s->store->runs.list[s->from + i].number, 1, NULL, NULL, s->diag);
-    return err ? err : index_run_insert(conn, &s->made, s->diag);
+    return err ? err : run_insert(conn, &s->made, s->diag);
 }
 
 /* The list has room already. */
@@ -390,7 +394,7 @@ static int settle_end(struct settling *s, struct duck_conn *conn)
     struct index_run *list = array_room(runs->list, runs->count, &runs->cap, 16, sizeof *list);
     runs->list = list ? list : runs->list;
     (void)pthread_mutex_unlock(&s->store->mutex);
-    int err = list ? index_transaction(conn, settle_rows, s, s->diag) : ERR_NOMEM;
+    int err = list ? transaction(conn, settle_rows, s, s->diag) : ERR_NOMEM;
     if (err) {
         index_run_remove(s->store, &s->made);
         return err;
@@ -505,8 +509,8 @@ int trace_index_copy(void *ctx, const char *to, struct diag *diag)
 {
     const struct index_store *s = &((struct trace *)ctx)->store;
     char dir[INDEX_PATH_BYTES_MAX];
-    char from_path[INDEX_PATH_BYTES_MAX + 32];
-    char to_path[INDEX_PATH_BYTES_MAX + 32];
+    char from_path[PATH_BYTES_MAX];
+    char to_path[PATH_BYTES_MAX];
     int n = snprintf(dir, sizeof dir, "%s.index", to);
     if (n < 0 || (size_t)n >= sizeof dir)
         return diag_set(diag, ERR_LIMIT, 0, 0, "the path of the backup is too long: %s", to);

@@ -5,10 +5,10 @@
 #include "base/clock.h"
 #include "tests/support/check.h"
 #include "tests/support/child.h"
+#include "tests/support/feed_made.h"
 #include "tests/support/presence_row.h"
 #include "trace/trace_priv.h"
 
-#include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -30,76 +30,30 @@ const char *__tsan_default_options(void) /* NOLINT(*-reserved-identifier,cert-dc
     return "detect_deadlocks=0";
 }
 
-/* A log that is made up as it is read: record n tells of the units n x ROWS ... + ROWS - 1. */
-struct made {
-    uint64_t next;
-    uint64_t end;
-    struct schema *schema;
-};
-
-static int made_seek(void *ctx, struct position after)
-{
-    ((struct made *)ctx)->next = after.seq;
-    return OK;
-}
-
-static int made_next(void *ctx, struct feed_record *ret)
-{
-    struct made *m = ctx;
-    if (m->next >= m->end)
-        return ERR_AGAIN;
-    m->next++;
-    *ret = (struct feed_record){
-        .at = {7, m->next}, .node = bytes_of_text("n"), .stream = bytes_of_text("presence.line")};
-    return OK;
-}
-
 static void serial_of(int64_t n, char out[static 32])
 {
     (void)snprintf(out, 32, "S-%lld", (long long)n);
 }
 
-static int made_batch(void *ctx, const struct feed_record *record, struct batch **ret)
+/* Record n of the log tells of the units n × ROWS … + ROWS - 1. */
+static int unit_add(struct batch_builder *bb, int64_t n)
 {
-    struct made *m = ctx;
-    struct batch_builder *bb = NULL;
     char serial[32];
-    int err = batch_builder_new(m->schema, ROWS, NULL, &bb);
-    for (int64_t i = 0; !err && i < ROWS; i++) {
-        int64_t n = (int64_t)(record->at.seq - 1) * ROWS + i;
-        int64_t id[2] = {n, 1};
-        serial_of(n, serial);
-        const struct presence_row row = {.unit = bytes_of(id, sizeof id),
-                                         .serial = serial,
-                                         .station = "press",
-                                         .result = "",
-                                         .t_in = T0 + n,
-                                         .t_out = T0 + n + 1,
-                                         .revision = 1};
-        err = presence_row_add(bb, &row);
-    }
-    if (!err)
-        err = batch_builder_finish(bb, ret);
-    batch_builder_free(bb);
-    return err;
-}
-
-static void made_watch(void *ctx, struct exec *exec, struct exec_task *task)
-{
-    (void)ctx;
-    (void)exec;
-    (void)task;
-}
-
-static void made_done(void *ctx, struct position at)
-{
-    (void)ctx;
-    (void)at;
+    int64_t id[2] = {n, 1};
+    serial_of(n, serial);
+    const struct presence_row row = {.unit = bytes_of(id, sizeof id),
+                                     .serial = serial,
+                                     .station = "press",
+                                     .result = "",
+                                     .t_in = T0 + n,
+                                     .t_out = T0 + n + 1,
+                                     .revision = 1};
+    return presence_row_add(bb, &row);
 }
 
 /* A historian with its trace, as a node has it. */
 struct node {
-    struct made made;
+    struct feed_made made;
     struct feed feed;
     struct config *config;
     struct catalogue catalogue;
@@ -110,8 +64,9 @@ struct node {
 static void node_start(struct node *n, const char *path, uint64_t records)
 {
     struct diag diag = {0};
-    *n = (struct node){.made = {.end = records}};
-    n->feed = (struct feed){&n->made, made_seek, made_next, made_batch, made_watch, made_done};
+    *n = (struct node){
+        .made = {.stream = "presence.line", .rows = ROWS, .end = records, .add = unit_add}};
+    n->feed = feed_made_feed(&n->made);
     CHECK_OK(schema_new(presence_row_fields, PRESENCE_ROW_FIELDS, &n->made.schema));
     CHECK_OK(config_parse("t.yaml", bytes_of_text("name: n\n"), &n->config, &diag));
     CHECK_OK(catalogue_init(&n->catalogue, "n"));
@@ -184,20 +139,6 @@ static struct stored stored_read(const char *path)
     return got;
 }
 
-static int64_t files_count(const char *path)
-{
-    char folder[600];
-    int64_t count = 0;
-    const struct dirent *e;
-    (void)snprintf(folder, sizeof folder, "%s.index", path);
-    DIR *dir = opendir(folder);
-    CHECK(dir != NULL);
-    while ((e = readdir(dir)) != NULL) /* NOLINT(concurrency-mt-unsafe): own DIR */
-        count += e->d_name[0] != '.';
-    (void)closedir(dir);
-    return count;
-}
-
 /* The unit's one name is its serial, and the serial's one unit is this. */
 static void check_unit(const struct node *n, int64_t unit)
 {
@@ -223,6 +164,7 @@ static void check_unit(const struct node *n, int64_t unit)
 static int64_t check_whole(const char *path)
 {
     struct node n;
+    char folder[600];
     struct stored before = stored_read(path);
     node_start(&n, path, 0); /* there is nothing to go on with */
     struct index_store *s = &n.t->store;
@@ -234,7 +176,8 @@ static int64_t check_whole(const char *path)
     }
     CHECK_EQ((int64_t)s->runs.count, before.runs); /* not made anew */
     CHECK_EQ(numbers, before.numbers);
-    CHECK_EQ(files_count(path), before.runs);
+    (void)snprintf(folder, sizeof folder, "%s.index", path);
+    CHECK_EQ(check_files(folder, NULL), (uint32_t)before.runs);
     CHECK_EQ((int64_t)entries, 2 * before.units);
     for (int64_t i = 0; i < LOOKUPS && before.units; i++)
         check_unit(&n, (before.units - 1) * i / (LOOKUPS - 1));

@@ -6,7 +6,6 @@
 #include "trace/index_keep.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 
 #define PART_ENTRIES 100000 /* of aliases and links; rows are as many again */
 
@@ -43,16 +42,9 @@ struct making {
     struct diag *diag;
 };
 
-static int number_row(void *ctx, const struct value *cells, uint32_t count)
-{
-    if (count == 1)
-        *(int64_t *)ctx = cells[0].i64;
-    return OK;
-}
-
 int index_wanted(struct duck_conn *conn, int64_t *ret, struct diag *diag)
 {
-    return index_statement(conn, sql_wanted, NULL, 0, number_row, ret, diag);
+    return index_statement(conn, sql_wanted, NULL, 0, duck_row_i64, ret, diag);
 }
 
 static int making_run(struct making *m)
@@ -125,14 +117,11 @@ static int making_parts(struct making *m, struct duck_conn *conn, int64_t parts)
     return err;
 }
 
-int index_make(struct index_store *store, struct duck_conn *conn, struct index_runs *ret,
-               struct diag *diag)
+int index_make(struct index_store *store, struct duck_conn *conn, int64_t wanted,
+               struct index_runs *ret, struct diag *diag)
 {
     struct making m = {.store = store, .runs = ret, .diag = diag};
-    int64_t wanted = 0;
-    int err = index_wanted(conn, &wanted, diag);
-    if (!err)
-        err = index_statement(conn, sql_links, NULL, 0, making_link, &m, diag);
+    int err = index_statement(conn, sql_links, NULL, 0, making_link, &m, diag);
     if (!err)
         err = making_parts(&m, conn, 1 + wanted / PART_ENTRIES);
     if (!err)

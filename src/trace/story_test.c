@@ -3,7 +3,6 @@
 #include "tests/support/check.h"
 #include "trace/trace_priv.h"
 
-#include <dirent.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -656,29 +655,18 @@ static void check_many(struct fixture *f, int count)
     asked_fini(&a);
 }
 
-/* The files of the folder of runs; the first of them. */
-static int files_of(const char *database, char *ret_first, size_t bytes)
+/* The files of runs beside a database; one of them. */
+static uint32_t files_of(const char *database, char ret_one[CHECK_PATH_BYTES_MAX])
 {
-    char path[600];
-    int count = 0;
-    const struct dirent *e;
-    (void)snprintf(path, sizeof path, "%s.index", database);
-    DIR *dir = opendir(path);
-    CHECK(dir != NULL);
-    while ((e = readdir(dir)) != NULL) { /* NOLINT(concurrency-mt-unsafe): own DIR */
-        if (e->d_name[0] == '.')
-            continue;
-        if (count++ == 0)
-            (void)snprintf(ret_first, bytes, "%s/%s", path, e->d_name);
-    }
-    (void)closedir(dir);
-    return count;
+    char folder[600];
+    (void)snprintf(folder, sizeof folder, "%s.index", database);
+    return check_files(folder, ret_one);
 }
 
 TEST(an_index_of_many_runs_finds_everything)
 {
     struct fixture f;
-    char first[900];
+    char first[CHECK_PATH_BYTES_MAX];
     char stray[700];
     fixture_open(&f);
     start_with_runs(&f);
@@ -688,7 +676,7 @@ TEST(an_index_of_many_runs_finds_everything)
     int64_t level = f.t->store.runs.list[0].level;
     CHECK(runs > 1 && runs < 20);
     CHECK_EQ(level, 2);
-    CHECK_EQ(files_of(f.path, first, sizeof first), (int)runs);
+    CHECK_EQ(files_of(f.path, first), runs);
     fixture_stop(&f);
     /* What a kill may have left is gone after the next start, and nothing else. */
     (void)snprintf(stray, sizeof stray, "%s.index/000000009999.run", f.path);
@@ -697,7 +685,7 @@ TEST(an_index_of_many_runs_finds_everything)
     (void)close(fd);
     fixture_catalogue(&f);
     start_with_runs(&f);
-    CHECK_EQ(files_of(f.path, first, sizeof first), (int)runs);
+    CHECK_EQ(files_of(f.path, first), runs);
     check_many(&f, MANY);
     add_many(&f, MANY, MANY + 1);
     check_many(&f, MANY + 1);
@@ -720,14 +708,14 @@ TEST(a_damaged_run_is_noticed_and_made_anew)
 {
     struct fixture f;
     struct asked a;
-    char first[900];
+    char first[CHECK_PATH_BYTES_MAX];
     struct stat info;
     fixture_open(&f);
     start_with_runs(&f);
     add_many(&f, 1, 3);
     fixture_stop(&f);
     for (int how = 0; how < 3; how++) {
-        CHECK(files_of(f.path, first, sizeof first) > 0);
+        CHECK(files_of(f.path, first) > 0);
         CHECK_EQ(stat(first, &info), 0);
         if (how == 0)
             CHECK_EQ(unlink(first), 0);
@@ -742,7 +730,7 @@ TEST(a_damaged_run_is_noticed_and_made_anew)
     }
     fixture_catalogue(&f);
     start_with_runs(&f);
-    CHECK_EQ(files_of(f.path, first, sizeof first) > 0, true);
+    CHECK(files_of(f.path, first) > 0);
     for (uint32_t i = 0; i < f.t->store.runs.count; i++) {
         char path[900];
         (void)snprintf(path, sizeof path, "%s.index/%012lld.run", f.path,
@@ -769,18 +757,18 @@ static int copy_run(void *ctx)
 TEST(a_backup_has_its_index)
 {
     struct fixture f;
-    char first[900];
+    char first[CHECK_PATH_BYTES_MAX];
     fixture_open(&f);
     start_with_runs(&f);
     add_many(&f, 1, 6);
     CHECK_OK(copy_run(&f));
-    int count = files_of(f.path, first, sizeof first);
+    uint32_t count = files_of(f.path, first);
     fixture_stop(&f);
     (void)snprintf(f.path, sizeof f.path, "%s/copy/h.duckdb", check_folder());
-    CHECK_EQ(files_of(f.path, first, sizeof first), count);
+    CHECK_EQ(files_of(f.path, first), count);
     fixture_catalogue(&f);
     start_with_runs(&f);
-    CHECK_EQ(files_of(f.path, first, sizeof first), count);
+    CHECK_EQ(files_of(f.path, first), count);
     check_many(&f, 6);
     fixture_close(&f);
 }

@@ -133,6 +133,12 @@ struct bytes cell_print(const struct value *v, char out[static TRACE_CELL_BYTES_
 /* A number, also one that a file has as text; false for everything else. */
 bool cell_number(const struct value *v, double *ret);
 
+/* A unit's id, TRACE_UNIT_BYTES of them, as text: lower-case digits. */
+void cell_unit_print(const uint8_t *id, char out[static TRACE_UNIT_TEXT + 1]);
+
+/* And back; false for every other text. */
+bool cell_unit_parse(struct bytes text, uint8_t out[static TRACE_UNIT_BYTES]);
+
 /* The id of a row's unit as text; false if it has none. */
 bool cell_unit(const struct batch *b, const char *name, uint32_t row,
                char out[static TRACE_UNIT_TEXT + 1]);
@@ -254,6 +260,9 @@ int trace_read_time(const struct call *c, const char *name, int64_t otherwise, i
                     struct diag *diag);
 int trace_read_key(const struct call *c, const char *name, struct value *ret, struct diag *diag);
 int trace_read_depth(const struct call *c, uint32_t otherwise, uint32_t *ret, struct diag *diag);
+
+/* Whether there is hardly time left to print an answer before the caller's deadline. */
+bool trace_is_late(const struct call *c);
 
 /* curve.c: the curves of the unit's visits as a JSON list, appended to out. */
 struct trace_visit {

@@ -5,6 +5,7 @@
 
 #include <string.h>
 
+#define ANSWER_SPARE_US ((int64_t)300 * 1000)
 #define UNIT_DEPTH      2
 #define UNIT_VISITS_MAX 100 /* whose curves are drawn */
 
@@ -101,6 +102,11 @@ int trace_read_depth(const struct call *c, uint32_t otherwise, uint32_t *ret, st
         return diag_set(diag, ERR_RANGE, 0, 0, "depth is 0 to %d", STORY_DEPTH_MAX);
     *ret = (uint32_t)depth.i64;
     return OK;
+}
+
+bool trace_is_late(const struct call *c)
+{
+    return clock_mono_us() > call_deadline_us(c) - ANSWER_SPARE_US;
 }
 
 static int asking_read(struct asking *a, struct story *s, const struct call *c)

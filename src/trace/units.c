@@ -12,9 +12,6 @@
 #define UNITS_DEFAULT 100
 #define UNITS_DEPTH   2
 
-/* This long before the deadline the list gives up. */
-#define UNITS_SPARE_US ((int64_t)300 * 1000)
-
 static const struct call_field units_request[] = {
     {"since", VALUE_STRING, 0, false, "only visits that ended after this time (RFC 3339)"},
     {"limit", VALUE_INT64, 0, false, "rows at most; default 100"},
@@ -249,7 +246,7 @@ static int bad_list(struct listing *l)
     for (uint32_t i = 0; !err && i < l->name_count; i++) {
         if (batch_builder_rows(l->bb) == (uint32_t)l->limit)
             break;
-        if (clock_mono_us() > call_deadline_us(l->call) - UNITS_SPARE_US) {
+        if (trace_is_late(l->call)) {
             err = diag_set(l->diag, ERR_TIMEOUT, 0, 0,
                            "%u of %u units were looked at: ask for less time, or a smaller limit",
                            i, l->name_count);

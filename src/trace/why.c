@@ -7,7 +7,6 @@
 #include <math.h>
 #include <stdlib.h>
 
-#define SPARE_US         ((int64_t)300 * 1000) /* for printing the answer */
 #define SINCE_DEFAULT_US (INT64_C(30) * 86400 * 1000000)
 
 static const struct call_field why_request[] = {
@@ -359,7 +358,7 @@ static int call_stopped(void *ctx)
     const struct call *c = ctx;
     if (call_is_cancelled(c))
         return ERR_CANCELLED;
-    return clock_mono_us() > call_deadline_us(c) - SPARE_US ? ERR_TIMEOUT : OK;
+    return trace_is_late(c) ? ERR_TIMEOUT : OK;
 }
 
 void trace_why_serve(void *owner, struct call *c)

@@ -128,6 +128,7 @@ int why_null_run(const struct why_null *n, uint32_t *ret_shifts)
         err = why_stopped(n->coded->matrix->stop);
     }
     shifting_fini(&s);
-    *ret_shifts = count;
+    if (!err)
+        *ret_shifts = count;
     return err;
 }

@@ -9,6 +9,7 @@
 #include "base/err.h"
 #include "tests/support/fault.h"
 
+#include <dirent.h>
 #include <ftw.h>
 #include <inttypes.h>
 #include <math.h>
@@ -24,11 +25,10 @@
 
 #include <cmocka.h>
 
-#define CHECK_TESTS_MAX      1000
-#define CHECK_PATH_BYTES_MAX 4096
-#define CHECK_WALK_FDS_MAX   16
-#define CHECK_HEX_BEFORE     4 /* bytes shown before the first difference */
-#define CHECK_HEX_SHOWN      16
+#define CHECK_TESTS_MAX    1000
+#define CHECK_WALK_FDS_MAX 16
+#define CHECK_HEX_BEFORE   4 /* bytes shown before the first difference */
+#define CHECK_HEX_SHOWN    16
 
 static struct check_test *check_first;
 static struct check_test **check_last = &check_first;
@@ -90,6 +90,24 @@ static int check_path_remove(const char *path, const struct stat *info, int kind
     (void)kind;
     (void)where;
     return remove(path);
+}
+
+uint32_t check_files(const char *folder, char ret_one[CHECK_PATH_BYTES_MAX])
+{
+    uint32_t count = 0;
+    const struct dirent *e;
+    DIR *dir = opendir(folder);
+    if (!dir)
+        check_fail_at(__FILE__, __LINE__, "cannot open the folder %s", folder);
+    while ((e = readdir(dir)) != NULL) { /* NOLINT(concurrency-mt-unsafe): own DIR */
+        if (e->d_name[0] == '.')
+            continue;
+        if (ret_one)
+            (void)snprintf(ret_one, CHECK_PATH_BYTES_MAX, "%s/%s", folder, e->d_name);
+        count++;
+    }
+    (void)closedir(dir);
+    return count;
 }
 
 static void check_folder_remove(void)

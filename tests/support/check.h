@@ -57,6 +57,10 @@ const char *check_cases(const char *name);
 /* An empty folder of this test's own, removed with all that is in it when the test ends. */
 const char *check_folder(void);
 
+/* How many files are in this folder; the path of one of them (NULL: not asked for). */
+#define CHECK_PATH_BYTES_MAX 4096
+uint32_t check_files(const char *folder, char ret_one[CHECK_PATH_BYTES_MAX]);
+
 /* A number of any integer type, so that -1 and UINT64_MAX are never taken for one another. */
 struct check_num {
     bool negative;
