@@ -57,7 +57,7 @@ def past(folder, scenario, seed, *options, length="2d"):
 
     try:
         node, ledger = told_past(folder, children, start_node, length, scenario, str(seed), *options)
-        wait_for_all(node, ledger)
+        wait_for_all(node, ledger, emptied=options == DAY)
         yield node, ledger, children[0]
     finally:
         end_all(children)

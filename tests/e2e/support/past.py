@@ -39,12 +39,18 @@ def numbers(node, sql):
 
 def ledger_numbers(ledger):
     """How many visits have ended (a factor of each man, and of the air for those to the oven), links
-    of a kind, findings of a defect."""
+    of a kind, findings of a defect, and verdicts on boards: the electrical test calls what it finds
+    by words of its own, and says one verdict a visit in the same row."""
     kinds, links, found = {"man": 0, "environment": 0}, {"split": 0, "consumption": 0}, {}
+    verdicts = {}
     for row in ledger.values():
         done = sum(bool(step["t_out"]) for step in row["steps"])
         kinds["man"] += done
-        if row["kind"] == "panel":
+        if row["kind"] == "board":
+            for step in row["steps"]:
+                if step["t_out"]:
+                    verdicts[step["station"]] = verdicts.get(step["station"], 0) + 1
+        else:
             kinds["environment"] += "belt" in row
             parted = row["status"] == "split" and row["steps"][-1]["read"]
             links["split"] += 4 * parted
@@ -52,7 +58,7 @@ def ledger_numbers(ledger):
             if row["status"] == "split":
                 for name, _, _ in {(d["defect"], d["board"], d["position"]) for d in row["defects"]}:
                     found[name] = found.get(name, 0) + 1
-    return kinds, links, found
+    return kinds, links, found, verdicts
 
 
 def told_numbers(node):
@@ -69,19 +75,25 @@ def told_numbers(node):
         node,
         "SELECT defect AS k, count(DISTINCT serial || ' ' || position) AS n FROM defects GROUP BY 1",
     )
-    return kinds, links, found
+    verdicts = numbers(
+        node,
+        "SELECT operation AS k, count(DISTINCT serial || ' ' || decided_at) AS n FROM verdicts"
+        " GROUP BY 1",
+    )
+    return kinds, links, found, verdicts
 
 
-def wait_for_all(node, ledger):
-    """All defects, the factors of all visits but the last ones, nearly all links."""
+def wait_for_all(node, ledger, emptied=False):
+    """All defects and verdicts, the factors of all visits but the last ones, nearly all links.
+    emptied = the line was empty when the past ended: all of them."""
     want = ledger_numbers(ledger)
-    slack = (LATE, int(LATE_LINKS * want[1]["consumption"]), 0)
+    slack = (0 if emptied else LATE, int(LATE_LINKS * want[1]["consumption"] * (not emptied)), 0, 0)
 
     def stored():
         told = told_numbers(node)
         left = {
             key: (told[i].get(key, 0), n)
-            for i in range(3)
+            for i, _ in enumerate(want)
             for key, n in want[i].items()
             if told[i].get(key, 0) < n - slack[i]
         }
