@@ -383,6 +383,23 @@ static bool on_tick(void *ctx)
 /* ----------------------------------------------------------------------------------------- begin
  */
 
+/* Whole at once, for whoever waits for the file; "-" is the standard output. */
+static int text_write(const struct buf *text, const char *file)
+{
+    struct buf part = {0};
+    bool shown = strcmp(file, "-") == 0;
+    bool named = buf_printf(&part, "%s.part%c", file, '\0') == OK;
+    FILE *to = shown ? stdout : named ? fopen((const char *)part.ptr, "we") : NULL;
+    bool written = to && fwrite(text->ptr, 1, text->len, to) == text->len && fflush(to) == 0;
+    if (to && !shown)
+        written = fclose(to) == 0 && written && rename((const char *)part.ptr, file) == 0;
+    buf_fini(&part);
+    if (!written)
+        (void)fprintf(stderr, "sim plant: %s cannot be written: %s\n", file,
+                      err_text(err_from_errno(errno)));
+    return written ? 0 : 1;
+}
+
 static int config_write(const struct run *r, const struct scenario *scenario, const char *file)
 {
     uint16_t ports[MACHINES];
@@ -396,15 +413,9 @@ static int config_write(const struct run *r, const struct scenario *scenario, co
     renaming_make(scenario->names, &names);
     renamed_text(&names, buf_text(&marked), &text);
     buf_fini(&marked);
-    FILE *to = strcmp(file, "-") == 0 ? stdout : fopen(file, "we");
-    bool written = to && fwrite(text.ptr, 1, text.len, to) == text.len && fflush(to) == 0;
-    if (!written)
-        (void)fprintf(stderr, "sim plant: %s cannot be written: %s\n", file,
-                      err_text(err_from_errno(errno)));
-    if (to && to != stdout)
-        (void)fclose(to);
+    int code = text_write(&text, file);
     buf_fini(&text);
-    return written ? 0 : 1;
+    return code;
 }
 
 static bool on_ready(void *ctx)

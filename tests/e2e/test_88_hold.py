@@ -1,6 +1,7 @@
 """Verdicts and holds go back to the MES: once each, over an MES that is down and over kill -9, and the
 line takes a unit that is held out before its next station."""
 
+import collections
 import csv
 import json
 import re
@@ -42,6 +43,16 @@ def verdicts(relay):
         (v["station"], v["serial"], v["result"], v.get("defect", ""), v.get("refdes", ""))
         for v in told(relay, "/verdicts").values()
     )
+
+
+def each_once(relay, line, seen):
+    """All that was seen is told, and nothing that was not found. The line goes on meanwhile, since
+    its MES does: what is told is read first."""
+    told = collections.Counter(verdicts(relay))
+    lacking, beyond = collections.Counter(seen) - told, told - collections.Counter(found(line))
+    if lacking or beyond:
+        raise ValueError(f"lacking: {lacking}, beyond: {beyond}")
+    return True
 
 
 def held(relay):
@@ -95,8 +106,10 @@ def test_verdicts_and_holds_reach_the_mes_once_and_the_unit_is_taken_out(
 
     wait_until(lambda: set(misprinted(line)) <= set(held(relay)), "all holds", 60)
     wait_until(lambda: not raised(node), "the alarms to end", 60)
+    seen = found(line)
+    wait_until(lambda: each_once(relay, line, seen), "all verdicts, each once", 60)
     line.stop()
-    wait_until(lambda: verdicts(relay) == found(line), "all verdicts, each once", 60)
-    assert held(relay) == misprinted(line), "each unit is held once"
+    assert set(held(relay)) <= set(misprinted(line)), "a unit is held that is good"
+    assert len(held(relay)) == len(set(held(relay))), "each unit is held once"
     assert set(taken_out(line)) <= set(held(relay))
-    assert len(relay.posts) > len(told(relay, "/holds")) + len(found(line)), "nothing was repeated"
+    assert len(relay.posts) > len(told(relay, "/holds")) + len(seen), "nothing was repeated"
