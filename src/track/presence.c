@@ -23,6 +23,8 @@ static const struct field presence_fields[TRACK_BELT_COLUMN_COUNT] = {
     [TRACK_EVIDENCE] = {.name = "evidence", .type = VALUE_STRING},
     [TRACK_REVISION] = {.name = "revision", .type = VALUE_INT64},
     [TRACK_RESULT] = {.name = "result", .type = VALUE_STRING},
+    [TRACK_VISIT] = {.name = "visit", .type = VALUE_INT64},
+    [TRACK_RETRACTED] = {.name = "retracted", .type = VALUE_BOOL},
     [TRACK_FROM_MM] = {.name = "from_mm", .type = VALUE_DOUBLE, .uom = "mm"},
     [TRACK_TO_MM] = {.name = "to_mm", .type = VALUE_DOUBLE, .uom = "mm"},
     [TRACK_PATH] = {.name = "path", .type = VALUE_BYTES},
@@ -120,6 +122,8 @@ int presence_row_put(struct track *t, const struct presence_row *row)
     batch_set_i64(bb, TRACK_T_OUT, row->t_out);
     batch_set_f64(bb, TRACK_PROBABILITY, row->identity->probability);
     batch_set_i64(bb, TRACK_REVISION, row->revision);
+    batch_set_i64(bb, TRACK_VISIT, row->visit);
+    batch_set_bool(bb, TRACK_RETRACTED, row->retracted);
     if (!err)
         presence_count(t->stats, row->identity->status);
     return err;

@@ -37,6 +37,9 @@ enum track_column {
     TRACK_EVIDENCE,    /* string: "begin=edge end=edge serial=read:12 result=1" */
     TRACK_REVISION,    /* int64, from 1 */
     TRACK_RESULT,      /* string: pass, fail, or "" (no result signal, or not read) */
+    TRACK_VISIT,       /* int64: number of the stay, the same for all units it may have been of;
+                        * 0 = a unit has one stay at the station */
+    TRACK_RETRACTED,   /* bool: this unit was not there after all */
     TRACK_COLUMN_COUNT,
 
     /* Of a belt's presences besides. */

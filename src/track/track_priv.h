@@ -257,6 +257,8 @@ struct presence_row {
     const char *evidence;
     const char *result;
     int64_t revision;
+    int64_t visit;  /* 0 = the unit's only stay at the station */
+    bool retracted; /* takes back what lower revisions say */
 };
 
 /* The serial was read of a unit that was there from edge to edge. If another unit bore it elsewhere

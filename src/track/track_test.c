@@ -73,11 +73,15 @@ static void seen_add(struct fixture *f, const struct batch *b, uint32_t row, str
     struct column t_out = batch_column(b, TRACK_T_OUT);
     struct column p = batch_column(b, TRACK_PROBABILITY);
     struct column unit = batch_column(b, TRACK_UNIT);
+    struct column visit = batch_column(b, TRACK_VISIT);
+    struct column retracted = batch_column(b, TRACK_RETRACTED);
     copy_cell(s.serial, sizeof s.serial, b, TRACK_SERIAL, row);
     copy_cell(s.status, sizeof s.status, b, TRACK_STATUS, row);
     copy_cell(s.result, sizeof s.result, b, TRACK_RESULT, row);
     copy_cell(s.evidence, sizeof s.evidence, b, TRACK_EVIDENCE, row);
     copy_cell(s.place, sizeof s.place, b, TRACK_PLACE, row);
+    CHECK_EQ(column_value(&visit, row).i64, 0);
+    CHECK(!column_value(&retracted, row).boolean);
     s.t_in = column_value(&t_in, row).i64;
     s.t_out = column_value(&t_out, row).i64;
     s.probability = column_value(&p, row).f64;
