@@ -255,6 +255,7 @@ static void stay_note(struct event *e, const struct assign_state *s, double *m, 
     stay.visit = s->visit;
     stay.part = s->part;
     stay.begin = (uint8_t)s->begin;
+    stay.read = s->read || (stay.end == EDGE_SEEN && e->code && e->code == s->code);
     stay.out_mm = belt_mm(a, s->part, stay.t_out);
     uint32_t at = work_stay(a, &stay);
     if (at != ASSIGN_NOBODY) {
@@ -280,6 +281,7 @@ static void state_enter(struct event *e, struct assign_state *s, uint32_t column
     s->slack_mm = is_belt(a, part) ? slack_mm : 0;
     s->visit = visit_number(e, unit, part);
     s->begin = (uint16_t)begin;
+    s->read = begin == EDGE_SEEN && e->code && e->code == s->code;
 }
 
 /* When a unit left a part unseen, and how far a belt that it entered may have carried it since. */

@@ -84,6 +84,7 @@ struct assign_stay {
     double probability; /* 0: it was not so after all */
     uint32_t revision;
     uint32_t rivals; /* other stays with this visit that are possible */
+    bool read;       /* its code was, at an end of the stay */
 };
 
 /* What the line cannot explain by its gates: a unit that is gone from a part, or came from nowhere

@@ -415,6 +415,7 @@ static int stay_say(struct assign *a, const struct undecided *s, double p, uint3
         .probability = p,
         .revision = s->revision + 1,
         .rivals = rivals,
+        .read = s->read,
     };
     if (!s->revision && p >= BREACH_MIN) {
         a->stats.seen += s->end == EDGE_SEEN;

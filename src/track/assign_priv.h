@@ -22,7 +22,7 @@ struct assign_state {
     uint32_t visit;
     uint16_t part;
     uint16_t begin; /* enum track_edge */
-    uint32_t zero;
+    uint32_t read;  /* 1: its code was read when it entered */
 };
 
 _Static_assert(sizeof(struct assign_state) == 48, "compared as bytes");
@@ -64,6 +64,7 @@ struct undecided {
     uint8_t begin;
     uint8_t end;
     uint8_t breach; /* 1: then it was gone, 2: it came from nowhere */
+    bool read;      /* its code was, at an end of the stay */
     bool breach_said;
 };
 

@@ -505,8 +505,9 @@ static int belt_take(struct belt *b, const struct track_event *e)
     return takes[e->signal] ? takes[e->signal](b, e) : OK;
 }
 
-int belt_number(struct track *t, int64_t time_us, double value)
+int belt_number(struct track *t, uint32_t signal, int64_t time_us, double value)
 {
+    (void)signal;
     struct belt *b = belt_of(t);
     uint64_t late = b->motion.late;
     int err = motion_read(&b->motion, time_us, value * b->speed_scale);

@@ -121,7 +121,7 @@ extern const struct option belt_option_table[];
 /* ---------------------------------------------------------------------------------------- belt.c
  */
 
-int belt_number(struct track *t, int64_t time_us, double value);
+int belt_number(struct track *t, uint32_t signal, int64_t time_us, double value);
 int belt_advance(struct track *t, int64_t safe_us);
 
 /* Room for one more unit, zeroed, behind the others; NULL when out of memory. */

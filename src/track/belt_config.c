@@ -606,6 +606,7 @@ static int belt_decode(struct track *t, struct reader *in)
 
 const struct track_kind belt_kind = {
     .bytes = sizeof(struct belt),
+    .inputs = station_reads,
     .configure = belt_configure,
     .number = belt_number,
     .advance = belt_advance,

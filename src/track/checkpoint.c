@@ -10,14 +10,14 @@
 
 #include <string.h>
 
-#define CHECKPOINT_VERSION 4
+#define CHECKPOINT_VERSION 5
 
 void track_reset(struct track *t)
 {
     t->at = (struct position){0, 0};
     t->done_us = INT64_MIN;
-    for (uint32_t i = 0; i < SIGNAL_COUNT; i++)
-        t->scanned_us[i] = INT64_MIN;
+    for (uint32_t i = 0; i < t->input_count; i++)
+        t->inputs[i].scanned_us = INT64_MIN;
     t->event_count = 0;
     t->event_order = 0;
     for (uint32_t i = 0; i < t->source_count; i++)
@@ -87,7 +87,7 @@ static void put_event(struct buf *b, const struct track_event *e)
     (void)buf_append_le64(b, e->at.seq);
     (void)buf_append_le32(b, e->row);
     (void)buf_append_le32(b, e->order);
-    (void)buf_append_u8(b, (uint8_t)e->signal);
+    (void)buf_append_le32(b, e->signal);
     (void)buf_append_u8(b, e->level);
     put_text(b, e->text);
 }
@@ -99,8 +99,8 @@ int checkpoint_encode(const struct track *t, struct buf *out)
     (void)buf_append_le64(out, t->at.epoch);
     (void)buf_append_le64(out, t->at.seq);
     put_i64(out, t->done_us);
-    for (uint32_t i = 0; i < SIGNAL_COUNT; i++)
-        put_i64(out, t->scanned_us[i]);
+    for (uint32_t i = 0; i < t->input_count; i++)
+        put_i64(out, t->inputs[i].scanned_us);
     (void)buf_append_varint(out, t->source_count);
     for (uint32_t i = 0; i < t->source_count; i++)
         put_i64(out, t->sources[i].seen_us);
@@ -205,10 +205,7 @@ static void get_event(struct reader *r, struct track_event *e)
     e->at.seq = reader_le64(r);
     e->row = reader_le32(r);
     e->order = reader_le32(r);
-    uint8_t signal = reader_u8(r);
-    if (signal >= SIGNAL_COUNT)
-        r->failed = true;
-    e->signal = r->failed ? SIGNAL_END : (enum track_signal)signal;
+    e->signal = reader_le32(r);
     e->level = reader_u8(r) != 0;
     get_text(r, e->text);
 }
@@ -221,7 +218,7 @@ static int get_events(struct reader *r, struct track *t)
     for (uint32_t i = 0; !err && i < count; i++) {
         struct track_event e = {0};
         get_event(r, &e);
-        if (r->failed)
+        if (r->failed || e.signal >= t->input_count)
             return ERR_MALFORMED;
         t->event_order = e.order;
         err = events_push(t, &e);
@@ -235,9 +232,9 @@ static int get_state(struct reader *r, struct track *t)
     t->at.epoch = reader_le64(r);
     t->at.seq = reader_le64(r);
     t->done_us = get_i64(r);
-    for (uint32_t i = 0; i < SIGNAL_COUNT; i++)
-        t->scanned_us[i] = get_i64(r);
-    if (get_count(r, SIGNAL_COUNT) != t->source_count)
+    for (uint32_t i = 0; i < t->input_count; i++)
+        t->inputs[i].scanned_us = get_i64(r);
+    if (get_count(r, t->input_count) != t->source_count)
         return ERR_MALFORMED;
     for (uint32_t i = 0; i < t->source_count; i++)
         t->sources[i].seen_us = get_i64(r);

@@ -79,9 +79,16 @@ static int tag_find(const struct tree *tree, const char *text, const struct cata
     return column_check(tree, stream, in->column, diag);
 }
 
-int track_signal_find(struct track *t, enum track_signal signal, const struct tree *tree,
-                      const char *text, struct catalogue *catalogue, struct stream **ret_stream,
-                      struct diag *diag)
+int track_inputs_make(struct track *t, uint32_t count)
+{
+    t->inputs = calloc(count + 1u, sizeof *t->inputs);
+    t->sources = calloc(count + 1u, sizeof *t->sources);
+    t->input_count = t->inputs && t->sources ? count : 0;
+    return t->inputs && t->sources ? OK : ERR_NOMEM;
+}
+
+int track_signal_find(struct track *t, uint32_t signal, const struct tree *tree, const char *text,
+                      struct catalogue *catalogue, struct stream **ret_stream, struct diag *diag)
 {
     struct track_input *in = &t->inputs[signal];
     struct stream *stream = NULL;
@@ -120,7 +127,7 @@ static void config_hash(struct track *t)
 {
     uint64_t hash = XXH3_64bits_withSeed(&t->gap_max_us, sizeof t->gap_max_us, t->config_hash);
     hash = XXH3_64bits_withSeed(&t->grace_us, sizeof t->grace_us, hash);
-    for (int i = 0; i < SIGNAL_COUNT; i++) {
+    for (uint32_t i = 0; i < t->input_count; i++) {
         const struct track_input *in = &t->inputs[i];
         const char *stream = in->stream ? in->stream : "";
         const char *column = in->column ? in->column : "";
@@ -166,7 +173,13 @@ int track_make(const struct config_object *object, struct arena *arena, struct c
         return ERR_NOMEM;
     t->kind = kind;
     t->node = strdup(catalogue->node);
-    int err = t->node ? kind->configure(t, object, arena, catalogue, diag) : ERR_NOMEM;
+    int err = t->node ? OK : ERR_NOMEM;
+    if (!err && kind->inputs)
+        err = track_inputs_make(t, SIGNAL_COUNT);
+    for (uint32_t i = 0; i < SIGNAL_COUNT && kind->inputs && !err; i++)
+        t->inputs[i].read = kind->inputs[i];
+    if (!err)
+        err = kind->configure(t, object, arena, catalogue, diag);
     if (!err)
         track_reset(t);
     return err;
@@ -176,11 +189,13 @@ void track_drop(struct track *t)
 {
     if (!t)
         return;
-    for (int i = 0; i < SIGNAL_COUNT; i++) {
+    for (uint32_t i = 0; i < t->input_count; i++) {
         free(t->inputs[i].stream);
         free(t->inputs[i].column);
         free(t->sources[i].stream);
     }
+    free(t->inputs);
+    free(t->sources);
     t->kind->fini(t);
     batch_builder_free(t->builder);
     batch_unref(t->held);

@@ -81,23 +81,23 @@ static int32_t input_column(struct track_input *in, const struct schema *schema)
     return in->col;
 }
 
-static void source_seen(struct track *t, enum track_signal signal, int64_t time_us)
+static void source_seen(struct track *t, uint32_t signal, int64_t time_us)
 {
     struct track_source *source = &t->sources[t->inputs[signal].source];
     if (time_us > source->seen_us)
         source->seen_us = time_us;
 }
 
-static int number_read(struct track *t, int64_t time_us, const struct value *v)
+static int number_read(struct track *t, uint32_t signal, int64_t time_us, const struct value *v)
 {
     double number = 0;
     if (!value_to_double(v, &number) || !isfinite(number))
         return OK;
-    source_seen(t, SIGNAL_SPEED, time_us);
-    return t->kind->number(t, time_us, number);
+    source_seen(t, signal, time_us);
+    return t->kind->number(t, signal, time_us, number);
 }
 
-static int cell_read(struct track *t, enum track_signal signal, struct track_event *e,
+static int cell_read(struct track *t, uint32_t signal, struct track_event *e,
                      const struct column *c)
 {
     if (column_quality(c, e->row) != QUALITY_GOOD || column_is_null(c, e->row))
@@ -105,9 +105,9 @@ static int cell_read(struct track *t, enum track_signal signal, struct track_eve
     struct value v = column_shown(c, e->row);
     e->signal = signal;
     e->text[0] = 0;
-    if (signal == SIGNAL_SPEED)
-        return number_read(t, e->time_us, &v);
-    if (signal == SIGNAL_BEGIN || signal == SIGNAL_END) {
+    if (t->inputs[signal].read == READ_NUMBER)
+        return number_read(t, signal, e->time_us, &v);
+    if (t->inputs[signal].read == READ_LEVEL) {
         if (!level_of_value(&v, &e->level))
             return OK;
     } else {
@@ -121,9 +121,14 @@ static int record_read(struct track *t, struct position at, struct bytes stream,
                        const struct batch *batch)
 {
     int err = OK;
-    for (int signal = 0; !err && signal < SIGNAL_COUNT; signal++) {
+    uint32_t source = 0;
+    while (source < t->source_count &&
+           !bytes_equal(stream, bytes_of_text(t->sources[source].stream)))
+        source++;
+    for (uint32_t signal = 0; !err && source < t->source_count && signal < t->input_count;
+         signal++) {
         struct track_input *in = &t->inputs[signal];
-        if (!in->stream || !bytes_equal(stream, bytes_of_text(in->stream)))
+        if (!in->stream || in->source != source)
             continue;
         int32_t col = input_column(in, batch->schema);
         if (col < 0)
@@ -132,7 +137,7 @@ static int record_read(struct track *t, struct position at, struct bytes stream,
         for (uint32_t row = 0; !err && row < batch->rows; row++) {
             struct track_event e = {.at = at, .row = row};
             e.time_us = batch_times(batch)[row] + (c.time_offset ? c.time_offset[row] : 0);
-            err = cell_read(t, (enum track_signal)signal, &e, &c);
+            err = cell_read(t, signal, &e, &c);
         }
     }
     return err;

@@ -11,7 +11,7 @@
 
 bool scan_is_behind(struct track *t, const struct track_event *e)
 {
-    int64_t *latest = &t->scanned_us[e->signal];
+    int64_t *latest = &t->inputs[e->signal].scanned_us;
     if (e->time_us < *latest)
         return true;
     *latest = e->time_us;

@@ -164,8 +164,9 @@ static int station_configure(struct track *t, const struct config_object *object
     return err ? err : station_stream(s, catalogue, diag);
 }
 
-static int station_number(struct track *t, int64_t time_us, double value)
+static int station_number(struct track *t, uint32_t signal, int64_t time_us, double value)
 {
+    (void)signal;
     (void)t;
     (void)time_us;
     (void)value;
@@ -222,8 +223,16 @@ static int station_decode(struct track *t, struct reader *in)
     return OK;
 }
 
+const enum track_read station_reads[SIGNAL_COUNT] = {
+    [SIGNAL_RESULT] = READ_TEXT,
+    [SIGNAL_UNIT] = READ_TEXT,
+    [SIGNAL_EXIT_UNIT] = READ_TEXT,
+    [SIGNAL_SPEED] = READ_NUMBER,
+};
+
 const struct track_kind station_kind = {
     .bytes = sizeof(struct station),
+    .inputs = station_reads,
     .configure = station_configure,
     .number = station_number,
     .advance = station_advance,

@@ -17,8 +17,9 @@
 #define TRACK_EVIDENCE_BYTES_MAX 1023
 #define TRACK_ROWS_MAX           8192 /* presences that one record completes */
 
-/* In the order in which readings of the same moment are taken: a unit that leaves goes before the
- * one that enters, and a serial read at the moment of entering belongs to it. */
+/* The inputs of a station and of a belt, in the order in which readings of the same moment are
+ * taken: a unit that leaves goes before the one that enters, and a serial read at the moment of
+ * entering belongs to it. A line has its own (line.h). */
 enum track_signal {
     SIGNAL_END, /* of a belt: the exit */
     SIGNAL_RESULT,
@@ -29,14 +30,23 @@ enum track_signal {
     SIGNAL_COUNT,
 };
 
+/* What a signal's readings are. */
+enum track_read {
+    READ_LEVEL,
+    READ_TEXT,
+    READ_NUMBER, /* handed on at once, in the order of their arrival */
+};
+
 /* Where a signal is found. */
 struct track_input {
     char *stream; /* NULL: the track has no such signal */
     char *column;
-    bool rising;     /* begin and end: the edge that counts */
+    enum track_read read;
+    bool rising;     /* a level: the edge that counts */
     uint32_t source; /* index into track.sources */
     uint64_t schema; /* hash that col belongs to; 0 = none */
     int32_t col;
+    int64_t scanned_us; /* state: of a scanner, the latest reading that was taken */
 };
 
 /* One of the streams that carry the signals, and how far its readings are. */
@@ -50,9 +60,9 @@ struct track_event {
     int64_t time_us;
     struct position at; /* the record it came with */
     uint32_t row;
-    uint32_t order; /* of arrival, among the same time and signal */
-    enum track_signal signal;
-    bool level;                            /* begin, end */
+    uint32_t order;  /* of arrival, among the same time and signal */
+    uint32_t signal; /* the input's index */
+    bool level;
     char text[TRACK_SERIAL_BYTES_MAX + 1]; /* units, result; "" = not read */
 };
 
@@ -109,11 +119,12 @@ struct twice_seen;
 
 /* What a station and a belt do differently. */
 struct track_kind {
-    size_t bytes; /* of the struct that begins with struct track */
+    size_t bytes;                  /* of the struct that begins with struct track */
+    const enum track_read *inputs; /* SIGNAL_COUNT of them; NULL: configure makes them */
     int (*configure)(struct track *t, const struct config_object *object, struct arena *arena,
                      struct catalogue *catalogue, struct diag *diag);
     /* Readings of a number, in the order of their arrival. */
-    int (*number)(struct track *t, int64_t time_us, double value);
+    int (*number)(struct track *t, uint32_t signal, int64_t time_us, double value);
     /* Takes what is due: everything up to safe_us has been read. */
     int (*advance)(struct track *t, int64_t safe_us);
     void (*reset)(struct track *t);
@@ -130,14 +141,14 @@ struct track {
     int64_t gap_max_us;
     int64_t grace_us;
     uint64_t config_hash; /* a checkpoint of another configuration is not taken */
-    struct track_input inputs[SIGNAL_COUNT];
-    struct track_source sources[SIGNAL_COUNT];
+    struct track_input *inputs;
+    uint32_t input_count;
+    struct track_source *sources; /* room for as many as there are inputs */
     uint32_t source_count;
 
     /* State: goes into the checkpoint. */
-    struct position at;               /* all records up to here are in it */
-    int64_t done_us;                  /* readings up to this moment were taken */
-    int64_t scanned_us[SIGNAL_COUNT]; /* the latest reading of each scanner that was taken */
+    struct position at; /* all records up to here are in it */
+    int64_t done_us;    /* readings up to this moment were taken */
     struct track_event *events;
     uint32_t *event_heap; /* indices into events, by (time, signal, order); then those free */
     uint32_t event_count;
@@ -187,6 +198,7 @@ struct station {
 int station_advance(struct track *t, int64_t safe_us);
 
 extern const struct track_kind station_kind;
+extern const enum track_read station_reads[SIGNAL_COUNT]; /* a belt's too */
 
 /* ------------------------------------------------------------------------------------ inputs.c */
 
@@ -318,9 +330,11 @@ struct edge_options {
 
 /* Finds the tag `text` ("device.group.tag"), written at `tree`, as the track's signal; its stream
  * becomes durable. ret_stream may be NULL. */
-int track_signal_find(struct track *t, enum track_signal signal, const struct tree *tree,
-                      const char *text, struct catalogue *catalogue, struct stream **ret_stream,
-                      struct diag *diag);
+int track_signal_find(struct track *t, uint32_t signal, const struct tree *tree, const char *text,
+                      struct catalogue *catalogue, struct stream **ret_stream, struct diag *diag);
+
+/* Room for so many inputs, which have no signals yet. ERR_NOMEM. */
+int track_inputs_make(struct track *t, uint32_t count);
 
 /* That a tag exists. */
 int track_tag_check(const struct tree *tree, const char *text, const struct catalogue *catalogue,
