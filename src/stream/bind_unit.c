@@ -24,6 +24,7 @@ static const struct {
     {"unit_evidence", "evidence"},
     {"unit_revision", "revision"},
     {"unit_result", "result"},
+    {"unit_visit", "visit"},
 };
 
 static int unit_column(struct binder *b, const struct expr *e, const char *column,

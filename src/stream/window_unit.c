@@ -185,10 +185,14 @@ static int64_t presence_time(const struct pipeline *p, const struct batch *b, co
 
 static bool presence_wanted(const struct pipeline *p, const struct batch *b, uint32_t row)
 {
+    int32_t at = schema_find(b->schema, bytes_of_text("retracted"));
+    struct column c = at < 0 ? (struct column){0} : batch_column(b, (uint32_t)at);
+    if (at >= 0 && !column_is_null(&c, row) && column_value(&c, row).boolean)
+        return false; /* the unit was not there after all */
     if (!p->plan->station.ptr)
         return true;
-    int32_t at = schema_find(p->plan->presence->schema, bytes_of_text("station"));
-    struct column c = batch_column(b, (uint32_t)at);
+    at = schema_find(p->plan->presence->schema, bytes_of_text("station"));
+    c = batch_column(b, (uint32_t)at);
     return !column_is_null(&c, row) && bytes_equal(column_bytes(&c, row), p->plan->station);
 }
 

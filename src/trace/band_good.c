@@ -22,7 +22,8 @@ static const char sql_candidates[] =
     "SELECT unit, t_in, t_out FROM (SELECT unit, t_in, t_out, status, retracted FROM steps WHERE "
     "node = $3 AND track = $4 AND station = $5 AND " DAYS(
         "t_in") " QUALIFY row_number() OVER "
-                "(PARTITION BY unit ORDER BY revision DESC, known_at DESC) = 1) WHERE NOT "
+                "(PARTITION BY unit, coalesce(visit, 0) ORDER BY revision DESC, known_at DESC) = "
+                "1) WHERE NOT "
                 "retracted AND status "
                 "<> 'missing' AND t_out > t_in ORDER BY abs(epoch_us(t_in) - epoch_us($1)), unit "
                 "LIMIT $6";

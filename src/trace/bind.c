@@ -59,7 +59,7 @@ static bool fits_unit(const struct story_visit *v, const struct story_fact *f)
 
 static bool fits_place(const struct story_visit *v, const struct story_fact *f)
 {
-    if (v->subject != f->subject)
+    if (v->subject != f->subject || v->retracted)
         return false;
     if (f->station[0])
         return strcmp(v->station, f->station) == 0;
@@ -78,7 +78,9 @@ static struct story_visit *visit_by_unit(const struct story *s, const struct sto
         int64_t far = visit_distance(v, f->at);
         if (f->station[0] && strcmp(v->station, f->station) != 0)
             far += STORY_LATE_US;
-        if (!best || far < least || (far == least && v->t_out == f->at)) {
+        bool nearer = far < least ||
+                      (far == least && v->t_out == f->at && (!v->retracted || best->retracted));
+        if (!best || nearer) {
             best = v;
             least = far;
         }
@@ -232,6 +234,27 @@ static int facts_bind(struct story *s)
         if (s->facts[i].visit == UINT32_MAX && !s->facts[i].dropped)
             fact_bind_place(s, &s->facts[i]);
     visits_label(s);
+    return OK;
+}
+
+/* Visits that were taken back, with the rows that were made of them. */
+static int visits_take_back(struct story *s)
+{
+    uint32_t *moved = arena_array(&s->arena, s->visit_count + 1, sizeof *moved);
+    uint32_t n = 0;
+    if (!moved)
+        return ERR_NOMEM;
+    for (uint32_t i = 0; i < s->visit_count; i++) {
+        moved[i] = s->visits[i].retracted ? UINT32_MAX : n;
+        if (!s->visits[i].retracted)
+            s->visits[n++] = s->visits[i];
+    }
+    s->visit_count = n;
+    for (uint32_t i = 0; i < s->fact_count; i++) {
+        struct story_fact *f = &s->facts[i];
+        f->dropped = f->dropped || moved[f->visit] == UINT32_MAX;
+        f->visit = f->dropped ? f->visit : moved[f->visit];
+    }
     return OK;
 }
 
@@ -442,6 +465,8 @@ int story_bind(struct story *s)
     if (s->visit_count)
         qsort(s->visits, s->visit_count, sizeof *s->visits, visit_compare);
     int err = facts_bind(s);
+    if (!err)
+        err = visits_take_back(s);
     if (!err)
         err = visits_sort(s);
     if (err)

@@ -208,7 +208,7 @@ static int signals_find(const struct drawing *d, const struct trace_visit *v,
     /* The tracks of other nodes are configured there; their signals are not known here. */
     if (!track || strcmp(v->node, d->trace->catalogue->node) != 0)
         return OK;
-    trace_visit_name(bytes_of_text(v->track), bytes_of_text(v->station), name);
+    trace_visit_name(bytes_of_text(v->track), bytes_of_text(v->station), 0, name);
     *ret = map_find_text(&d->trace->signals, name);
     if (*ret)
         return OK;

@@ -314,9 +314,9 @@ static const char sql_factor[] =
 
 /* $1 station, $2 is not used, the others as above */
 static const char sql_station[] =
-    "SELECT unit, min(coalesce(t_in, t_out)) FROM steps WHERE station = $1 AND $2 = $2 AND "
-    "coalesce(t_out, t_in) >= $3 AND coalesce(t_in, t_out) <= $4 AND known_at <= $5 AND NOT "
-    "retracted GROUP BY unit ORDER BY 2 LIMIT $6";
+    "SELECT unit, min(coalesce(t_in, t_out)) FROM steps s WHERE station = $1 AND $2 = $2 AND "
+    "coalesce(t_out, t_in) >= $3 AND coalesce(t_in, t_out) <= $4 AND known_at <= $5 "
+    "AND " TRACE_SQL_HOLDS("$5") " GROUP BY unit ORDER BY 2 LIMIT $6";
 
 static int seed_row(void *ctx, const struct value *c, uint32_t count)
 {

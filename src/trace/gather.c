@@ -18,8 +18,9 @@
 #define NAMED(name) "list_contains(string_split($1, chr(10)), " name ")"
 #define STEPS                                                                                      \
     "SELECT unit, node, track, station, place, t_in, t_out, status, probability, evidence, "       \
-    "result, known_at, revision, retracted FROM steps WHERE " NAMED("unit") " AND known_at <= "    \
-                                                                            "$4 AND "
+    "result, known_at, revision, retracted, coalesce(visit, 0) FROM steps WHERE " NAMED(           \
+        "unit") " AND known_at <= "                                                                \
+                "$4 AND "
 
 static const char sql_steps[] =
     STEPS "t_in BETWEEN $2 AND $3 UNION ALL " STEPS
@@ -110,7 +111,7 @@ static int step_row(void *ctx, const struct value *c, uint32_t count)
 {
     struct story *s = ctx;
     uint32_t subject = 0;
-    if (count != 14)
+    if (count != 15)
         return ERR_INTERNAL;
     const char *unit = text_of(s, &c[0]);
     if (!unit)
@@ -141,6 +142,7 @@ static int step_row(void *ctx, const struct value *c, uint32_t count)
         .revision = c[12].i64,
         .subject = subject,
         .retracted = c[13].boolean,
+        .number = c[14].i64,
     };
     v->operation = v->station;
     if (!v->node || !v->track || !v->station || !v->place || !v->status || !v->evidence ||
@@ -192,21 +194,22 @@ static int fact_row(void *ctx, const struct value *c, uint32_t count)
 static bool visit_is_replaced(const struct story_visit *a, const struct story_visit *b)
 {
     if (strcmp(a->unit, b->unit) != 0 || strcmp(a->station, b->station) != 0 ||
-        strcmp(a->track, b->track) != 0 || strcmp(a->node, b->node) != 0)
+        strcmp(a->track, b->track) != 0 || strcmp(a->node, b->node) != 0 || a->number != b->number)
         return false;
     if (a->revision != b->revision)
         return b->revision > a->revision;
     return b->known_at != a->known_at ? b->known_at > a->known_at : b > a;
 }
 
-/* The latest revision of each visit stays, unless it takes the visit back; and what was done to the
- * panel after the board was cut off it is not the board's. */
+/* The latest revision of each visit stays, also one that takes it back, since its rows are to be
+ * told from others (bind.c); and what was done to the panel after the board was cut off it is not
+ * the board's. */
 static void visits_revise(struct story *s)
 {
     uint32_t n = 0;
     for (uint32_t i = 0; i < s->visit_count; i++) {
         struct story_visit *v = &s->visits[i];
-        v->stays = !v->retracted && v->t_in <= s->subjects[v->subject].until_us;
+        v->stays = v->t_in <= s->subjects[v->subject].until_us;
         for (uint32_t k = 0; v->stays && k < s->visit_count; k++)
             v->stays = k == i || !visit_is_replaced(v, &s->visits[k]);
     }

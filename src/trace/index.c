@@ -22,6 +22,7 @@
 #include "trace/index_store.h"
 #include "trace/story.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -39,10 +40,12 @@ uint64_t trace_hash(struct bytes key)
     return h ^ h >> 33;
 }
 
-void trace_visit_name(struct bytes track, struct bytes station, char *out)
+void trace_visit_name(struct bytes track, struct bytes station, int64_t number, char *out)
 {
-    (void)snprintf(out, TRACE_VISIT_BYTES_MAX, "%.*s/%.*s", (int)track.len, (const char *)track.ptr,
-                   (int)station.len, (const char *)station.ptr);
+    int at = snprintf(out, TRACE_VISIT_BYTES_MAX, "%.*s/%.*s", (int)track.len,
+                      (const char *)track.ptr, (int)station.len, (const char *)station.ptr);
+    if (number && at < TRACE_VISIT_BYTES_MAX)
+        (void)snprintf(out + at, (size_t)(TRACE_VISIT_BYTES_MAX - at), "/%" PRId64, number);
 }
 
 /* --------------------------------------------------------------------------------------- writing

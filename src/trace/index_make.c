@@ -19,7 +19,7 @@ static const char sql_wanted[] =
 
 static const char sql_aliases[] =
     "SELECT u.unit, u.serial, u.track, coalesce(u.station, ''), u.valid_from, u.known_at, "
-    "u.revision, s.t_out FROM (SELECT * FROM units WHERE " IN_PART(
+    "u.revision, s.t_out, coalesce(u.visit, 0) FROM (SELECT * FROM units WHERE " IN_PART(
         "unit") ") u LEFT JOIN (SELECT unit, track, revision, max(t_out) AS t_out FROM steps WHERE "
                 "" IN_PART("unit") " GROUP BY unit, track, revision) s ON u.unit = s.unit AND "
                                    "u.track = s.track AND u.revision = s.revision";
@@ -72,9 +72,9 @@ static int making_alias(void *ctx, const struct value *c, uint32_t count)
     char visit[TRACE_VISIT_BYTES_MAX];
     struct trace_mark a = {
         .t_from = c[4].i64, .t_to = c[7], .known_at = c[5].i64, .revision = c[6].i64};
-    if (count != 8)
+    if (count != 9)
         return ERR_INTERNAL;
-    trace_visit_name(c[2].bytes, c[3].bytes, visit);
+    trace_visit_name(c[2].bytes, c[3].bytes, c[8].i64, visit);
     a.kind = visit;
     return trace_index_alias(making_sink, ctx, c[0].bytes, c[1].bytes, &a);
 }

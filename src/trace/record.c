@@ -28,7 +28,7 @@ static int presence_index(const struct value *units, struct value t_out, struct 
     char visit[TRACE_VISIT_BYTES_MAX];
     struct trace_mark a = {
         .t_from = units[5].i64, .t_to = t_out, .known_at = units[7].i64, .revision = units[8].i64};
-    trace_visit_name(units[4].bytes, units[10].bytes, visit);
+    trace_visit_name(units[4].bytes, units[10].bytes, units[11].i64, visit);
     a.kind = visit;
     return trace_index_alias(trace_index_txn, txn, units[0].bytes, units[1].bytes, &a);
 }
@@ -42,12 +42,18 @@ static int presence_row(const struct feed_record *r, const struct batch *b, uint
     struct value t_in = cell_value(b, "t_in", row, VALUE_TIMESTAMP);
     struct value t_out = cell_value(b, "t_out", row, VALUE_TIMESTAMP);
     struct value revision = cell_value(b, "revision", row, VALUE_INT64);
+    struct value visit = cell_value(b, "visit", row, VALUE_INT64);
+    struct value retracted = cell_value(b, "retracted", row, VALUE_BOOL);
     struct value known = cell_from_time(historian_known_at(txn));
     struct value status = cell_text(b, "status", row);
     if (!cell_unit(b, "unit", row, unit))
         return ERR_MALFORMED;
     if (revision.type == VALUE_NULL)
         revision = cell_from_count(1);
+    if (visit.type == VALUE_NULL)
+        visit = cell_from_count(0);
+    if (retracted.type == VALUE_NULL)
+        retracted = cell_no();
     struct value from = t_in.type == VALUE_NULL ? cell_from_time(batch_times(b)[row]) : t_in;
     const struct value units[] = {
         cell_from_text(bytes_of_text(unit)),
@@ -59,8 +65,9 @@ static int presence_row(const struct feed_record *r, const struct batch *b, uint
         {.type = VALUE_NULL},
         known,
         revision,
-        cell_no(),
+        retracted,
         cell_text(b, "station", row),
+        visit,
     };
     const struct value steps[] = {
         cell_from_text(bytes_of_text(unit)),
@@ -76,7 +83,8 @@ static int presence_row(const struct feed_record *r, const struct batch *b, uint
         cell_text(b, "result", row),
         known,
         revision,
-        cell_no(),
+        retracted,
+        visit,
     };
     int err = historian_insert(txn, &trace_tables[TRACE_UNITS], units);
     if (!err)

@@ -87,6 +87,7 @@ struct story_visit {
     int64_t known_at;
     int64_t said_at;
     int64_t revision;
+    int64_t number; /* of the stay at its station, given by the track; 0: it gives none */
     uint32_t subject;
     bool labelled;          /* the operation was named by a row, not taken from the station */
     bool retracted;         /* this revision takes it back */

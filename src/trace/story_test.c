@@ -33,6 +33,14 @@ static const struct field presence_fields[] = {
     {.name = "t_out", .type = VALUE_TIMESTAMP}, {.name = "status", .type = VALUE_STRING},
     {.name = "revision", .type = VALUE_INT64},  {.name = "result", .type = VALUE_STRING},
 };
+/* Of a line: it says which stay it is, and may take it back. */
+static const struct field floor_fields[] = {
+    {.name = "unit", .type = VALUE_BYTES},         {.name = "serial", .type = VALUE_STRING},
+    {.name = "station", .type = VALUE_STRING},     {.name = "t_in", .type = VALUE_TIMESTAMP},
+    {.name = "t_out", .type = VALUE_TIMESTAMP},    {.name = "status", .type = VALUE_STRING},
+    {.name = "probability", .type = VALUE_DOUBLE}, {.name = "revision", .type = VALUE_INT64},
+    {.name = "visit", .type = VALUE_INT64},        {.name = "retracted", .type = VALUE_BOOL},
+};
 static const struct field print_fields[] = {
     {.name = "unit", .type = VALUE_BYTES},
     {.name = "thick", .type = VALUE_DOUBLE},
@@ -64,6 +72,7 @@ static const struct {
     uint32_t count;
 } streams[] = {
     {"presence.line", STREAM_PRESENCE, presence_fields, 8},
+    {"presence.floor", STREAM_PRESENCE, floor_fields, 10},
     {"print", STREAM_RULE, print_fields, 7},
     {"cut", STREAM_RULE, cut_fields, 3},
     {"aoi", STREAM_RULE, aoi_fields, 5},
@@ -147,6 +156,8 @@ static void set_cell(struct batch_builder *bb, const struct field *field, uint32
         v = (struct value){.type = VALUE_BYTES, .bytes = bytes_of(unit, sizeof unit)};
     else if (field->type == VALUE_BYTES)
         v.type = VALUE_BYTES;
+    else if (field->type == VALUE_BOOL)
+        v = (struct value){.type = VALUE_BOOL, .boolean = strcmp(text, "true") == 0};
     else if (field->type == VALUE_DOUBLE)
         v = (struct value){.type = VALUE_DOUBLE, .f64 = strtod(text, NULL)};
     else if (field->type == VALUE_INT64)
@@ -437,6 +448,54 @@ TEST(a_corrected_serial_does_not_tie_units)
     asked_fini(&a);
     ASK(&f, &a, "trace.forward", "from", "S1");
     check_list(&a, "units", "serial", "S1");
+    asked_fini(&a);
+    fixture_close(&f);
+}
+
+/* Two units may have been it; then a scan says which. */
+TEST(a_visit_that_is_taken_back_is_none_and_its_rows_are_gone)
+{
+    struct fixture f;
+    struct asked a;
+    fixture_open(&f);
+    fixture_start(&f);
+    add(&f, "presence.floor", 20, "1 A printer 10 20 ambiguous 0.5 1 7 false");
+    add(&f, "presence.floor", 20, "2 B printer 10 20 ambiguous 0.5 1 7 false");
+    add(&f, "print", 20, "1 15 ann 3 LOT-7 - -");
+    add(&f, "print", 20, "2 15 ann 3 LOT-7 - -");
+    ASK(&f, &a, "trace.unit", "serial", "A");
+    check_list(&a, "steps", "station,status,probability", "printer,ambiguous,0.5");
+    check_list(&a, "measures", "characteristic,value", "thick,15");
+    asked_fini(&a);
+    add(&f, "presence.floor", 50, "1 A printer 10 20 ambiguous 0 2 7 true");
+    add(&f, "presence.floor", 50, "2 B printer 10 20 exact 1 2 7 false");
+    add(&f, "presence.floor", 50, "1 A printer 30 40 exact 1 1 9 false");
+    add(&f, "print", 50, "1 16 bob 4 LOT-8 - -");
+    ASK(&f, &a, "trace.unit", "serial", "B");
+    check_list(&a, "steps", "station,status,probability", "printer,exact,1");
+    check_list(&a, "measures", "characteristic,value", "thick,15");
+    asked_fini(&a);
+    ASK(&f, &a, "trace.unit", "serial", "A");
+    check_list(&a, "steps", "station,status,operator", "printer,exact,bob");
+    check_list(&a, "measures", "characteristic,value", "thick,16");
+    asked_fini(&a);
+    ASK(&f, &a, "trace.forward", "station", "printer", "until", "2025-11-22T08:27:05Z");
+    check_list(&a, "units", "serial", "B");
+    asked_fini(&a);
+    fixture_close(&f);
+}
+
+/* A unit that comes again has two visits, whatever their revisions. */
+TEST(two_stays_at_one_station_are_two_visits)
+{
+    struct fixture f;
+    struct asked a;
+    fixture_open(&f);
+    fixture_start(&f);
+    add(&f, "presence.floor", 20, "1 A printer 10 20 exact 1 2 7 false");
+    add(&f, "presence.floor", 50, "1 A printer 40 50 inferred 1 1 9 false");
+    ASK(&f, &a, "trace.unit", "serial", "A");
+    check_list(&a, "steps", "station,status", "printer,exact printer,inferred");
     asked_fini(&a);
     fixture_close(&f);
 }

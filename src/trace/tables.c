@@ -31,7 +31,7 @@ static const struct duck_column unit_columns[] = {
     {"track", DUCK_TEXT, false},   {"valid_from", DUCK_TIME, false},
     {"valid_to", DUCK_TIME, true}, {"known_at", DUCK_TIME, false},
     {"revision", DUCK_I64, false}, {"retracted", DUCK_BOOL, false},
-    {"station", DUCK_TEXT, false},
+    {"station", DUCK_TEXT, false}, {"visit", DUCK_I64, false},
 };
 
 static const struct duck_column step_columns[] = {
@@ -42,6 +42,7 @@ static const struct duck_column step_columns[] = {
     {"probability", DUCK_F64, true}, {"evidence", DUCK_TEXT, false},
     {"result", DUCK_TEXT, false},    {"known_at", DUCK_TIME, false},
     {"revision", DUCK_I64, false},   {"retracted", DUCK_BOOL, false},
+    {"visit", DUCK_I64, false},
 };
 
 static const struct duck_column measure_columns[] = {
@@ -102,7 +103,8 @@ const struct historian_table trace_tables[TRACE_TABLE_COUNT] = {
          "VARCHAR NOT NULL, node VARCHAR NOT NULL, track VARCHAR NOT NULL, valid_from TIMESTAMP "
          "NOT NULL, valid_to TIMESTAMP, known_at TIMESTAMP NOT NULL, revision BIGINT NOT NULL, "
          "retracted BOOLEAN NOT NULL);"
-         "ALTER TABLE units ADD COLUMN IF NOT EXISTS station VARCHAR DEFAULT ''",
+         "ALTER TABLE units ADD COLUMN IF NOT EXISTS station VARCHAR DEFAULT '';"
+         "ALTER TABLE units ADD COLUMN IF NOT EXISTS visit BIGINT DEFAULT 0",
          COLUMNS(unit_columns)},
     [TRACE_STEPS] =
         {"steps",
@@ -110,7 +112,8 @@ const struct historian_table trace_tables[TRACE_TABLE_COUNT] = {
          "VARCHAR NOT NULL, station VARCHAR NOT NULL, place VARCHAR NOT NULL, t_in TIMESTAMP, "
          "t_out TIMESTAMP, status VARCHAR NOT NULL, probability DOUBLE, evidence VARCHAR NOT NULL, "
          "result VARCHAR NOT NULL, known_at TIMESTAMP NOT NULL, revision BIGINT NOT NULL, "
-         "retracted BOOLEAN NOT NULL)",
+         "retracted BOOLEAN NOT NULL);"
+         "ALTER TABLE steps ADD COLUMN IF NOT EXISTS visit BIGINT DEFAULT 0",
          COLUMNS(step_columns)},
     [TRACE_MEASURES] =
         {"measures",

@@ -171,7 +171,7 @@ struct trace_mark {
 
 /* Track and station of a visit as one text. */
 #define TRACE_VISIT_BYTES_MAX 600
-void trace_visit_name(struct bytes track, struct bytes station, char *out);
+void trace_visit_name(struct bytes track, struct bytes station, int64_t number, char *out);
 
 /* Takes an entry: into a transaction (trace_index_txn), or into runs (making it anew). */
 typedef int (*trace_index_sink)(void *ctx, uint64_t hash, struct bytes entry);
@@ -285,5 +285,12 @@ void trace_json_string(struct bytes v, struct buf *out);
 #define TRACE_SQL_OK                                                                               \
     "CASE WHEN lower IS NULL AND upper IS NULL THEN NULL ELSE coalesce(value >= coalesce(lower, "  \
     "value) AND value <= coalesce(upper, value), false) END"
+
+/* Of a row s of steps: no later revision, known by then, takes the visit back. */
+#define TRACE_SQL_HOLDS(as_of)                                                                     \
+    "NOT s.retracted AND NOT EXISTS (SELECT 1 FROM steps r WHERE r.retracted AND r.unit = s.unit " \
+    "AND r.track = s.track AND r.station = s.station AND coalesce(r.visit, 0) = "                  \
+    "coalesce(s.visit, "                                                                           \
+    "0) AND r.revision > s.revision AND r.known_at <= " as_of ")"
 
 #endif

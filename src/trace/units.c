@@ -66,8 +66,9 @@ struct listing {
  * visit of its station that had begun. The facts are cut by the units of the answer first. */
 #define SQL_VISITS                                                                                 \
     "WITH p AS (SELECT * FROM (SELECT * FROM steps WHERE t_out >= $1 AND t_out <= $3 AND ($4 = "   \
-    "'' OR station = $4) QUALIFY row_number() OVER (PARTITION BY node, track, unit, station "      \
-    "ORDER BY revision DESC, known_at DESC) = 1) WHERE NOT retracted ORDER BY t_out DESC LIMIT "   \
+    "'' OR station = $4) QUALIFY row_number() OVER (PARTITION BY node, track, unit, station, "     \
+    "coalesce(visit, 0) ORDER BY revision DESC, known_at DESC) = 1) WHERE NOT retracted ORDER BY " \
+    "t_out DESC LIMIT "                                                                            \
     "$2), u AS (SELECT unit, arg_max(serial, known_at) AS serial FROM units WHERE unit IN "        \
     "(SELECT unit FROM p) AND NOT retracted GROUP BY unit), s AS (SELECT p.*, coalesce(u.serial, " \
     "'') AS serial, coalesce(lead(t_in) OVER (PARTITION BY u.serial, station ORDER BY t_in), "     \

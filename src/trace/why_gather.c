@@ -172,6 +172,9 @@ static const char sql_others[] =
     "SELECT string_agg(defect, ', ') FROM (SELECT defect FROM defects WHERE detected_at >= $1 AND "
     "detected_at < $2 AND NOT retracted GROUP BY defect ORDER BY count(*) DESC, defect LIMIT 10)";
 
+/* Whatever is known. */
+#define NOW "TIMESTAMP '9999-01-01'"
+
 static const char sql_alias[] = "SELECT unit, serial FROM units WHERE valid_from >= $1 AND "
                                 "valid_from < $2 AND serial <> '' AND NOT retracted";
 
@@ -186,10 +189,11 @@ static const char sql_units[] =
     "measured_at < $2 AND operation = $4 AND NOT retracted "
     "UNION ALL SELECT unit, serial, \"at\", false FROM factors WHERE \"at\" >= $1 AND \"at\" < $2 "
     "AND operation = $4 AND NOT retracted "
-    "UNION ALL SELECT unit, '', t_out, false FROM steps WHERE t_out >= $1 AND t_out < $2 AND "
+    "UNION ALL SELECT unit, '', t_out, false FROM steps s WHERE t_out >= $1 AND t_out < $2 AND "
     "(station = $4 OR station IN (SELECT station FROM defects WHERE operation = $4 AND station <> "
-    "'')) AND NOT retracted) "
-    "SELECT unit, serial, min(t), min(t) FILTER (bad) FROM r GROUP BY unit, serial";
+    "'')) AND " TRACE_SQL_HOLDS(
+        NOW) ") "
+             "SELECT unit, serial, min(t), min(t) FILTER (bad) FROM r GROUP BY unit, serial";
 
 static const char sql_links[] = "SELECT parent, child FROM links WHERE valid_from >= $1 AND "
                                 "valid_from < $2 AND kind <> 'consumption' AND NOT retracted";
@@ -209,10 +213,9 @@ static const char sql_measures[] =
     "retracted";
 
 static const char sql_steps[] =
-    "SELECT unit, '', station, epoch(t_out - t_in), t_out FROM steps WHERE t_out >= $1 AND t_out < "
-    "$2 AND station <> $3 AND station NOT IN (SELECT station FROM defects WHERE operation = $3) "
-    "AND "
-    "t_in IS NOT NULL AND NOT retracted";
+    "SELECT unit, '', station, epoch(t_out - t_in), t_out FROM steps s WHERE t_out >= $1 AND t_out "
+    "< $2 AND station <> $3 AND station NOT IN (SELECT station FROM defects WHERE operation = $3) "
+    "AND t_in IS NOT NULL AND " TRACE_SQL_HOLDS(NOW);
 
 /* ----------------------------------------------------------------------------------------- units
  */

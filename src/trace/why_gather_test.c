@@ -21,13 +21,13 @@ static const char *const fill[] = {
     "range(2000)",
     "INSERT INTO units SELECT 'u' || i, 'P' || i, 'exact', 'n', 'print', " AT(
         1) ", NULL, "
-           "TIMESTAMP '2026-01-03', 1, false, 'printer' FROM p",
+           "TIMESTAMP '2026-01-03', 1, false, 'printer', 0 FROM p",
     "INSERT INTO units SELECT 'v' || i, 'P' || i, 'exact', 'n', 'oven', " AT(
         60) ", NULL, "
-            "TIMESTAMP '2026-01-03', 1, false, 'reflow' FROM p",
+            "TIMESTAMP '2026-01-03', 1, false, 'reflow', 0 FROM p",
     "INSERT INTO steps SELECT 'v' || i, 'n', 'oven', 'reflow', '', " AT(60) ", " AT(
         300) ", "
-             "'exact', 1, '', '', TIMESTAMP '2026-01-03', 1, false FROM p",
+             "'exact', 1, '', '', TIMESTAMP '2026-01-03', 1, false, 0 FROM p",
     "INSERT INTO factors SELECT 'u' || i, '', 'print', '', 'man', 'operator', 'op' || (i // 700), "
     "NULL, " AT(2) ", " END " FROM p",
     "INSERT INTO factors SELECT 'u' || i, '', 'print', '', 'machine', 'nozzle', CAST(h % 4 AS "

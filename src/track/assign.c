@@ -89,7 +89,7 @@ void assign_free(struct assign *a)
 /* ----------------------------------------------------------------------------------------- codes
  */
 
-static int code_number(struct assign *a, const char *text, uint32_t *ret)
+int assign_code_number(struct assign *a, const char *text, uint32_t *ret)
 {
     *ret = 0;
     if (!text[0])
@@ -785,7 +785,7 @@ int assign_pulse(struct assign *a, const struct assign_pulse *p)
     struct event e = {.a = a, .gate = p->gate, .now_us = p->time_us};
     int err = assign_reach(a, p->time_us);
     if (!err)
-        err = code_number(a, p->code, &e.code);
+        err = assign_code_number(a, p->code, &e.code);
     work_begin(a);
     if (!err)
         err = gather(&e);

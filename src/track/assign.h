@@ -101,7 +101,7 @@ struct assign_breach {
 struct assign_pulse {
     uint16_t gate;
     int64_t time_us;
-    const uint8_t *unit; /* the id of whoever enters by it */
+    const uint8_t *unit; /* the id of whoever is seen by it for the first time */
     const char *code;    /* what was read; "": nothing */
 };
 
@@ -117,6 +117,8 @@ struct assign_model {
     struct assign_odds odds;
     uint32_t hypotheses_max; /* at most ASSIGN_HYPOTHESES_MAX, but in tests */
     double weight_min;       /* a hypothesis below this part of the best one is dropped */
+    double change_min;       /* a smaller change of a probability is not said */
+    double said_min;         /* nor is a stay that is less likely */
 
     /* A belt's position at a moment; when it came last to a position before a moment. */
     double (*mm)(void *ctx, uint16_t part, int64_t time_us);
@@ -138,6 +140,14 @@ int assign_pulse(struct assign *a, const struct assign_pulse *p);
 
 /* Time goes on to here: who should have passed a gate by now and did not. */
 int assign_reach(struct assign *a, int64_t time_us);
+
+/* Since when somebody is in a part, or was whose stay is not decided; INT64_MAX: nobody. */
+int64_t assign_oldest_us(const struct assign *a);
+
+/* The state as bytes, and back: decode begins from reset, and leaves it so when what it reads is no
+ * state (ERR_MALFORMED) or memory ends. */
+void assign_encode(const struct assign *a, struct buf *out);
+int assign_decode(struct assign *a, struct reader *in);
 
 struct assign_stats {
     uint64_t pulses;

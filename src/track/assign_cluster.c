@@ -12,9 +12,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define STAY_SAID_MIN   0.005 /* less likely, and it is not said before it is decided */
-#define STAY_SAID_DELTA 1e-6  /* a smaller change is none */
-#define BREACH_MIN      0.5   /* from here on it is more likely than not */
+#define STAY_SURE  0.95
+#define BREACH_MIN 0.5 /* from here on it is more likely than not */
 
 /* ----------------------------------------------------------------------------------------- units
  */
@@ -319,8 +318,32 @@ uint32_t work_stay(struct assign *a, const struct undecided *stay)
         a->stats.forced++;
         return ASSIGN_NOBODY;
     }
-    c->stays[c->stay_count] = *stay;
+    struct undecided *s = &c->stays[c->stay_count];
+    *s = *stay;
+    for (uint32_t i = 0; i < c->rows.n; i++) {
+        const struct assign_unit *u = &a->units[c->units[i]];
+        for (uint32_t k = 0; k < ASSIGN_TAKEN_BACK_MAX; k++)
+            if (u->taken_back[k].revision && u->taken_back[k].visit == s->visit &&
+                memcmp(u->id, s->unit, sizeof u->id) == 0)
+                s->revision = u->taken_back[k].revision;
+    }
     return c->stay_count++;
+}
+
+/* The unit may be there still: what it is said of it later comes behind what was taken back. */
+static void stay_taken_back(struct assign *a, const struct undecided *s)
+{
+    for (uint32_t i = 0; i < a->work.rows.n; i++) {
+        struct assign_unit *u = &a->units[a->work.units[i]];
+        if (memcmp(u->id, s->unit, sizeof u->id) != 0)
+            continue;
+        uint32_t at = 0;
+        while (at < ASSIGN_TAKEN_BACK_MAX - 1 && u->taken_back[at].visit != s->visit &&
+               u->taken_back[at].revision)
+            at++;
+        u->taken_back[at].visit = s->visit;
+        u->taken_back[at].revision = s->revision;
+    }
 }
 
 /* ------------------------------------------------------------------------------------ what is said
@@ -365,6 +388,17 @@ static bool stay_is_decided(const struct assign *a, const struct cluster *c, uin
     return true;
 }
 
+/* An ending that no hypothesis has, of a stay that has others. */
+static bool stay_is_void(const struct cluster *c, uint32_t stay)
+{
+    bool others = false;
+    for (uint32_t i = 0; i < c->stay_count; i++)
+        others = others || (i != stay && is_same_stay(&c->stays[i], &c->stays[stay]));
+    for (uint32_t i = 0; i < c->rows.count && others; i++)
+        others = rows_stays(&c->rows, i)[stay] == 0;
+    return others;
+}
+
 /* What is known of a unit's stay: all that it may have been. */
 struct whole {
     uint32_t likeliest; /* of its endings */
@@ -390,12 +424,13 @@ static struct whole stay_whole(const struct assign *a, const struct cluster *c, 
 }
 
 /* Other units' stays of that number which are possible. */
-static uint32_t stay_rivals(const struct cluster *c, const double *weights, uint32_t stay)
+static uint32_t stay_rivals(const struct assign *a, const double *weights, uint32_t stay)
 {
+    const struct cluster *c = &a->work;
     uint32_t n = 0;
     for (uint32_t i = 0; i < c->stay_count; i++)
         n += c->stays[i].visit == c->stays[stay].visit && c->stays[i].part == c->stays[stay].part &&
-             !is_same_stay(&c->stays[i], &c->stays[stay]) && weights[i] >= STAY_SAID_MIN;
+             !is_same_stay(&c->stays[i], &c->stays[stay]) && weights[i] >= a->model.said_min;
     return n;
 }
 
@@ -424,20 +459,38 @@ static int stay_say(struct assign *a, const struct undecided *s, double p, uint3
     return a->model.stay(a->model.ctx, &stay);
 }
 
+/* Whether what was said of it does not hold any more: it is decided now, or has become sure, or was
+ * sure and is not likely any more. */
+static bool is_to_say(const struct assign *a, const struct whole *w, const struct undecided *s)
+{
+    double p = w->probability;
+    if (!s->revision)
+        return p >= a->model.said_min;
+    bool changed = (p > s->said ? p - s->said : s->said - p) > a->model.change_min;
+    bool other = s->said_out != s->t_out || s->said_in != s->t_in;
+    bool turned = (p >= STAY_SURE && s->said < STAY_SURE) ||
+                  (p < 1 - STAY_SURE && s->said >= 1 - STAY_SURE) ||
+                  (p < BREACH_MIN && s->said >= STAY_SURE);
+    return turned || (w->decided && (changed || (other && p >= a->model.said_min)));
+}
+
+/* Of a unit that was read after the stay too. */
+static uint32_t stay_code(const struct assign *a, const struct cluster *c, uint32_t stay)
+{
+    uint32_t column = c->stays[stay].code ? ASSIGN_NOBODY : stay_column(a, c, stay);
+    return column == ASSIGN_NOBODY ? c->stays[stay].code : rows_states(&c->rows, 0)[column].code;
+}
+
 /* Says the stay if it is to be said, and notes that in all its endings. */
 static int whole_say(struct assign *a, const struct whole *w, const double *weights)
 {
     struct cluster *c = &a->work;
-    const struct undecided s = c->stays[w->likeliest];
-    double change = w->probability > s.said ? w->probability - s.said : s.said - w->probability;
-    bool other = s.said_out != s.t_out || s.said_in != s.t_in;
-    bool anew = s.revision ? w->decided && (change > STAY_SAID_DELTA ||
-                                            (other && w->probability >= STAY_SAID_MIN))
-                           : w->probability >= STAY_SAID_MIN;
-    if (!anew)
+    struct undecided s = c->stays[w->likeliest];
+    if (!is_to_say(a, w, &s))
         return OK;
-    double p = w->probability < STAY_SAID_MIN ? 0 : w->probability;
-    int err = stay_say(a, &s, p, stay_rivals(c, weights, w->likeliest));
+    s.code = stay_code(a, c, w->likeliest);
+    double p = w->probability < a->model.said_min ? 0 : w->probability;
+    int err = stay_say(a, &s, p, stay_rivals(a, weights, w->likeliest));
     for (uint32_t i = 0; i < c->stay_count; i++) {
         if (!is_same_stay(&c->stays[i], &s))
             continue;
@@ -467,8 +520,11 @@ static int stays_say(struct assign *a)
             err = breach_say(a, &c->stays[i], weights[i]);
     }
     for (uint32_t i = c->stay_count; i > 0 && !err; i--)
-        if (decided[i - 1])
+        if (decided[i - 1] || stay_is_void(c, i - 1)) {
+            if (c->stays[i - 1].revision && c->stays[i - 1].said == 0)
+                stay_taken_back(a, &c->stays[i - 1]);
             stay_drop(c, i - 1);
+        }
     return err;
 }
 
@@ -502,6 +558,23 @@ static void column_drop(struct cluster *c, uint32_t column)
     r->n--;
 }
 
+void unit_members(const struct assign *a, uint32_t unit, struct assign_member *ret,
+                  uint32_t *ret_count)
+{
+    const struct assign_unit *u = &a->units[unit];
+    *ret_count = 0;
+    if (u->cluster == ASSIGN_NOBODY) {
+        member_note(ret, ret_count, &u->one);
+        return;
+    }
+    const struct cluster *c = a->clusters[u->cluster];
+    uint32_t column = 0;
+    while (c->units[column] != unit)
+        column++;
+    for (uint32_t i = 0; i < c->rows.count; i++)
+        member_note(ret, ret_count, &rows_states(&c->rows, i)[column]);
+}
+
 static int unit_put(struct assign *a, uint32_t column)
 {
     uint32_t unit = a->work.units[column];
@@ -512,7 +585,7 @@ static int unit_put(struct assign *a, uint32_t column)
     return members_set(a, unit, members, count);
 }
 
-static int cluster_slot(struct assign *a, uint32_t *ret)
+int cluster_slot(struct assign *a, uint32_t *ret)
 {
     uint32_t i = a->cluster_free;
     if (i != ASSIGN_NOBODY) {

@@ -532,9 +532,7 @@ static void compare(uint64_t seed)
         const struct naive_stay *s = &compared.naive[i].stay;
         double said = said_of(s);
         double truth = compared.naive[i].probability;
-        /* What is less likely than that is not said while it is undecided, or when it is decided.
-         */
-        if (fabs(said - truth) > (truth < 0.02 ? 0.01 : 1e-9))
+        if (fabs(said - truth) > 1e-9)
             check_fail_at(
                 __FILE__, __LINE__, "seed %llu: unit %d in part %d from %lld: %.9f, in truth %.9f",
                 (unsigned long long)seed, s->unit, s->part, (long long)s->t_in, said, truth);
@@ -632,6 +630,8 @@ static bool run_seed(uint64_t seed)
         .gate_count = t.gate_count,
         .odds = odds,
         .hypotheses_max = 100000,
+        .change_min = 1e-10,
+        .said_min = 1e-10,
         .mm = line_mm,
         .when = line_when,
         .stay = on_stay,

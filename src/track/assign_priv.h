@@ -35,7 +35,8 @@ struct assign_member {
     double slack_mm; /* the largest */
 };
 
-#define ASSIGN_MEMBERS_MAX 8
+#define ASSIGN_MEMBERS_MAX    8
+#define ASSIGN_TAKEN_BACK_MAX 4
 
 struct assign_unit {
     uint8_t id[TRACK_UNIT_BYTES];
@@ -44,6 +45,11 @@ struct assign_unit {
     struct assign_state one; /* then its state */
     struct assign_member members[ASSIGN_MEMBERS_MAX];
     uint32_t member_count;
+
+    struct {
+        uint32_t visit;
+        uint32_t revision;               /* 0: none */
+    } taken_back[ASSIGN_TAKEN_BACK_MAX]; /* stays of it that were said and are not so yet */
 };
 
 /* A stay, with one of the ends that it may have had, that some hypotheses have and others have not.
@@ -168,6 +174,13 @@ int work_settle(struct assign *a);
 /* Says what is decided, and puts the units back: certain ones by themselves. */
 int work_end(struct assign *a);
 
+/* Notes in which parts the unit may be, by its cluster or its state. */
+void unit_members(const struct assign *a, uint32_t unit, struct assign_member *ret,
+                  uint32_t *ret_count);
+
+/* A slot for a cluster, without units. ERR_NOMEM. */
+int cluster_slot(struct assign *a, uint32_t *ret);
+
 /* The stay of that key, made if there is room; ASSIGN_NOBODY: there is none. */
 uint32_t work_stay(struct assign *a, const struct undecided *stay);
 
@@ -180,6 +193,8 @@ double cluster_stay_weight(const struct assign *a, const struct cluster *c, uint
 /* The unit's state if it is certain, NULL if it is not. */
 const struct assign_state *unit_certain(const struct assign *a, uint32_t unit);
 
+/* The number of a code, new if it is; "" is 0. ERR_NOMEM. */
+int assign_code_number(struct assign *a, const char *text, uint32_t *ret);
 const char *code_text(const struct assign *a, uint32_t code);
 
 #endif

@@ -2,6 +2,7 @@
  * track.h. */
 #include "base/str.h"
 #include "track/belt.h"
+#include "track/line.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -156,9 +157,12 @@ int track_stream_make(struct track *t, const struct schema *schema, struct catal
     return err;
 }
 
-/* A belt is what has an entry, an exit or places; everything else is held to be a station. */
+/* A line is what has parts, a belt what has an entry, an exit or places; everything else is held to
+ * be a station. */
 static const struct track_kind *kind_of(const struct tree *spec)
 {
+    if (tree_get(spec, "parts"))
+        return &line_kind;
     bool belt = tree_get(spec, "entry") || tree_get(spec, "exit") || tree_get(spec, "places");
     return belt ? &belt_kind : &station_kind;
 }

@@ -1,0 +1,749 @@
+/* Lines: gates, codes and speeds polled as a PLC would show them, and what the track says of them.
+ * The edge cases of a floor that is not ideal, each with its exact answer; checkpoints at any
+ * record; configurations that are wrong. */
+#include "track/line.h"
+
+#include "tests/support/check.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define T0        INT64_C(1763800000000000)
+#define POLL_MS   100
+#define POLLS_MAX 1200
+#define GATES     8
+#define SCANNERS  4
+#define SPEEDS    2
+#define SEEN_MAX  200
+
+/* A belt, a press, another belt; a scanner where units come in and one where they go out. */
+static const char config_row[] =
+    "name: n\n"
+    "tracks:\n"
+    "  - name: line\n"
+    "    parts:\n"
+    "      - {belt: infeed, length_mm: 1000, speed: {signal: plc.line.v0}, to: press,\n"
+    "         places: [{station: print, from_mm: 200, to_mm: 600}]}\n"
+    "      - {station: press, to: outfeed}\n"
+    "      - {belt: outfeed, length_mm: 1000, speed: {signal: plc.line.v0},\n"
+    "         places: [{station: aoi, from_mm: 400, to_mm: 800}]}\n"
+    "    gates:\n"
+    "      - {signal: plc.line.g0, into: infeed, unit: plc.line.c0}\n"
+    "      - {signal: plc.line.g1, into: press}\n"
+    "      - {signal: plc.line.g2, out_of: press}\n"
+    "      - {signal: plc.line.g3, out_of: outfeed, unit: plc.line.c1}\n";
+
+struct seen {
+    char serial[64];
+    char station[16];
+    char status[16];
+    char evidence[160];
+    double probability;
+    int64_t t_in;
+    int64_t t_out;
+    int64_t revision;
+    int64_t visit;
+    bool retracted;
+    uint8_t unit[TRACK_UNIT_BYTES];
+};
+
+struct bench {
+    struct config *config;
+    struct catalogue catalogue;
+    struct schema *schema;
+    struct arena arena;
+    struct track *track;
+    struct track_stats stats;
+    bool gate[GATES][POLLS_MAX];
+    char code[SCANNERS][POLLS_MAX][8];
+    double speed[SPEEDS][POLLS_MAX];
+    int polls;
+    uint64_t seq;
+    struct seen seen[SEEN_MAX];
+    int count;
+};
+
+/* ------------------------------------------------------------------------------------------ plant
+ */
+
+static struct bench *bench_new(const char *config, int seconds)
+{
+    static const char *const names[GATES + SCANNERS + SPEEDS] = {
+        "g0", "g1", "g2", "g3", "g4", "g5", "g6", "g7", "c0", "c1", "c2", "c3", "v0", "v1"};
+    struct field fields[GATES + SCANNERS + SPEEDS];
+    struct bench *t = calloc(1, sizeof *t);
+    struct diag diag = {0};
+    struct stream *s = NULL;
+    CHECK(t != NULL);
+    for (int i = 0; i < GATES + SCANNERS + SPEEDS; i++)
+        fields[i] = (struct field){.name = names[i],
+                                   .type = i < GATES              ? VALUE_BOOL
+                                           : i < GATES + SCANNERS ? VALUE_STRING
+                                                                  : VALUE_DOUBLE};
+    if (config_parse("t.yaml", bytes_of_text(config), &t->config, &diag))
+        check_fail_at(__FILE__, __LINE__, "config: %s", diag.text);
+    CHECK_OK(schema_new(fields, GATES + SCANNERS + SPEEDS, &t->schema));
+    CHECK_OK(catalogue_init(&t->catalogue, "n"));
+    CHECK_OK(
+        catalogue_stream_add(&t->catalogue, "plc.line", STREAM_GROUP, "plant/line", t->schema, &s));
+    t->polls = seconds * 1000 / POLL_MS;
+    CHECK(t->polls <= POLLS_MAX);
+    for (int i = 0; i < POLLS_MAX; i++)
+        t->speed[0][i] = t->speed[1][i] = 100;
+    return t;
+}
+
+static void bench_track(struct bench *t)
+{
+    struct diag diag = {0};
+    const struct config_object *object = config_object_at(t->config, CONFIG_TRACK, 0);
+    if (track_make(object, &t->arena, &t->catalogue, &diag, &t->track))
+        check_fail_at(__FILE__, __LINE__, "%u:%u %s", diag.line, diag.column, diag.text);
+    t->track->stats = &t->stats;
+}
+
+static void bench_free(struct bench *t)
+{
+    track_drop(t->track);
+    catalogue_fini(&t->catalogue);
+    schema_unref(t->schema);
+    config_free(t->config);
+    arena_fini(&t->arena);
+    free(t);
+}
+
+/* The sensor is high for that long. */
+static void high(struct bench *t, int gate, int from_ms, int ms)
+{
+    for (int i = from_ms / POLL_MS; i < (from_ms + ms) / POLL_MS; i++)
+        t->gate[gate][i] = true;
+}
+
+static void pulse(struct bench *t, int gate, int ms)
+{
+    high(t, gate, ms, 300);
+}
+
+/* The scanner shows that from then on. */
+static void code(struct bench *t, int scanner, int ms, const char *text)
+{
+    for (int i = ms / POLL_MS; i < POLLS_MAX; i++)
+        (void)snprintf(t->code[scanner][i], sizeof t->code[scanner][i], "%s", text);
+}
+
+static void speed(struct bench *t, int belt, int from_ms, int to_ms, double mm_s)
+{
+    for (int i = from_ms / POLL_MS; i < to_ms / POLL_MS; i++)
+        t->speed[belt][i] = mm_s;
+}
+
+/* A unit that comes in and is read at `ms`, and passes the row as it should: 10 s on each belt, 2 s
+ * in the press. */
+static void row_unit(struct bench *t, int ms, const char *text)
+{
+    if (text)
+        code(t, 0, ms, text);
+    pulse(t, 0, ms);
+    pulse(t, 1, ms + 10000);
+    pulse(t, 2, ms + 12000);
+    pulse(t, 3, ms + 22000);
+    if (text)
+        code(t, 1, ms + 22000, text);
+}
+
+static struct batch *poll_batch(const struct bench *t, int poll)
+{
+    struct batch_builder *bb = NULL;
+    struct batch *b = NULL;
+    CHECK_OK(batch_builder_new(t->schema, 1, NULL, &bb));
+    CHECK(batch_builder_row(bb, T0 + poll * INT64_C(1000) * POLL_MS) >= 0);
+    for (uint32_t i = 0; i < GATES; i++)
+        batch_set_bool(bb, i, t->gate[i][poll]);
+    for (uint32_t i = 0; i < SCANNERS; i++)
+        CHECK_OK(batch_set_bytes(bb, GATES + i, bytes_of_text(t->code[i][poll])));
+    for (uint32_t i = 0; i < SPEEDS; i++)
+        batch_set_f64(bb, GATES + SCANNERS + i, t->speed[i][poll]);
+    CHECK_OK(batch_builder_finish(bb, &b));
+    batch_builder_free(bb);
+    return b;
+}
+
+static void copy_cell(char *out, size_t size, const struct batch *b, uint32_t col, uint32_t row)
+{
+    struct column c = batch_column(b, col);
+    struct bytes v = column_bytes(&c, row);
+    (void)snprintf(out, size, "%.*s", (int)v.len, (const char *)v.ptr);
+}
+
+static struct value cell(const struct batch *b, uint32_t col, uint32_t row)
+{
+    struct column c = batch_column(b, col);
+    return column_value(&c, row);
+}
+
+static void seen_add(struct bench *t, const struct batch *b, uint32_t row)
+{
+    CHECK(t->count < SEEN_MAX);
+    struct seen *s = &t->seen[t->count++];
+    copy_cell(s->serial, sizeof s->serial, b, TRACK_SERIAL, row);
+    copy_cell(s->station, sizeof s->station, b, TRACK_STATION, row);
+    copy_cell(s->status, sizeof s->status, b, TRACK_STATUS, row);
+    copy_cell(s->evidence, sizeof s->evidence, b, TRACK_EVIDENCE, row);
+    s->t_in = cell(b, TRACK_T_IN, row).i64;
+    s->t_out = cell(b, TRACK_T_OUT, row).i64;
+    s->revision = cell(b, TRACK_REVISION, row).i64;
+    s->visit = cell(b, TRACK_VISIT, row).i64;
+    s->probability = cell(b, TRACK_PROBABILITY, row).f64;
+    s->retracted = cell(b, TRACK_RETRACTED, row).boolean;
+    memcpy(s->unit, cell(b, TRACK_UNIT, row).bytes.ptr, TRACK_UNIT_BYTES);
+    if (getenv("LINE_TEST_SHOW"))
+        printf("%-10.10s %-8s %6lld..%6lld %-9s %.3f rev %lld visit %lld%s %s\n", s->serial,
+               s->station, (long long)(s->t_in - T0) / 1000, (long long)(s->t_out - T0) / 1000,
+               s->status, s->probability, (long long)s->revision, (long long)s->visit,
+               s->retracted ? " retracted" : "", s->evidence);
+}
+
+static void bench_poll(struct bench *t, int from, int to)
+{
+    for (int i = from; i < to; i++) {
+        struct batch *out = NULL;
+        struct batch *b = poll_batch(t, i);
+        CHECK_OK(
+            track_record(t->track, (struct position){1, ++t->seq}, bytes_of_text("plc.line"), b));
+        batch_unref(b);
+        if (batch_builder_rows(t->track->builder) == 0)
+            continue;
+        CHECK_OK(batch_builder_finish(t->track->builder, &out));
+        for (uint32_t k = 0; k < out->rows; k++)
+            seen_add(t, out, k);
+        batch_unref(out);
+    }
+}
+
+static void bench_run(struct bench *t)
+{
+    bench_track(t);
+    bench_poll(t, 0, t->polls);
+}
+
+/* ---------------------------------------------------------------------------------------- answers
+ */
+
+/* The latest revision of the stay of that serial at the station, the n-th by its beginning. */
+static const struct seen *stay_of(const struct bench *t, const char *serial, const char *station,
+                                  int n)
+{
+    const struct seen *found[SEEN_MAX];
+    int count = 0;
+    for (int i = 0; i < t->count; i++) {
+        const struct seen *s = &t->seen[i];
+        if (strcmp(s->station, station) != 0)
+            continue;
+        int at = 0;
+        while (at < count && (found[at]->visit != s->visit ||
+                              memcmp(found[at]->unit, s->unit, sizeof s->unit) != 0))
+            at++;
+        found[at] = s;
+        count += at == count;
+    }
+    for (int i = 0; i < count; i++) {
+        bool named =
+            serial[0] == '?' ? found[i]->serial[0] == '?' : strcmp(found[i]->serial, serial) == 0;
+        if (named && !found[i]->retracted && n-- == 0)
+            return found[i];
+    }
+    return NULL;
+}
+
+static void check_stay_at(const char *file, int line, const struct bench *t, const char *serial,
+                          const char *station, int n, int in_ms, int out_ms, const char *status)
+{
+    const struct seen *s = stay_of(t, serial, station, n);
+    if (!s) {
+        check_fail_at(file, line, "%s was not at %s", serial, station);
+        return;
+    }
+    if (s->t_in != T0 + in_ms * INT64_C(1000) || s->t_out != T0 + out_ms * INT64_C(1000) ||
+        strcmp(s->status, status) != 0)
+        check_fail_at(file, line, "%s was at %s from %lld to %lld ms, %s (%s)", serial, station,
+                      (long long)(s->t_in - T0) / 1000, (long long)(s->t_out - T0) / 1000,
+                      s->status, s->evidence);
+}
+
+#define CHECK_STAY(t, serial, station, in_ms, out_ms, status)                                      \
+    check_stay_at(__FILE__, __LINE__, t, serial, station, 0, in_ms, out_ms, status)
+#define CHECK_STAY_N(t, serial, station, n, in_ms, out_ms, status)                                 \
+    check_stay_at(__FILE__, __LINE__, t, serial, station, n, in_ms, out_ms, status)
+
+static int stays_of(const struct bench *t, const char *serial, const char *station)
+{
+    int n = 0;
+    while (stay_of(t, serial, station, n))
+        n++;
+    return n;
+}
+
+/* ------------------------------------------------------------------------------------------ cases
+ */
+
+TEST(a_unit_passes_belts_and_stations)
+{
+    struct bench *t = bench_new(config_row, 30);
+    row_unit(t, 1000, "A");
+    bench_run(t);
+    CHECK_EQ(t->count, 3);
+    CHECK_STAY(t, "A", "print", 3000, 7000, "exact");
+    CHECK_STAY(t, "A", "press", 11000, 13000, "inferred");
+    CHECK_STAY(t, "A", "aoi", 17000, 21000, "exact");
+    CHECK_MEM(t->seen[0].unit, t->seen[2].unit, TRACK_UNIT_BYTES);
+    CHECK_EQ(t->stats.lost + t->stats.ghosts + t->stats.bounces, 0);
+    bench_free(t);
+}
+
+TEST(case_1_a_belt_that_stops_keeps_its_units_where_they_are)
+{
+    struct bench *t = bench_new(config_row, 60);
+    speed(t, 0, 5000, 15000, 0);
+    row_unit(t, 1000, "A");
+    memset(t->gate[1], 0, sizeof t->gate[1]);
+    memset(t->gate[2], 0, sizeof t->gate[2]);
+    memset(t->gate[3], 0, sizeof t->gate[3]);
+    pulse(t, 1, 21000);
+    pulse(t, 2, 23000);
+    pulse(t, 3, 33000);
+    bench_run(t);
+    /* The speed is straight between polls: 50 mm/s in the middle of 4.9 to 5.0 s, as it is at the
+     * start: what it loses at one end it gains at the other. */
+    CHECK_STAY(t, "A", "print", 3000, 17000, "exact");
+    CHECK_STAY(t, "A", "press", 21000, 23000, "inferred");
+    CHECK_EQ(t->stats.lost, 0);
+    bench_free(t);
+}
+
+TEST(case_4_a_unit_whose_entry_gave_no_pulse_is_found_at_the_next_gate)
+{
+    struct bench *t = bench_new(config_row, 60);
+    row_unit(t, 1000, "A");
+    row_unit(t, 6000, "B");
+    row_unit(t, 11000, "C");
+    for (int i = 58; i < 65; i++)
+        t->gate[0][i] = false;
+    bench_run(t);
+    CHECK_STAY(t, "A", "press", 11000, 13000, "inferred");
+    CHECK_STAY(t, "C", "press", 21000, 23000, "inferred");
+    CHECK_STAY(t, "C", "aoi", 27000, 31000, "exact");
+    /* Reckoned back from the gate at the belt's end; its code is read at the last one only. */
+    CHECK_STAY(t, "B", "aoi", 22000, 26000, "exact");
+    CHECK_STAY(t, "?", "print", 8000, 12000, "missing");
+    CHECK_STAY(t, "?", "press", 16000, 18000, "inferred");
+    CHECK_EQ(t->stats.ghosts, 1);
+    bench_free(t);
+}
+
+TEST(case_5_a_unit_whose_exit_gave_no_pulse_is_found_behind_it)
+{
+    struct bench *t = bench_new(config_row, 60);
+    row_unit(t, 1000, "A");
+    row_unit(t, 6000, "B");
+    row_unit(t, 11000, "C");
+    for (int i = 180; i < 183; i++)
+        t->gate[2][i] = false; /* B leaves the press unseen */
+    bench_run(t);
+    CHECK_STAY(t, "A", "press", 11000, 13000, "inferred");
+    CHECK_STAY(t, "A", "aoi", 17000, 21000, "exact");
+    CHECK_STAY(t, "C", "press", 21000, 23000, "inferred");
+    CHECK_STAY(t, "C", "aoi", 27000, 31000, "exact");
+    CHECK_EQ(stays_of(t, "B", "press"), 1);
+    CHECK_STR(stay_of(t, "B", "press", 0)->status, "missing");
+    CHECK_EQ(stays_of(t, "B", "aoi"), 1);
+    CHECK_STR(stay_of(t, "B", "aoi", 0)->serial, "B");
+    bench_free(t);
+}
+
+TEST(case_6_a_pulse_that_bounces_is_one)
+{
+    struct bench *t = bench_new(config_row, 30);
+    row_unit(t, 1000, "A");
+    t->gate[0][11] = false;      /* 20 mm on; the debounce is 10 mm … */
+    speed(t, 0, 1000, 1300, 40); /* … and so slow that it is 8 */
+    bench_run(t);
+    CHECK_EQ(stays_of(t, "A", "press"), 1);
+    CHECK_EQ(t->stats.bounces, 1);
+    bench_free(t);
+}
+
+TEST(case_7_two_units_that_touch_are_two_by_their_length)
+{
+    static const char config[] =
+        "name: n\n"
+        "tracks:\n"
+        "  - name: line\n"
+        "    parts:\n"
+        "      - {belt: infeed, length_mm: 1000, speed: {signal: plc.line.v0}, to: press}\n"
+        "      - {station: press}\n"
+        "    gates:\n"
+        "      - {signal: plc.line.g0, into: infeed, unit_length_mm: 150}\n"
+        "      - {signal: plc.line.g1, into: press}\n"
+        "      - {signal: plc.line.g2, out_of: press}\n";
+    struct bench *t = bench_new(config, 30);
+    high(t, 0, 1000, 3000); /* 300 mm */
+    pulse(t, 1, 11000);
+    pulse(t, 2, 12000);
+    pulse(t, 1, 12500);
+    pulse(t, 2, 14000);
+    high(t, 0, 6000, 1500); /* one alone */
+    pulse(t, 1, 16000);
+    pulse(t, 2, 17000);
+    bench_run(t);
+    CHECK_EQ(stays_of(t, "?", "press"), 3);
+    CHECK_STAY_N(t, "?", "press", 0, 11000, 12000, "inferred");
+    CHECK_STAY_N(t, "?", "press", 1, 12500, 14000, "inferred");
+    CHECK_STAY_N(t, "?", "press", 2, 16000, 17000, "inferred");
+    CHECK_EQ(t->stats.lost + t->stats.ghosts, 0);
+    bench_free(t);
+}
+
+TEST(case_8_a_unit_that_is_taken_off_is_gone_and_the_next_is_itself)
+{
+    struct bench *t = bench_new(config_row, 60);
+    row_unit(t, 1000, "A");
+    code(t, 0, 6000, "B");
+    pulse(t, 0, 6000); /* B is never seen again */
+    row_unit(t, 11000, "C");
+    code(t, 0, 6000, "B");
+    code(t, 0, 11000, "C");
+    bench_run(t);
+    CHECK_STAY(t, "C", "press", 21000, 23000, "inferred");
+    CHECK_STAY(t, "C", "aoi", 27000, 31000, "exact");
+    CHECK_EQ(stays_of(t, "B", "aoi"), 0);
+    CHECK_EQ(t->stats.lost, 1);
+    bench_free(t);
+}
+
+TEST(case_9_a_unit_that_is_put_on_is_there_from_where_it_was_seen)
+{
+    struct bench *t = bench_new(config_row, 60);
+    row_unit(t, 1000, "A");
+    row_unit(t, 16000, "C");
+    pulse(t, 3, 30000);
+    code(t, 1, 30000, "B"); /* put on the second belt */
+    code(t, 1, 38000, "C");
+    bench_run(t);
+    CHECK_STAY(t, "A", "aoi", 17000, 21000, "exact");
+    CHECK_STAY(t, "C", "aoi", 32000, 36000, "exact");
+    CHECK_EQ(stays_of(t, "B", "press"), 0);
+    CHECK_EQ(stays_of(t, "B", "aoi"), 1);
+    CHECK_STR(stay_of(t, "B", "aoi", 0)->status, "missing");
+    CHECK_EQ(t->stats.ghosts, 1);
+    bench_free(t);
+}
+
+static const char config_rack[] =
+    "name: n\n"
+    "tracks:\n"
+    "  - name: line\n"
+    "    parts:\n"
+    "      - {buffer: rack, order: random, to: press}\n"
+    "      - {station: press, to: check}\n"
+    "      - {station: check}\n"
+    "    gates:\n"
+    "      - {signal: plc.line.g0, into: rack, unit: plc.line.c0}\n"
+    "      - {signal: plc.line.g1, into: press}\n"
+    "      - {signal: plc.line.g2, out_of: press}\n"
+    "      - {signal: plc.line.g3, out_of: check, unit: plc.line.c1}\n";
+
+TEST(case_10_a_scan_behind_a_random_buffer_repairs_what_was_said)
+{
+    struct bench *t = bench_new(config_rack, 60);
+    code(t, 0, 1000, "A");
+    pulse(t, 0, 1000);
+    code(t, 0, 3000, "B");
+    pulse(t, 0, 3000);
+    pulse(t, 1, 10000); /* one of them, and then the other */
+    pulse(t, 2, 12000);
+    pulse(t, 3, 14000);
+    pulse(t, 1, 20000);
+    pulse(t, 2, 22000);
+    pulse(t, 3, 24000);
+    code(t, 1, 14000, "B"); /* it was B that came first */
+    code(t, 1, 24000, "A");
+    bench_run(t);
+    CHECK_STAY(t, "B", "press", 10000, 12000, "inferred");
+    CHECK_STAY(t, "A", "press", 20000, 22000, "inferred");
+    CHECK_STAY(t, "B", "check", 12000, 14000, "exact");
+    CHECK_EQ(stays_of(t, "A", "press"), 1);
+    CHECK_EQ(stays_of(t, "B", "press"), 1);
+    CHECK_STAY(t, "A", "rack", 1000, 20000, "exact");
+    CHECK_EQ(stay_of(t, "A", "rack", 0)->revision, 3); /* said, taken back, and said */
+    /* Before the scan both may have been it, alike; then one is taken back. */
+    const struct seen *first = NULL;
+    bool taken_back = false;
+    for (int i = 0; i < t->count; i++) {
+        const struct seen *s = &t->seen[i];
+        if (strcmp(s->station, "press") != 0)
+            continue;
+        first = first ? first : s;
+        taken_back = taken_back || (s->retracted && s->revision == 2 && s->visit == first->visit &&
+                                    strcmp(s->serial, "A") == 0);
+    }
+    CHECK(first != NULL);
+    CHECK_STR(first->status, "ambiguous");
+    CHECK_NEAR(first->probability, 0.5, 0.01);
+    CHECK(taken_back);
+    bench_free(t);
+}
+
+/* Two belts with a divert before and a merge behind. */
+static const char config_lanes[] =
+    "name: n\n"
+    "tracks:\n"
+    "  - name: line\n"
+    "    parts:\n"
+    "      - {belt: infeed, length_mm: 500, speed: {signal: plc.line.v0}, to: [left, right]}\n"
+    "      - {belt: left, length_mm: 1000, speed: {signal: plc.line.v0}, to: joint,\n"
+    "         places: [{station: glue_l, from_mm: 200, to_mm: 600}]}\n"
+    "      - {belt: right, length_mm: 1000, speed: {signal: plc.line.v1}, to: [joint, out],\n"
+    "         places: [{station: glue_r, from_mm: 200, to_mm: 600}]}\n"
+    "      - {belt: joint, length_mm: 500, speed: {signal: plc.line.v0},\n"
+    "         places: [{station: aoi, from_mm: 100, to_mm: 300}]}\n"
+    "    gates:\n"
+    "      - {signal: plc.line.g0, into: infeed, unit: plc.line.c0}\n"
+    "      - {signal: plc.line.g1, into: left}\n"
+    "      - {signal: plc.line.g2, into: right}\n"
+    "      - {signal: plc.line.g3, into: joint}\n"
+    "      - {signal: plc.line.g4, out_of: right, into: out}\n"
+    "      - {signal: plc.line.g5, out_of: joint, unit: plc.line.c1}\n";
+
+TEST(case_11_units_of_two_lanes_merge_in_any_order)
+{
+    struct bench *t = bench_new(config_lanes, 60);
+    speed(t, 1, 0, 60000, 50); /* the right lane takes twice as long */
+
+    static const struct {
+        int ms;
+        const char *code;
+        bool right;
+    } units[] = {{1000, "A", true},
+                 {3000, "B", false},
+                 {6000, "C", false},
+                 {9000, "D", false},
+                 {12000, "E", true}};
+
+    for (size_t i = 0; i < sizeof units / sizeof units[0]; i++) {
+        int ms = units[i].ms;
+        int joint = ms + 5000 + (units[i].right ? 20000 : 10000);
+        code(t, 0, ms, units[i].code);
+        pulse(t, 0, ms);
+        pulse(t, units[i].right ? 2 : 1, ms + 5000);
+        pulse(t, 3, joint);
+        pulse(t, 5, joint + 5000);
+    }
+    bench_run(t);
+    /* At the joint: B at 18, C at 21, D at 24, A at 26, E at 37 s. */
+    CHECK_STAY(t, "A", "glue_r", 10000, 18000, "inferred");
+    CHECK_STAY(t, "B", "glue_l", 10000, 14000, "inferred");
+    CHECK_STAY(t, "B", "aoi", 19000, 21000, "inferred");
+    CHECK_STAY(t, "D", "aoi", 25000, 27000, "inferred");
+    CHECK_STAY(t, "A", "aoi", 27000, 29000, "inferred");
+    CHECK_STAY(t, "E", "aoi", 38000, 40000, "inferred");
+    CHECK_EQ(t->stats.lost + t->stats.ghosts, 0);
+    bench_free(t);
+}
+
+TEST(case_12_a_unit_that_is_rejected_leaves_there)
+{
+    struct bench *t = bench_new(config_lanes, 60);
+    code(t, 0, 1000, "A");
+    pulse(t, 0, 1000);
+    pulse(t, 2, 6000);
+    pulse(t, 4, 16000); /* rejected */
+    code(t, 0, 4000, "B");
+    pulse(t, 0, 4000);
+    pulse(t, 2, 9000);
+    pulse(t, 3, 19000);
+    pulse(t, 5, 24000);
+    bench_run(t);
+    CHECK_STAY(t, "A", "glue_r", 8000, 12000, "inferred");
+    CHECK_EQ(stays_of(t, "A", "aoi"), 0);
+    CHECK_STAY(t, "B", "aoi", 20000, 22000, "inferred");
+    CHECK_EQ(t->stats.lost + t->stats.ghosts, 0);
+    bench_free(t);
+}
+
+static const char config_loop[] =
+    "name: n\n"
+    "tracks:\n"
+    "  - name: line\n"
+    "    parts:\n"
+    "      - {station: ict, entry: true, to: [out, repair]}\n"
+    "      - {buffer: repair, order: random, to: ict}\n"
+    "    gates:\n"
+    "      - {signal: plc.line.g0, into: ict, out_of: out, unit: plc.line.c0}\n"
+    "      - {signal: plc.line.g1, out_of: ict, into: out}\n"
+    "      - {signal: plc.line.g2, into: repair}\n"
+    "      - {signal: plc.line.g3, out_of: repair}\n";
+
+TEST(case_13_a_unit_that_comes_again_has_two_stays)
+{
+    struct bench *t = bench_new(config_loop, 60);
+    code(t, 0, 1000, "A");
+    pulse(t, 0, 1000);
+    pulse(t, 2, 3000); /* A to repair */
+    code(t, 0, 5000, "B");
+    pulse(t, 0, 5000);
+    pulse(t, 1, 7000);
+    pulse(t, 3, 10000); /* A again */
+    pulse(t, 1, 12000);
+    bench_run(t);
+    CHECK_EQ(stays_of(t, "A", "ict"), 2);
+    CHECK_STAY_N(t, "A", "ict", 0, 1000, 3000, "exact");
+    CHECK_STAY(t, "A", "repair", 3000, 10000, "inferred");
+    CHECK_STAY_N(t, "A", "ict", 1, 10000, 12000, "inferred");
+    CHECK_STAY(t, "B", "ict", 5000, 7000, "exact");
+    CHECK(stay_of(t, "A", "ict", 0)->visit != stay_of(t, "A", "ict", 1)->visit);
+    bench_free(t);
+}
+
+TEST(case_14_units_of_a_batch_are_in_the_oven_together)
+{
+    static const char config[] = "name: n\n"
+                                 "tracks:\n"
+                                 "  - name: line\n"
+                                 "    parts: [{station: oven, capacity: 3, order: fifo}]\n"
+                                 "    gates:\n"
+                                 "      - {signal: plc.line.g0, into: oven, unit: plc.line.c0}\n"
+                                 "      - {signal: plc.line.g1, out_of: oven}\n";
+    struct bench *t = bench_new(config, 60);
+    for (int i = 0; i < 3; i++) {
+        char text[] = {(char)('A' + i), 0};
+        code(t, 0, 1000 + i * 1000, text);
+        pulse(t, 0, 1000 + i * 1000);
+        pulse(t, 1, 20000 + i * 1000);
+    }
+    bench_run(t);
+    CHECK_STAY(t, "A", "oven", 1000, 20000, "exact");
+    CHECK_STAY(t, "B", "oven", 2000, 21000, "exact");
+    CHECK_STAY(t, "C", "oven", 3000, 22000, "exact");
+    bench_free(t);
+}
+
+/* ----------------------------------------------------------------------------------- after a kill
+ */
+
+/* Everything that happens above, one after the other. */
+static struct bench *bench_busy(void)
+{
+    struct bench *t = bench_new(config_row, 100);
+    for (int i = 0; i < 12; i++) {
+        char text[] = {(char)('A' + i), 0};
+        row_unit(t, 1000 + i * 5000, i % 4 == 3 ? NULL : text);
+    }
+    memset(&t->gate[0][155], 0, 10);
+    memset(&t->gate[1][305], 0, 10);
+    memset(&t->gate[2][475], 0, 10);
+    pulse(t, 1, 33000);
+    return t;
+}
+
+TEST(case_23_a_checkpoint_at_any_record_leads_to_the_same_presences)
+{
+    struct bench *whole = bench_busy();
+    bench_run(whole);
+    CHECK(whole->count > 30);
+    for (int cut = 5; cut < whole->polls; cut += 17) {
+        struct bench *t = bench_busy();
+        struct buf blob = {0};
+        struct buf again = {0};
+        bench_track(t);
+        bench_poll(t, 0, cut);
+        CHECK_OK(checkpoint_encode(t->track, &blob));
+        track_reset(t->track);
+        CHECK_OK(checkpoint_decode(t->track, buf_bytes(&blob)));
+        CHECK_OK(checkpoint_encode(t->track, &again));
+        CHECK_EQ(again.len, blob.len);
+        CHECK_MEM(again.ptr, blob.ptr, blob.len);
+        bench_poll(t, cut, t->polls);
+        CHECK_EQ(t->count, whole->count);
+        for (int i = 0; i < t->count; i++)
+            CHECK_MEM(&t->seen[i], &whole->seen[i], sizeof t->seen[i]);
+        for (size_t len = 0; len < blob.len; len += 1 + len / 40)
+            CHECK(checkpoint_decode(t->track, bytes_of(blob.ptr, len)) != OK);
+        buf_fini(&blob);
+        buf_fini(&again);
+        bench_free(t);
+    }
+    bench_free(whole);
+}
+
+/* ---------------------------------------------------------------------------------- configuration
+ */
+
+static void check_bad(const char *spec, int want, uint32_t line, uint32_t column, const char *part)
+{
+    char text[2048];
+    struct diag diag = {0};
+    struct arena arena = {0};
+    struct track *track = NULL;
+    (void)snprintf(text, sizeof text, "name: n\ntracks:\n  - name: line\n%s", spec);
+    struct bench *t = bench_new(text, 1);
+    int err = track_make(config_object_at(t->config, CONFIG_TRACK, 0), &arena, &t->catalogue, &diag,
+                         &track);
+    if (err != want || !strstr(diag.text, part) || diag.line != line || diag.column != column)
+        check_fail_at(__FILE__, __LINE__, "%d, line %u:%u: %s", err, diag.line, diag.column,
+                      diag.text);
+    track_drop(track);
+    arena_fini(&arena);
+    bench_free(t);
+}
+
+TEST(a_wrong_line_is_said_with_its_place_and_what_to_do)
+{
+    check_bad("    parts: [{station: a, to: b}, {station: b}]\n"
+              "    gates: [{signal: plc.line.g0, into: a}]\n",
+              ERR_NOT_FOUND, 4, 13, "no gate sees units go from a to b");
+    check_bad("    parts: [{station: a}, {station: b, to: b}]\n"
+              "    gates: [{signal: plc.line.g0, into: a}]\n",
+              ERR_INVALID, 4, 27, "no way leads to b");
+    check_bad("    parts: [{station: a, to: [b, out]}, {station: b, to: b}]\n"
+              "    gates: [{signal: plc.line.g0, into: a}]\n",
+              ERR_INVALID, 4, 41, "no way leads from b out of the line");
+    check_bad("    parts: [{station: a, to: prss}, {station: press}]\n"
+              "    gates: [{signal: plc.line.g0, into: a}]\n",
+              ERR_NOT_FOUND, 4, 30, "did you mean press?");
+    check_bad("    parts:\n"
+              "      - {belt: a, length_mm: 100, speed: {signal: plc.line.v0},\n"
+              "         places: [{station: x, from_mm: 0, to_mm: 60},\n"
+              "                  {station: y, from_mm: 50, to_mm: 90}]}\n"
+              "    gates: [{signal: plc.line.g0, into: a}]\n",
+              ERR_RANGE, 7, 41, "overlaps that of the station x, from 0 to 60 mm");
+    check_bad("    parts:\n"
+              "      - {belt: a, length_mm: 100, speed: {signal: plc.line.v0},\n"
+              "         places: [{station: x, from_mm: 0, to_mm: 160}]}\n"
+              "    gates: [{signal: plc.line.g0, into: a}]\n",
+              ERR_RANGE, 6, 51, "ends behind the belt a, which is 100 mm long");
+    check_bad("    parts: [{station: a}]\n"
+              "    gates:\n"
+              "      - {signal: plc.line.g0, into: a}\n"
+              "      - {signal: plc.line.g1, out_of: a}\n"
+              "      - {signal: plc.line.g2, out_of: a, into: a}\n",
+              ERR_INVALID, 8, 9, "off the line");
+    check_bad("    parts: [{station: a}]\n"
+              "    gates:\n"
+              "      - {signal: plc.line.g0, into: a}\n"
+              "      - {signal: plc.line.g1, out_of: a}\n"
+              "      - {signal: plc.line.g2, out_of: a}\n",
+              ERR_EXISTS, 8, 9, "two gates see units go from a to out");
+    check_bad("    parts: [{belt: a, length_mm: 10}]\n"
+              "    gates: [{signal: plc.line.g0, into: a}]\n",
+              ERR_NOT_FOUND, 4, 13, "a belt needs its speed");
+    check_bad("    parts: [{station: a, length_mm: 10}]\n"
+              "    gates: [{signal: plc.line.g0, into: a}]\n",
+              ERR_INVALID, 4, 37, "only a belt has length_mm");
+    check_bad("    parts: [{station: a}]\n"
+              "    gates: [{signal: plc.line.gate, into: a}, {signal: plc.line.g1, out_of: a}]\n",
+              ERR_NOT_FOUND, 5, 22, "plc.line has no tag gate");
+    check_bad("    parts: [{station: a}]\n    odds: {missed: 1}\n"
+              "    gates: [{signal: plc.line.g0, into: a}, {signal: plc.line.g1, out_of: a}]\n",
+              ERR_RANGE, 5, 20, "above 0 and below 0.5");
+}
