@@ -66,6 +66,15 @@ static bool fits_place(const struct story_visit *v, const struct story_fact *f)
     return strcmp(v->operation, f->operation) == 0;
 }
 
+/* Of two visits that are as near: the one that ended when the row says, since a unit window's rows
+ * do; then the one that was not taken back. */
+static bool visit_fits_better(const struct story_visit *a, const struct story_visit *b, int64_t at)
+{
+    if ((a->t_out == at) != (b->t_out == at))
+        return a->t_out == at;
+    return b->retracted && !a->retracted;
+}
+
 /* A visit of the unit id: on a belt several stations share it. */
 static struct story_visit *visit_by_unit(const struct story *s, const struct story_fact *f)
 {
@@ -78,8 +87,7 @@ static struct story_visit *visit_by_unit(const struct story *s, const struct sto
         int64_t far = visit_distance(v, f->at);
         if (f->station[0] && strcmp(v->station, f->station) != 0)
             far += STORY_LATE_US;
-        bool nearer = far < least ||
-                      (far == least && v->t_out == f->at && (!v->retracted || best->retracted));
+        bool nearer = far < least || (far == least && best && visit_fits_better(v, best, f->at));
         if (!best || nearer) {
             best = v;
             least = far;

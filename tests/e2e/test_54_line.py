@@ -1,0 +1,139 @@
+"""A line with a rack that gives its units out in any order: what is said while nobody knows, what a
+scan takes back, and the same over a kill. The gates are coils and registers of a Modbus server of
+other people, which the test writes.
+"""
+
+import subprocess
+
+from pymodbus.client import ModbusTcpClient
+
+from conftest import PROGRAM, wait_until
+from support.bank import PymodbusServer, registers_of
+
+COILS = {"rack": 0, "begin": 1, "end": 2, "checked": 3}
+HOLDING = {"code_in": 0, "code_out": 10, "force": 20}
+CONFIG = """\
+name: line1
+listen: {{mqtt: 127.0.0.1:0, http: 127.0.0.1:0}}
+devices:
+  - name: plc
+    driver: modbus-tcp
+    address: 127.0.0.1:{port}
+    groups:
+      - name: floor
+        interval: 20ms
+        tags:
+          - {{name: rack, address: "1!00001", type: bit}}
+          - {{name: begin, address: "1!00002", type: bit}}
+          - {{name: end, address: "1!00003", type: bit}}
+          - {{name: checked, address: "1!00004", type: bit}}
+          - {{name: code_in, address: "1!400001.8", type: string}}
+          - {{name: code_out, address: "1!400011.8", type: string}}
+          - {{name: force, address: "1!400021", type: uint16}}
+tracks:
+  - name: floor
+    parts:
+      - {{buffer: rack, order: random, to: press}}
+      - {{station: press, to: check}}
+      - {{station: check}}
+    gates:
+      - {{signal: plc.floor.rack, into: rack, unit: plc.floor.code_in}}
+      - {{signal: plc.floor.begin, into: press}}
+      - {{signal: plc.floor.end, out_of: press}}
+      - {{signal: plc.floor.checked, out_of: check, unit: plc.floor.code_out}}
+rules:
+  - name: pressing
+    sql: >-
+      SELECT unit_id() AS unit, max(force) AS peak FROM "plc.floor"
+      GROUP BY UNITWINDOW('floor', 'press')
+    actions: [{{trace: {{operation: pressing, measures: [peak]}}}}]
+"""
+
+
+class Floor:
+    """What the gates show. Each change is waited for, so that the node has seen it."""
+
+    def __init__(self, folder):
+        self.server = PymodbusServer(folder, [])
+        self.client = ModbusTcpClient("127.0.0.1", port=self.server.port)
+        self.node = None
+
+    def show(self, name, value):
+        if name in COILS:
+            assert not self.client.write_coil(COILS[name], value, 1).isError()
+        else:
+            raw = registers_of(value.encode().ljust(8, b"\0")) if isinstance(value, str) else [value]
+            assert not self.client.write_registers(HOLDING[name], raw, 1).isError()
+        wait_until(lambda: self._seen(name) == value, f"{name} to be read as {value}")
+
+    def _seen(self, name):
+        [tag] = [t for t in self.node.get("/tags") if t["tag"] == name]
+        return tag["value"]
+
+    def pulse(self, gate):
+        self.show(gate, True)
+        self.show(gate, False)
+
+    def press(self, force):
+        self.pulse("begin")
+        self.show("force", force)
+        self.show("force", 0)
+        self.pulse("end")
+
+
+def trace(node, serial):
+    answer = node.request("GET", f"/api/v1/trace/{serial}")
+    return answer.json if answer.status == 200 else {"steps": [], "measures": []}
+
+
+def steps(node, serial):
+    """{station: (status, probability)} of a unit."""
+    return {s["station"]: (s["status"], round(s["probability"], 2))
+            for s in trace(node, serial)["steps"]}
+
+
+def peaks(node, serial):
+    return [m["value"] for m in trace(node, serial)["measures"]]
+
+
+def test_a_scan_behind_the_rack_takes_back_what_was_said(tmp_path, start_node, children):
+    floor = Floor(tmp_path)
+    children.append(floor.server)
+    node = floor.node = start_node(CONFIG.format(port=floor.server.port))
+    for code in "AB":
+        floor.show("code_in", code)
+        floor.pulse("rack")
+    floor.press(20)  # one of them
+    for serial in "AB":
+        said = wait_until(lambda: steps(node, serial).get("press"), f"{serial} in the press")
+        assert said == ("ambiguous", 0.5), (serial, said)
+        wait_until(lambda: peaks(node, serial) == [20], "the force, which may be its")
+
+    node.kill()  # nobody knows yet which it was, and the node must not forget that
+    node.start()
+    floor.show("code_out", "B")
+    floor.pulse("checked")
+    wait_until(lambda: steps(node, "B").get("press") == ("inferred", 1.0), "B, which it was")
+    wait_until(lambda: "press" not in steps(node, "A"), "A, which is taken back")
+    assert peaks(node, "A") == []
+    assert peaks(node, "B")[-1] == 20
+
+    floor.press(30)
+    floor.show("code_out", "A")
+    floor.pulse("checked")
+    wait_until(lambda: steps(node, "A").get("check", [""])[0] == "exact", "A at its check")
+    assert steps(node, "A")["press"] == ("inferred", 1.0)
+    wait_until(lambda: peaks(node, "A") == [30], "A's own force")
+
+
+def test_a_wrong_line_is_said_with_its_place(tmp_path):
+    config = tmp_path / "wrong.yaml"
+    gate = "      - {signal: plc.floor.end, out_of: press}\n"
+    text = CONFIG.format(port=502)
+    assert gate in text
+    config.write_text(text.replace(gate, ""))
+    done = subprocess.run([PROGRAM, "check", config], capture_output=True, text=True, timeout=30)
+    said = done.stdout + done.stderr
+    line = 1 + text[: text.index("{station: press")].count("\n")
+    assert done.returncode != 0 and f"wrong.yaml:{line}:9" in said, said
+    assert "no gate sees units go from press to check" in said, said
