@@ -26,8 +26,9 @@ int assign_new(const struct assign_model *model, struct assign **ret)
     a->model = *model;
     a->parts = calloc(model->part_count + 1u, sizeof *a->parts);
     a->codes = calloc(CODES_FIRST, sizeof *a->codes);
+    a->dwells = calloc(model->part_count + 1u, sizeof *a->dwells);
     a->code_cap = CODES_FIRST;
-    if (!a->parts || !a->codes) {
+    if (!a->parts || !a->codes || !a->dwells) {
         assign_free(a);
         return ERR_NOMEM;
     }
@@ -58,6 +59,7 @@ void assign_reset(struct assign *a)
     }
     for (uint32_t i = 0; i < a->model.part_count; i++)
         a->parts[i].first = a->parts[i].end = 0;
+    memset(a->dwells, 0, a->model.part_count * sizeof *a->dwells);
     codes_free(a);
     a->stats = (struct assign_stats){0};
 }
@@ -80,6 +82,7 @@ void assign_free(struct assign *a)
     rows_fini(&a->fan[1]);
     free(a->clusters);
     free(a->codes);
+    free(a->dwells);
     free(a->parts);
     free(a->units);
     free(a->unit_free);
@@ -298,6 +301,13 @@ static int64_t unseen_when(const struct event *e, const struct assign_state *s, 
                           ? s->t_in + p->time_max_us
                           : e->now_us;
     int64_t first_us = s->t_in + p->time_min_us < last_us ? s->t_in + p->time_min_us : last_us;
+    const struct assign_dwell *d = &a->dwells[s->part];
+    if (a->model.learns && dwell_is_known(d)) { /* three times as far off as they mostly are */
+        int64_t early_us = s->t_in + (int64_t)(d->mean_us - 3 * d->off_us);
+        int64_t late_us = s->t_in + (int64_t)(d->mean_us + 3 * d->off_us);
+        first_us = early_us > first_us && early_us < last_us ? early_us : first_us;
+        last_us = late_us < last_us && late_us >= first_us ? late_us : last_us;
+    }
     *ret_slack_mm = (belt_mm(a, into, last_us) - belt_mm(a, into, first_us)) / 2;
     return first_us + (last_us - first_us) / 2;
 }

@@ -119,6 +119,7 @@ struct assign_model {
     double weight_min;       /* a hypothesis below this part of the best one is dropped */
     double change_min;       /* a smaller change of a probability is not said */
     double said_min;         /* nor is a stay that is less likely */
+    bool learns;             /* how long units stay in stations and buffers, from those seen */
 
     /* A belt's position at a moment; when it came last to a position before a moment. */
     double (*mm)(void *ctx, uint16_t part, int64_t time_us);

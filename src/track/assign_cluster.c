@@ -12,8 +12,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define STAY_SURE  0.95
-#define BREACH_MIN 0.5 /* from here on it is more likely than not */
+#define DWELL_COUNT_MIN 8
+#define DWELL_WEIGHT    64 /* of so many the mean is */
+#define STAY_SURE       0.95
+#define BREACH_MIN      0.5 /* from here on it is more likely than not */
 
 /* ----------------------------------------------------------------------------------------- units
  */
@@ -349,6 +351,19 @@ static void stay_taken_back(struct assign *a, const struct undecided *s)
 /* ------------------------------------------------------------------------------------ what is said
  */
 
+void dwell_note(struct assign_dwell *d, double us)
+{
+    double part = d->count < DWELL_WEIGHT ? 1.0 / ++d->count : 1.0 / DWELL_WEIGHT;
+    double off = us > d->mean_us ? us - d->mean_us : d->mean_us - us;
+    d->mean_us += (us - d->mean_us) * part;
+    d->off_us += ((d->count > 1 ? off : 0) - d->off_us) * part;
+}
+
+bool dwell_is_known(const struct assign_dwell *d)
+{
+    return d->count >= DWELL_COUNT_MIN;
+}
+
 static int breach_say(struct assign *a, struct undecided *s, double p)
 {
     if (!s->breach || s->breach_said || p < BREACH_MIN)
@@ -452,6 +467,8 @@ static int stay_say(struct assign *a, const struct undecided *s, double p, uint3
         .rivals = rivals,
         .read = s->read,
     };
+    if (!s->revision && p >= STAY_SURE && s->begin == EDGE_SEEN && s->end == EDGE_SEEN)
+        dwell_note(&a->dwells[s->part], (double)(s->t_out - s->t_in));
     if (!s->revision && p >= BREACH_MIN) {
         a->stats.seen += s->end == EDGE_SEEN;
         a->stats.unseen += s->end != EDGE_SEEN;

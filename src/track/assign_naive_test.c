@@ -611,7 +611,7 @@ static uint32_t random_events(const struct topology *t, struct rand *rand, struc
     return count;
 }
 
-static bool run_seed(uint64_t seed)
+static bool run_seed(uint64_t seed, struct world *memory[static 2])
 {
     struct topology t;
     struct rand rand;
@@ -638,9 +638,8 @@ static bool run_seed(uint64_t seed)
         .breach = on_breach,
     };
     struct naive n = {.line = &t};
-    n.worlds = calloc(WORLDS_MAX, sizeof *n.worlds);
-    n.next = calloc(WORLDS_MAX, sizeof *n.next);
-    CHECK(n.worlds && n.next);
+    n.worlds = memory[0];
+    n.next = memory[1];
     compared.said_count = compared.naive_count = 0;
     CHECK_OK(assign_new(&model, &a));
     n.count = 1;
@@ -664,15 +663,18 @@ static bool run_seed(uint64_t seed)
         compare(seed);
     }
     assign_free(a);
-    free(n.worlds);
-    free(n.next);
     return done;
 }
 
 TEST(any_line_has_the_probabilities_of_all_its_histories)
 {
     uint32_t done = 0;
+    struct world *memory[2] = {calloc(WORLDS_MAX, sizeof **memory),
+                               calloc(WORLDS_MAX, sizeof **memory)};
+    CHECK(memory[0] && memory[1]);
     for (uint64_t seed = 1; seed <= 1000; seed++)
-        done += run_seed(seed);
+        done += run_seed(seed, memory);
+    free(memory[0]);
+    free(memory[1]);
     CHECK(done >= 900);
 }

@@ -113,8 +113,16 @@ struct assign_code {
     } holders[ASSIGN_HOLDERS_MAX];
 };
 
+/* How long units stayed in a part that they were seen to enter and to leave. */
+struct assign_dwell {
+    uint32_t count;
+    double mean_us;
+    double off_us; /* mean distance from it */
+};
+
 struct assign {
     struct assign_model model;
+    struct assign_dwell *dwells; /* of each part */
     struct assign_unit *units;
     uint32_t unit_end;
     uint32_t unit_cap;
@@ -186,6 +194,10 @@ uint32_t work_stay(struct assign *a, const struct undecided *stay);
 
 /* Under a hypothesis with these stays, the unit was there only with that probability. */
 void work_doubt(const struct assign *a, double *m, uint32_t column, double real);
+
+/* One more stay; and whether enough are known to say how long one is. */
+void dwell_note(struct assign_dwell *d, double us);
+bool dwell_is_known(const struct assign_dwell *d);
 
 /* How likely an undecided stay is. */
 double cluster_stay_weight(const struct assign *a, const struct cluster *c, uint32_t stay);

@@ -2,7 +2,8 @@
  *
  *   varint: orders, visits, codes, units, clusters; then the codes that somebody bears or bore in a
  *   stay that is not decided (text, who bears it), the units (id, order, and its state if it is
- *   certain), the clusters (units, stays, hypotheses), the lists of the parts. Numbers of codes and
+ *   certain), the clusters (units, stays, hypotheses), the lists of the parts, each with how long
+ *   units stay there. Numbers of codes and
  *   units are those of this list. Little-endian.
  *
  * It lies in keyed state, which is ours; it is read with the same care as anything from outside.
@@ -190,6 +191,9 @@ void assign_encode(const struct assign *a, struct buf *out)
             (void)buf_append_varint(out, l->end - l->first);
             for (uint32_t k = l->first; k < l->end; k++)
                 (void)buf_append_varint(out, n.units[l->units[k]] - 1);
+            (void)buf_append_varint(out, a->dwells[i].count);
+            (void)buf_append_double(out, a->dwells[i].mean_us);
+            (void)buf_append_double(out, a->dwells[i].off_us);
         }
     } else {
         (void)buf_append_le64(out, 0); /* no state at all is one: decode says that it is none */
@@ -378,6 +382,9 @@ static int get_lists(struct assign *a, struct reader *in)
             l->units[l->end++] = unit;
             listed++;
         }
+        a->dwells[part].count = get_count(in, UINT32_MAX);
+        a->dwells[part].mean_us = reader_finite(in);
+        a->dwells[part].off_us = reader_finite(in);
     }
     return in->failed || listed != members ? ERR_MALFORMED : OK;
 }

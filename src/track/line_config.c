@@ -873,6 +873,7 @@ static int line_assign(struct line *l)
         .weight_min = 1e-3,
         .change_min = 0.01,
         .said_min = 0.05,
+        .learns = true,
         .mm = line_mm,
         .when = line_when,
         .stay = line_stay,

@@ -1,21 +1,9 @@
 /* Lines: gates, codes and speeds polled as a PLC would show them, and what the track says of them.
  * The edge cases of a floor that is not ideal, each with its exact answer; checkpoints at any
  * record; configurations that are wrong. */
-#include "track/line.h"
+#include "track/line_bench.h"
 
-#include "tests/support/check.h"
-
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-
-#define T0        INT64_C(1763800000000000)
-#define POLL_MS   100
-#define POLLS_MAX 1200
-#define GATES     8
-#define SCANNERS  4
-#define SPEEDS    2
-#define SEEN_MAX  200
+#define SEEN_MAX 200
 
 /* A belt, a press, another belt; a scanner where units come in and one where they go out. */
 static const char config_row[] =
@@ -34,110 +22,6 @@ static const char config_row[] =
     "      - {signal: plc.line.g2, out_of: press}\n"
     "      - {signal: plc.line.g3, out_of: outfeed, unit: plc.line.c1}\n";
 
-struct seen {
-    char serial[64];
-    char station[16];
-    char status[16];
-    char evidence[160];
-    double probability;
-    int64_t t_in;
-    int64_t t_out;
-    int64_t revision;
-    int64_t visit;
-    bool retracted;
-    uint8_t unit[TRACK_UNIT_BYTES];
-};
-
-struct bench {
-    struct config *config;
-    struct catalogue catalogue;
-    struct schema *schema;
-    struct arena arena;
-    struct track *track;
-    struct track_stats stats;
-    bool gate[GATES][POLLS_MAX];
-    char code[SCANNERS][POLLS_MAX][8];
-    double speed[SPEEDS][POLLS_MAX];
-    int polls;
-    uint64_t seq;
-    struct seen seen[SEEN_MAX];
-    int count;
-};
-
-/* ------------------------------------------------------------------------------------------ plant
- */
-
-static struct bench *bench_new(const char *config, int seconds)
-{
-    static const char *const names[GATES + SCANNERS + SPEEDS] = {
-        "g0", "g1", "g2", "g3", "g4", "g5", "g6", "g7", "c0", "c1", "c2", "c3", "v0", "v1"};
-    struct field fields[GATES + SCANNERS + SPEEDS];
-    struct bench *t = calloc(1, sizeof *t);
-    struct diag diag = {0};
-    struct stream *s = NULL;
-    CHECK(t != NULL);
-    for (int i = 0; i < GATES + SCANNERS + SPEEDS; i++)
-        fields[i] = (struct field){.name = names[i],
-                                   .type = i < GATES              ? VALUE_BOOL
-                                           : i < GATES + SCANNERS ? VALUE_STRING
-                                                                  : VALUE_DOUBLE};
-    if (config_parse("t.yaml", bytes_of_text(config), &t->config, &diag))
-        check_fail_at(__FILE__, __LINE__, "config: %s", diag.text);
-    CHECK_OK(schema_new(fields, GATES + SCANNERS + SPEEDS, &t->schema));
-    CHECK_OK(catalogue_init(&t->catalogue, "n"));
-    CHECK_OK(
-        catalogue_stream_add(&t->catalogue, "plc.line", STREAM_GROUP, "plant/line", t->schema, &s));
-    t->polls = seconds * 1000 / POLL_MS;
-    CHECK(t->polls <= POLLS_MAX);
-    for (int i = 0; i < POLLS_MAX; i++)
-        t->speed[0][i] = t->speed[1][i] = 100;
-    return t;
-}
-
-static void bench_track(struct bench *t)
-{
-    struct diag diag = {0};
-    const struct config_object *object = config_object_at(t->config, CONFIG_TRACK, 0);
-    if (track_make(object, &t->arena, &t->catalogue, &diag, &t->track))
-        check_fail_at(__FILE__, __LINE__, "%u:%u %s", diag.line, diag.column, diag.text);
-    t->track->stats = &t->stats;
-}
-
-static void bench_free(struct bench *t)
-{
-    track_drop(t->track);
-    catalogue_fini(&t->catalogue);
-    schema_unref(t->schema);
-    config_free(t->config);
-    arena_fini(&t->arena);
-    free(t);
-}
-
-/* The sensor is high for that long. */
-static void high(struct bench *t, int gate, int from_ms, int ms)
-{
-    for (int i = from_ms / POLL_MS; i < (from_ms + ms) / POLL_MS; i++)
-        t->gate[gate][i] = true;
-}
-
-static void pulse(struct bench *t, int gate, int ms)
-{
-    high(t, gate, ms, 300);
-}
-
-/* The scanner shows that from then on. */
-static void code(struct bench *t, int scanner, int ms, const char *text)
-{
-    for (int i = ms / POLL_MS; i < POLLS_MAX; i++)
-        (void)snprintf(t->code[scanner][i], sizeof t->code[scanner][i], "%s", text);
-}
-
-static void speed(struct bench *t, int belt, int from_ms, int to_ms, double mm_s)
-{
-    for (int i = from_ms / POLL_MS; i < to_ms / POLL_MS; i++)
-        t->speed[belt][i] = mm_s;
-}
-
 /* A unit that comes in and is read at `ms`, and passes the row as it should: 10 s on each belt, 2 s
  * in the press. */
 static void row_unit(struct bench *t, int ms, const char *text)
@@ -152,81 +36,6 @@ static void row_unit(struct bench *t, int ms, const char *text)
         code(t, 1, ms + 22000, text);
 }
 
-static struct batch *poll_batch(const struct bench *t, int poll)
-{
-    struct batch_builder *bb = NULL;
-    struct batch *b = NULL;
-    CHECK_OK(batch_builder_new(t->schema, 1, NULL, &bb));
-    CHECK(batch_builder_row(bb, T0 + poll * INT64_C(1000) * POLL_MS) >= 0);
-    for (uint32_t i = 0; i < GATES; i++)
-        batch_set_bool(bb, i, t->gate[i][poll]);
-    for (uint32_t i = 0; i < SCANNERS; i++)
-        CHECK_OK(batch_set_bytes(bb, GATES + i, bytes_of_text(t->code[i][poll])));
-    for (uint32_t i = 0; i < SPEEDS; i++)
-        batch_set_f64(bb, GATES + SCANNERS + i, t->speed[i][poll]);
-    CHECK_OK(batch_builder_finish(bb, &b));
-    batch_builder_free(bb);
-    return b;
-}
-
-static void copy_cell(char *out, size_t size, const struct batch *b, uint32_t col, uint32_t row)
-{
-    struct column c = batch_column(b, col);
-    struct bytes v = column_bytes(&c, row);
-    (void)snprintf(out, size, "%.*s", (int)v.len, (const char *)v.ptr);
-}
-
-static struct value cell(const struct batch *b, uint32_t col, uint32_t row)
-{
-    struct column c = batch_column(b, col);
-    return column_value(&c, row);
-}
-
-static void seen_add(struct bench *t, const struct batch *b, uint32_t row)
-{
-    CHECK(t->count < SEEN_MAX);
-    struct seen *s = &t->seen[t->count++];
-    copy_cell(s->serial, sizeof s->serial, b, TRACK_SERIAL, row);
-    copy_cell(s->station, sizeof s->station, b, TRACK_STATION, row);
-    copy_cell(s->status, sizeof s->status, b, TRACK_STATUS, row);
-    copy_cell(s->evidence, sizeof s->evidence, b, TRACK_EVIDENCE, row);
-    s->t_in = cell(b, TRACK_T_IN, row).i64;
-    s->t_out = cell(b, TRACK_T_OUT, row).i64;
-    s->revision = cell(b, TRACK_REVISION, row).i64;
-    s->visit = cell(b, TRACK_VISIT, row).i64;
-    s->probability = cell(b, TRACK_PROBABILITY, row).f64;
-    s->retracted = cell(b, TRACK_RETRACTED, row).boolean;
-    memcpy(s->unit, cell(b, TRACK_UNIT, row).bytes.ptr, TRACK_UNIT_BYTES);
-    if (getenv("LINE_TEST_SHOW"))
-        printf("%-10.10s %-8s %6lld..%6lld %-9s %.3f rev %lld visit %lld%s %s\n", s->serial,
-               s->station, (long long)(s->t_in - T0) / 1000, (long long)(s->t_out - T0) / 1000,
-               s->status, s->probability, (long long)s->revision, (long long)s->visit,
-               s->retracted ? " retracted" : "", s->evidence);
-}
-
-static void bench_poll(struct bench *t, int from, int to)
-{
-    for (int i = from; i < to; i++) {
-        struct batch *out = NULL;
-        struct batch *b = poll_batch(t, i);
-        CHECK_OK(
-            track_record(t->track, (struct position){1, ++t->seq}, bytes_of_text("plc.line"), b));
-        batch_unref(b);
-        if (batch_builder_rows(t->track->builder) == 0)
-            continue;
-        CHECK_OK(batch_builder_finish(t->track->builder, &out));
-        for (uint32_t k = 0; k < out->rows; k++)
-            seen_add(t, out, k);
-        batch_unref(out);
-    }
-}
-
-static void bench_run(struct bench *t)
-{
-    bench_track(t);
-    bench_poll(t, 0, t->polls);
-}
-
 /* ---------------------------------------------------------------------------------------- answers
  */
 
@@ -236,6 +45,7 @@ static const struct seen *stay_of(const struct bench *t, const char *serial, con
 {
     const struct seen *found[SEEN_MAX];
     int count = 0;
+    CHECK(t->count <= SEEN_MAX);
     for (int i = 0; i < t->count; i++) {
         const struct seen *s = &t->seen[i];
         if (strcmp(s->station, station) != 0)
@@ -306,9 +116,8 @@ TEST(case_1_a_belt_that_stops_keeps_its_units_where_they_are)
     struct bench *t = bench_new(config_row, 60);
     speed(t, 0, 5000, 15000, 0);
     row_unit(t, 1000, "A");
-    memset(t->gate[1], 0, sizeof t->gate[1]);
-    memset(t->gate[2], 0, sizeof t->gate[2]);
-    memset(t->gate[3], 0, sizeof t->gate[3]);
+    for (int i = 1; i <= 3; i++)
+        memset(t->gate[i], 0, (size_t)t->polls);
     pulse(t, 1, 21000);
     pulse(t, 2, 23000);
     pulse(t, 3, 33000);
