@@ -17,6 +17,7 @@ command_fn command_trace;
 command_fn command_where_used;
 command_fn command_units;
 command_fn command_why;
+command_fn command_replay;
 command_fn command_link;
 command_fn command_backup;
 command_fn command_restore;

@@ -52,6 +52,12 @@ static const struct cli_command commands[] = {
      "  lotline why --defect scratch\n"
      "  lotline why --defect dent --since 2d --json\n",
      command_why},
+    {"replay", "--from TIME --to TIME --tracks FILE",
+     "What a past period would have given with changed tracks: the visits that differ.",
+     "  lotline replay --from 2h --to 1h --tracks belt.yaml\n"
+     "  lotline replay --from 2026-11-22T08:00:00Z --to 2026-11-22T12:00:00Z --tracks t.yaml "
+     "--csv\n",
+     command_replay},
     {"link", "", "Print a new one-time link that signs in to the console.", NULL, command_link},
     {"backup", "DIR", "Copy a running node's state to DIR.", "  lotline backup /mnt/backup/today\n",
      command_backup},

@@ -5,6 +5,7 @@
  * backwards (stores first, devices last), stop in reverse.
  */
 #include "app/node_priv.h"
+#include "app/replay.h"
 #include "base/log.h"
 #include "net/loop.h"
 
@@ -227,6 +228,8 @@ int node_configure(struct node *n, struct diag *diag)
         err = make_api(n);
     if (!err)
         err = node_calls_add(n);
+    if (!err)
+        err = node_replay_add(n);
     if (!err)
         err = configure_producers(n, diag);
     if (!err)

@@ -450,6 +450,47 @@ int config_parse(const char *file, struct bytes text, struct config **ret, struc
     return config_finish(c, text_add(c, file, text, diag), ret, diag);
 }
 
+static int overlay_put(struct config *c, struct tree *list, const struct tree *spec)
+{
+    struct tree *copy = tree_copy(&c->arena, spec);
+    return copy ? tree_add(&c->arena, list, NULL, copy) : ERR_NOMEM;
+}
+
+static int overlay_fill(struct config *c, const struct config *base, const struct config *over,
+                        enum config_kind kind, struct tree *list)
+{
+    int err = OK;
+    for (size_t i = 0; !err && i < base->kinds[kind].count; i++) {
+        const struct config_object *o = &base->kinds[kind].items[i];
+        const struct config_object *instead = config_object_find(over, kind, o->name);
+        err = overlay_put(c, list, instead ? instead->spec : o->spec);
+    }
+    for (size_t i = 0; !err && i < over->kinds[kind].count; i++) {
+        const struct config_object *o = &over->kinds[kind].items[i];
+        if (!config_object_find(base, kind, o->name))
+            err = overlay_put(c, list, o->spec);
+    }
+    return err;
+}
+
+int config_overlay(const struct config *base, const struct config *over, enum config_kind kind,
+                   struct config **ret, struct diag *diag)
+{
+    struct config *c = config_new();
+    if (!c)
+        return ERR_NOMEM;
+    struct tree *name = tree_new(&c->arena, TREE_TEXT, config_name(base));
+    struct tree *list = tree_new(&c->arena, TREE_LIST, NULL);
+    int err = name && list ? OK : ERR_NOMEM;
+    if (!err)
+        err = tree_add(&c->arena, c->root, "name", name);
+    if (!err)
+        err = overlay_fill(c, base, over, kind, list);
+    if (!err)
+        err = tree_add(&c->arena, c->root, kind_infos[kind].list, list);
+    return config_finish(c, err, ret, diag);
+}
+
 void config_free(struct config *c)
 {
     if (!c)

@@ -74,6 +74,12 @@ int config_load(const char *path, struct config **ret, struct diag *diag);
 /* The same from a text in memory (tests, REST). */
 int config_parse(const char *file, struct bytes text, struct config **ret, struct diag *diag);
 
+/* The objects of one kind as they would be with those of `over` in place of base's of the same
+ * name, or added: base's first, in their order. Everything else is as in the default configuration,
+ * but the name, which is base's. Copies; neither is changed. ERR_NOMEM. */
+int config_overlay(const struct config *base, const struct config *over, enum config_kind kind,
+                   struct config **ret, struct diag *diag);
+
 void config_free(struct config *c); /* NULL is allowed */
 
 const char *config_name(const struct config *c);

@@ -414,6 +414,21 @@ struct stream *track_output(const struct track_stage *t, uint32_t i, struct outl
     return t->tracks[i]->stream;
 }
 
+bool track_signal_at(const struct track_stage *t, uint32_t i, struct track_signal_of *ret)
+{
+    for (uint32_t k = 0; k < t->track_count; k++) {
+        const struct track *s = t->tracks[k];
+        for (uint32_t n = 0; n < s->input_count; n++) {
+            const struct track_input *in = &s->inputs[n];
+            if (!in->stream || i-- > 0)
+                continue;
+            *ret = (struct track_signal_of){s->name, in->stream, in->column};
+            return true;
+        }
+    }
+    return false;
+}
+
 static int track_start_run(void *ctx)
 {
     struct track_stage *t = ctx;

@@ -74,6 +74,17 @@ int track_configure(struct track_stage *t, const struct config *config, struct c
  * i-th. After configure. */
 struct stream *track_output(const struct track_stage *t, uint32_t i, struct outlet **ret_producer);
 
+/* A signal that a track reads to make presences. After configure; views live as long as t. */
+struct track_signal_of {
+    const char *track;
+    const char *stream; /* the name without the node */
+    const char *column;
+};
+
+/* The i-th of all tracks' signals; the same one may come for several. False when there is no i-th.
+ */
+bool track_signal_at(const struct track_stage *t, uint32_t i, struct track_signal_of *ret);
+
 /* Loads the checkpoint, replays, goes on live. The outlets stand. */
 int track_start(struct track_stage *t, struct diag *diag);
 void track_stop(struct track_stage *t); /* stores the checkpoint; idempotent */

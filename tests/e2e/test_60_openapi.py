@@ -2,6 +2,7 @@
 is held against its schema; nothing is served without a token that does not say so.
 """
 
+import datetime
 import http.client
 import json
 import pathlib
@@ -10,7 +11,7 @@ import jsonschema
 import pytest
 
 from conftest import PROGRAM, TOP, Node, Process, end_all, free_port, wait_until
-from support.press import job_config
+from support.press import JOB, job_config
 
 pytestmark = pytest.mark.asan
 
@@ -39,6 +40,14 @@ class Service:
                 if method in ("get", "put", "post", "delete", "patch"):
                     yield method.upper(), path, operation
 
+    # The press's own track over the last minute.
+    @property
+    def replay(self):
+        now = datetime.datetime.now(datetime.timezone.utc)
+        begin = (now - datetime.timedelta(minutes=1)).isoformat()
+        tracks = JOB[: JOB.index("characteristics:")]
+        return {"from": begin, "to": now.isoformat(), "tracks": tracks, "lead": "1m"}
+
     # How each operation is called: what fills the path, the query and the body.
     def calls(self):
         return {
@@ -61,6 +70,7 @@ class Service:
             ("GET", "/trace/{serial}/band"): {"path": {"serial": self.serial},
                                               "query": "?station=press"},
             ("GET", "/why"): {"query": "?defect=dent"},
+            ("POST", "/replay"): {"body": self.replay},
             ("GET", "/sessions"): {},
             ("POST", "/publish"): {"body": {"topic": "a/b", "payload": "hello"}},
             ("GET", "/uplink"): {},

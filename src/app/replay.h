@@ -1,0 +1,181 @@
+/* What a past period would have given with other tracks: the call node.replay.
+ *
+ * Somebody who is about to change a track wants to see what the change does before it goes live. So
+ * the stored readings of a period go through a second track stage that has the changed tracks, and
+ * its presences are compared with those that the node's tables hold. Nothing is written anywhere.
+ * docs/replay.md says what is compared and how.
+ *
+ * replay.c serves the call, replay_read.c reads the points as batches, replay_run.c is the second
+ * stage with a feed in memory, replay_diff.c compares and prints. Private to app/.
+ *
+ * It is served on the historian's reader, like `why`: one moment of the tables is read, and other
+ * questions wait meanwhile. It ends at its caller's deadline, and when nobody waits any more.
+ */
+#ifndef LOTLINE_APP_REPLAY_H
+#define LOTLINE_APP_REPLAY_H
+
+#include "base/arena.h"
+#include "config/config.h"
+#include "db/duckdb.h"
+#include "model/catalogue.h"
+#include "track/track.h"
+
+#define REPLAY_PRESENCES_MAX 200000 /* of each side */
+#define REPLAY_ROWS_MAX      10000  /* of an answer */
+#define REPLAY_POINTS_MAX    200000 /* in memory at a time */
+#define REPLAY_BATCH_ROWS    1024
+#define REPLAY_TAGS_MAX      4096
+#define REPLAY_SAME_US       1000 /* times of one ms are the same */
+
+/* Says whether to go on: OK, ERR_CANCELLED, ERR_TIMEOUT. */
+struct replay_stop {
+    int (*fn)(void *ctx);
+    void *ctx;
+};
+
+/* The period, and what is read around it so that its first and last visits are whole. */
+struct replay_period {
+    int64_t from_us;
+    int64_t to_us;
+    int64_t lead_us;
+};
+
+/* ---------------------------------------------------------------------------------- replay_diff.c
+ */
+
+/* One stay of a unit. Texts live in the list's arena. */
+struct replay_presence {
+    const char *track;
+    const char *station;
+    const char *unit;
+    const char *serial; /* "?…": was not read */
+    const char *status;
+    const char *evidence;
+    int64_t t_in;
+    int64_t t_out;
+    int64_t visit;
+    int64_t revision;
+    double probability;
+    bool retracted;
+    int32_t other; /* index of what it is on the other side, -1 = nothing */
+};
+
+struct replay_list {
+    struct arena arena;
+    struct replay_presence *items;
+    uint32_t count;
+    uint32_t cap;
+};
+
+/* Copies the texts. ERR_LIMIT (REPLAY_PRESENCES_MAX), ERR_NOMEM. */
+int replay_list_add(struct replay_list *l, const struct replay_presence *p);
+void replay_list_fini(struct replay_list *l);
+
+/* The highest revision of each, without what is taken back, by (track, station, time, serial). */
+void replay_list_settle(struct replay_list *l);
+
+enum replay_change {
+    REPLAY_SAME,
+    REPLAY_MOVED,  /* other times */
+    REPLAY_STATUS, /* another status or probability */
+    REPLAY_UNIT,   /* another serial, or read now and not before, or the reverse */
+    REPLAY_NEW,
+    REPLAY_GONE,
+    REPLAY_CHANGE_COUNT,
+};
+
+struct replay_answer {
+    uint64_t counts[REPLAY_CHANGE_COUNT];
+    struct buf rows; /* JSON: what differs, in the order of time */
+    bool truncated;
+};
+
+/* Compares two settled lists; what ends on both sides outside the period is left out. ERR_NOMEM. */
+int replay_diff(struct replay_list *before, struct replay_list *after,
+                const struct replay_period *period, struct replay_answer *ret);
+
+/* ---------------------------------------------------------------------------------- replay_read.c
+ */
+
+/* One batch of one stream, of which the receiver gets a reference. */
+struct replay_batch {
+    const char *stream;
+    struct batch *batch;
+};
+
+/* A value as stored: one column of one stream. */
+struct replay_tag {
+    uint32_t id;
+    uint32_t stream;
+    uint32_t column;
+    struct field field;
+};
+
+struct replay_stream {
+    const char *name;
+    struct field *fields; /* as the values of the moment have them */
+    const char **tracks;  /* [column]: who reads it */
+    bool *stored;         /* [column] */
+    uint32_t field_count;
+    uint32_t field_cap;
+    struct schema *schema; /* NULL: to be made from fields */
+    struct batch_builder *builder;
+};
+
+struct replay_reader {
+    struct duck_conn *conn;
+    const char *node;
+    const struct config *named; /* whose tracks must have values */
+    const struct replay_stop *stop;
+    struct arena arena;
+    struct replay_stream *streams;
+    uint32_t stream_count;
+    uint32_t stream_cap;
+    struct replay_tag *tags;
+    uint32_t tag_count;
+    uint32_t tag_cap;
+    struct buf tag_list; /* "1,5,7" */
+    uint64_t values;     /* read within the period */
+
+    /* Takes a piece's batches, in order. */
+    int (*take)(void *ctx, struct replay_batch *batches, uint32_t count);
+    void *ctx;
+};
+
+/* What the stage's tracks read. Set conn, node, named, stop, take and ctx first; the rest zero. */
+int replay_reader_tags(struct replay_reader *r, const struct track_stage *track, struct diag *diag);
+
+/* Reads all of it, piece by piece. */
+int replay_reader_run(struct replay_reader *r, const struct replay_period *period,
+                      struct diag *diag);
+void replay_reader_fini(struct replay_reader *r);
+
+/* ----------------------------------------------------------------------------------- replay_run.c
+ */
+
+struct replay_run;
+
+/* A track stage with these tracks, whose streams are those of `catalogue`, and which is fed by
+ * replay_run_feed. What is wrong with a track is in diag, with its place. Any thread. */
+int replay_run_new(const struct config *config, const struct catalogue *catalogue,
+                   struct replay_run **ret, struct diag *diag);
+const struct track_stage *replay_run_track(const struct replay_run *r);
+int replay_run_start(struct replay_run *r, struct diag *diag);
+
+/* Blocks until the tracks have taken all. References are taken, also on failure. */
+int replay_run_feed(struct replay_run *r, struct replay_batch *batches, uint32_t count,
+                    const struct replay_stop *stop);
+
+/* The presences so far; between two feeds. Its error if they could not all be kept. */
+int replay_run_presences(struct replay_run *r, struct replay_list **ret);
+void replay_run_free(struct replay_run *r); /* NULL is allowed */
+
+/* -------------------------------------------------------------------------------------- replay.c
+ */
+
+struct node;
+
+/* Adds the call. After the historian was made. */
+int node_replay_add(struct node *n);
+
+#endif

@@ -1,0 +1,156 @@
+"""`lotline replay`: a past period through changed tracks, against what the node's tables hold.
+
+The belt of test_52_belt.py, whose values come as those of its past, is replayed unchanged (nothing
+differs) and changed (a place moved: just its visits move, by what the belt needs for that way).
+"""
+
+import csv
+import io
+import json
+import subprocess
+from datetime import datetime, timezone
+
+import pytest
+
+from conftest import PROGRAM, Node, end_all, wait_until
+from support.importer import Importer
+from test_52_belt import BEGIN_MS, CONFIG, ENTRIES, POLL_MS, TOPIC, Belt, speed, steps
+
+POLLS = 1500
+TRACK = CONFIG[CONFIG.index("tracks:") : CONFIG.index("rules:")]
+
+
+def moment(poll):
+    at = datetime.fromtimestamp((BEGIN_MS + poll * POLL_MS) / 1000, timezone.utc)
+    return at.strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "Z"
+
+
+def ms(text):
+    return datetime.fromisoformat(text.replace("Z", "+00:00")).timestamp() * 1000
+
+
+class Replay:
+    def __init__(self, belt, folder):
+        self.belt = belt
+        self.folder = folder
+
+    def file(self, text):
+        path = self.folder / "tracks.yaml"
+        path.write_text(text)
+        return path
+
+    def run(self, text, *options, begin=0, end=POLLS):
+        return subprocess.run(
+            [PROGRAM, "replay", "--data", str(self.belt.node.data), "--from", moment(begin), "--to",
+             moment(end), "--tracks", str(self.file(text)), *options],
+            capture_output=True, text=True, timeout=60,
+        )
+
+    def json(self, text, *options, **period):
+        done = self.run(text, "--json", *options, **period)
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)
+
+
+@pytest.fixture(scope="module")
+def replay(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("replay")
+    belt = Belt(POLLS, speed, ENTRIES)
+    belt.node = Node(folder, CONFIG)
+    try:
+        with Importer(belt.node, TOPIC) as importer:
+            importer.put_all([belt.row(i) for i in range(belt.polls)])
+        wait_until(lambda: len(steps(belt.node)) == 2 * len(ENTRIES), "the steps of all units")
+        yield Replay(belt, folder)
+    finally:
+        end_all([belt.node])
+
+
+def counts(answer):
+    return {k: answer[k] for k in ("same", "moved", "status", "unit", "new", "gone") if answer[k]}
+
+
+def test_unchanged_tracks_change_nothing(replay):
+    answer = replay.json(TRACK)
+    assert answer["rows"] == []
+    assert counts(answer) == {"same": 2 * len(ENTRIES)}
+    assert answer["values"] == 4 * POLLS  # entry, exit, code, speed
+    said = replay.run(TRACK)
+    assert f"{2 * len(ENTRIES)} same, 0 with other times" in said.stdout
+
+
+def test_a_moved_place_moves_its_visits_alone(replay):
+    answer = replay.json(TRACK.replace("from_mm: 1000, to_mm: 2500}", "from_mm: 1100, to_mm: 2500}", 1))
+    assert counts(answer) == {"same": len(ENTRIES), "moved": len(ENTRIES)}
+    known = steps(replay.belt.node)
+    for row in answer["rows"]:
+        code = row["serial_before"]
+        step = known[code, "reflow"]
+        assert (row["change"], row["track"], row["station"]) == ("moved", "belt1", "reflow")
+        assert row["serial_after"] == code
+        assert ms(row["t_in_before"]) == step["t_in"] // 1000
+        assert row["t_out_before"] == row["t_out_after"]
+        reached = replay.belt.reached_ms(code, 1100) + BEGIN_MS
+        assert abs(ms(row["t_in_after"]) - reached) <= POLL_MS, row
+    assert [r["serial_before"] for r in answer["rows"]] == list(ENTRIES)
+
+
+def test_twice_the_same_bytes_in_every_form(replay):
+    changed = TRACK.replace("from_mm: 2500, to_mm: 3000", "from_mm: 2600, to_mm: 3000")
+    for form in (["--json"], ["--csv"], []):
+        first, second = (replay.run(changed, *form) for _ in range(2))
+        assert first.returncode == 0, first.stderr
+        assert first.stdout == second.stdout and "cooling" in first.stdout
+    rows = list(csv.DictReader(io.StringIO(replay.run(changed, "--csv").stdout)))
+    assert {(r["change"], r["station"]) for r in rows} == {("moved", "cooling")}
+
+
+def test_another_signal_gives_other_units(replay):
+    """The speed in place of the code: every unit is called 100 or so, or nobody."""
+    answer = replay.json(TRACK.replace("unit: plc1.line.code", "unit: plc1.line.zone1"))
+    assert counts(answer)["unit"] == 2 * len(ENTRIES)
+    assert {r["serial_before"] for r in answer["rows"]} == set(ENTRIES)
+    assert not {r["serial_after"] for r in answer["rows"]} & set(ENTRIES)
+
+
+def test_a_new_track_gives_new_visits_and_says_so(replay):
+    done = replay.run(TRACK.replace("belt1", "belt7"))
+    assert done.returncode == 0
+    assert f"{2 * len(ENTRIES)} new" in done.stdout
+    assert "track belt7 is new" in done.stderr
+
+
+def test_a_part_of_the_time_needs_only_its_lead(replay):
+    """What is on the belt at the begin is known from the lead; what ends before it is left out."""
+    known = steps(replay.belt.node)
+    begin = 700
+    ended = [k for k, s in known.items() if s["t_out"] >= (BEGIN_MS + begin * POLL_MS) * 1000]
+    assert 0 < len(ended) < len(known)
+    answer = replay.json(TRACK, begin=begin)
+    assert answer["rows"] == [] and answer["same"] == len(ended)
+    assert replay.json(TRACK, "--lead", "0s", begin=begin)["rows"] != []
+
+
+def test_nothing_is_written(replay):
+    counts_of = "SELECT (SELECT count(*) FROM points) p, (SELECT count(*) FROM steps) s," \
+        " (SELECT count(*) FROM units) u, (SELECT max(seq) FROM positions) seq"
+    before = replay.belt.node.sql(counts_of)
+    replay.json(TRACK.replace("belt1", "belt8"))
+    assert replay.belt.node.sql(counts_of) == before
+
+
+@pytest.mark.parametrize(
+    "change, period, said",
+    [
+        (("place", "place"), (-9000, -8000), "older than what is kept"),
+        (("place", "place"), (9000, 9100), "there are no values"),
+        (("plc1.line.code", "plc1.line.cod"), (0, POLLS), "tracks.yaml:3:"),
+        (("from_mm: 1000", "from_mm: much"), (0, POLLS), "tracks.yaml:6:"),
+        (("tracks:", "track:"), (0, POLLS), "tracks.yaml:1:1:"),
+        (("place", "place"), (100, 100), "from is not before to"),
+    ],
+)
+def test_what_is_wrong_is_said(replay, change, period, said):
+    done = replay.run(TRACK.replace(*change), begin=period[0], end=period[1])
+    assert done.returncode != 0
+    assert said in done.stderr, done.stderr
