@@ -99,11 +99,12 @@ static void note_new_tracks(struct asking *a)
 {
     for (size_t i = 0; i < config_count(a->over, CONFIG_TRACK); i++) {
         const char *name = config_object_at(a->over, CONFIG_TRACK, i)->name;
-        if (!config_object_find(a->node->config, CONFIG_TRACK, name))
+        if (!config_object_find(a->node->config, CONFIG_TRACK, name)) {
             (void)buf_printf(&a->note,
                              "%strack %s is new: the node has none of that name, so all of its "
                              "visits are new",
                              a->note.len ? "; " : "", name);
+        }
     }
 }
 

@@ -103,17 +103,27 @@ static int tag_row(void *ctx, const struct value *cells, uint32_t count)
     return err;
 }
 
+/* The first column of a stream that a named track reads and that has no values, -1 if none. */
+static int64_t column_missing(const struct replay_reader *r, const struct replay_stream *s)
+{
+    for (uint32_t c = 0; c < s->field_count; c++)
+        if (!s->stored[c] && config_object_find(r->named, CONFIG_TRACK, s->tracks[c]))
+            return c;
+    return -1;
+}
+
 static int tags_missing(const struct replay_reader *r, struct diag *diag)
 {
     for (uint32_t i = 0; i < r->stream_count; i++) {
         const struct replay_stream *s = &r->streams[i];
-        for (uint32_t c = 0; c < s->field_count; c++)
-            if (!s->stored[c] && config_object_find(r->named, CONFIG_TRACK, s->tracks[c]))
-                return diag_set(diag, ERR_NOT_FOUND, 0, 0,
-                                "no value of %s.%s was ever stored, which track %s reads: it can "
-                                "only be replayed over what the historian has kept since "
-                                "(historian.streams says what that is)",
-                                s->name, s->fields[c].name, s->tracks[c]);
+        int64_t c = column_missing(r, s);
+        if (c < 0)
+            continue;
+        return diag_set(diag, ERR_NOT_FOUND, 0, 0,
+                        "no value of %s.%s was ever stored, which track %s reads: it can only be "
+                        "replayed over what the historian has kept (historian.streams says what "
+                        "that is)",
+                        s->name, s->fields[c].name, s->tracks[c]);
     }
     return OK;
 }

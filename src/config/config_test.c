@@ -198,3 +198,36 @@ TEST(config_without_memory)
         config_free(c);
     }
 }
+
+TEST(config_overlay_replaces_by_name_and_adds)
+{
+    static const char base[] = "name: n\ntracks: [{name: a, x: 1}, {name: b, x: 2}]\n"
+                               "rules: [{name: r}]\n";
+    static const char over[] = "tracks:\n  - {name: c, x: 3}\n  - {name: b, x: 4}\n";
+    struct config *b = NULL;
+    struct config *o = NULL;
+    CHECK_OK(config_parse("base.yaml", bytes_of_text(base), &b, &diag));
+    CHECK_OK(config_parse("over.yaml", bytes_of_text(over), &o, &diag));
+    FAULT_EACH (n) {
+        struct config *c = NULL;
+        int err = config_overlay(b, o, CONFIG_TRACK, &c, &diag);
+        if (fault_hit()) {
+            CHECK_ERR(err, ERR_NOMEM);
+            config_free(c);
+            continue;
+        }
+        CHECK_OK(err);
+        CHECK_STR(config_name(c), "n");
+        CHECK_EQ(config_count(c, CONFIG_TRACK), 3);
+        CHECK_EQ(config_count(c, CONFIG_RULE), 0);
+        CHECK_STR(config_object_at(c, CONFIG_TRACK, 0)->name, "a");
+        const struct config_object *second = config_object_at(c, CONFIG_TRACK, 1);
+        CHECK_STR(tree_text(tree_get(second->spec, "x")), "4");
+        CHECK_STR(second->spec->file, "over.yaml");
+        CHECK_EQ(second->spec->line, 3);
+        CHECK_STR(config_object_at(c, CONFIG_TRACK, 2)->name, "c");
+        config_free(c);
+    }
+    config_free(o);
+    config_free(b);
+}

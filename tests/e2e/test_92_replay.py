@@ -7,13 +7,16 @@ differs) and changed (a place moved: just its visits move, by what the belt need
 import csv
 import io
 import json
+import re
 import subprocess
 from datetime import datetime, timezone
 
 import pytest
 
-from conftest import PROGRAM, Node, end_all, wait_until
+from conftest import PROGRAM, Node, Process, end_all, free_port, wait_until
 from support.importer import Importer
+from support.press import JOB, job_config
+from support.past import told_past, wait_for_all
 from test_52_belt import BEGIN_MS, CONFIG, ENTRIES, POLL_MS, TOPIC, Belt, speed, steps
 
 POLLS = 1500
@@ -154,3 +157,57 @@ def test_what_is_wrong_is_said(replay, change, period, said):
     done = replay.run(TRACK.replace(*change), begin=period[0], end=period[1])
     assert done.returncode != 0
     assert said in done.stderr, done.stderr
+
+
+# ------------------------------------------------------------------------------- a simulated plant
+
+
+def plant_tracks(config):
+    """The part of the plant's configuration that says its tracks."""
+    text = config[config.index("\ntracks:") + 1 :]
+    return re.split(r"\n(?=[a-z])", text)[0] + "\n"
+
+
+def test_a_plants_past_is_the_same_again(tmp_path, children, start_node):
+    """An hour of nine stations and a belt. Nothing differs but what was there when the telling
+    ended."""
+    node, ledger = told_past(tmp_path, children, start_node, "1h", "zone_drift", 7)
+    wait_for_all(node, ledger)
+    span = node.sql("SELECT min(t_out)::VARCHAR AS a, max(t_out)::VARCHAR AS b FROM steps")[0]
+    begin, end = (at.replace(" ", "T") + "Z" for at in (span["a"], span["b"]))
+    file = tmp_path / "tracks.yaml"
+    file.write_text(plant_tracks(node.config.read_text()))
+    asked = [PROGRAM, "replay", "--data", str(node.data), "--from", begin, "--to", end,
+             "--tracks", str(file), "--json"]
+    first, second = (
+        subprocess.run(asked, capture_output=True, text=True, timeout=60) for _ in range(2)
+    )
+    assert first.returncode == 0, first.stderr
+    assert first.stdout == second.stdout
+    answer = json.loads(first.stdout)
+    print({k: v for k, v in answer.items() if k != "rows"})
+    for row in answer["rows"]:
+        print(row)
+    assert counts(answer) == {"same": node.sql("SELECT count(*) n FROM steps")[0]["n"] - 1}
+
+
+def test_what_was_polled_is_the_same_again(tmp_path, children, start_node):
+    """A press polled live: each value has its own acquisition time, not that of its cycle."""
+    port = free_port()
+    children.append(Process([PROGRAM, "sim", "press", "--port", port, "--speed", "8"],
+                            tmp_path / "press.log"))
+    node = start_node(job_config(port))
+    seen = lambda: node.sql(  # noqa: E731
+        "SELECT count(*) n, min(t_out)::VARCHAR a, max(t_out)::VARCHAR b FROM steps")[0]
+    wait_until(lambda: seen()["n"] >= 10, "visits")
+    span = seen()
+    begin, end = (span[k].replace(" ", "T") + "Z" for k in "ab")
+    file = tmp_path / "tracks.yaml"
+    file.write_text(JOB[: JOB.index("characteristics:")])
+    done = subprocess.run(
+        [PROGRAM, "replay", "--data", str(node.data), "--from", begin, "--to", end, "--tracks",
+         str(file), "--json"], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    answer = json.loads(done.stdout)
+    print(answer)
+    assert answer["rows"] == [] and counts(answer) == {"same": span["n"] - 1}
