@@ -167,8 +167,9 @@ static int before_read(struct asking *a, struct duck_conn *conn)
     int err = duck_statement(
         conn,
         "WITH p AS (SELECT * FROM (SELECT * FROM steps WHERE node = $1 AND t_out >= $2 AND t_in < "
-        "$3 AND track <> '' QUALIFY row_number() OVER (PARTITION BY track, unit, station ORDER BY "
-        "revision DESC, known_at DESC) = 1) WHERE NOT retracted), u AS (SELECT unit, "
+        "$3 AND track <> '' QUALIFY row_number() OVER (PARTITION BY track, unit, station, "
+        "coalesce(visit, 0) ORDER BY revision DESC, known_at DESC) = 1) WHERE NOT retracted), u AS "
+        "(SELECT unit, "
         "arg_max(serial, known_at) AS serial FROM units WHERE unit IN (SELECT unit FROM p) AND NOT "
         "retracted GROUP BY unit) SELECT p.track, p.station, p.unit, coalesce(u.serial, ''), "
         "p.status, p.evidence, p.t_in, p.t_out, p.probability FROM p LEFT JOIN u ON p.unit = "
@@ -302,6 +303,9 @@ static int answer_make(struct asking *a, struct batch_builder *bb)
         err = replay_run_presences(a->run, &after);
     if (!err) {
         replay_list_settle(&a->before);
+        err = replay_list_name(after);
+    }
+    if (!err) {
         replay_list_settle(after);
         err = replay_diff(&a->before, after, &a->period, &answer);
     }

@@ -71,6 +71,11 @@ struct replay_list {
 int replay_list_add(struct replay_list *l, const struct replay_presence *p);
 void replay_list_fini(struct replay_list *l);
 
+/* Each unit has the serial that was said of it last, in all its stays, as the tables have it: a
+ * code that is read late names what was before it too. The items are in the order in which they
+ * came. ERR_NOMEM. */
+int replay_list_name(struct replay_list *l);
+
 /* The highest revision of each, without what is taken back, by (track, station, time, serial). */
 void replay_list_settle(struct replay_list *l);
 

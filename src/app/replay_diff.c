@@ -10,6 +10,7 @@
 #include "base/array.h"
 #include "base/clock.h"
 #include "base/err.h"
+#include "base/map.h"
 #include "base/str.h"
 
 #include <inttypes.h>
@@ -55,6 +56,23 @@ void replay_list_fini(struct replay_list *l)
     free(l->items);
     arena_fini(&l->arena);
     *l = (struct replay_list){0};
+}
+
+int replay_list_name(struct replay_list *l)
+{
+    struct map names = {0};
+    int err = OK;
+    for (uint32_t i = 0; !err && i < l->count; i++) {
+        struct replay_presence *p = &l->items[i];
+        if (!p->retracted)
+            err = map_put(&names, bytes_of_text(p->unit), (void *)(uintptr_t)p->serial, NULL);
+    }
+    for (uint32_t i = 0; !err && i < l->count; i++) {
+        const char *serial = map_find(&names, bytes_of_text(l->items[i].unit));
+        l->items[i].serial = serial ? serial : l->items[i].serial;
+    }
+    map_fini(&names);
+    return err;
 }
 
 static int compare_i64(int64_t a, int64_t b)

@@ -106,9 +106,10 @@ static int tag_row(void *ctx, const struct value *cells, uint32_t count)
 /* The first column of a stream that a named track reads and that has no values, -1 if none. */
 static int64_t column_missing(const struct replay_reader *r, const struct replay_stream *s)
 {
-    for (uint32_t c = 0; c < s->field_count; c++)
+    for (uint32_t c = 0; c < s->field_count; c++) {
         if (!s->stored[c] && config_object_find(r->named, CONFIG_TRACK, s->tracks[c]))
             return c;
+    }
     return -1;
 }
 
@@ -144,6 +145,9 @@ int replay_reader_tags(struct replay_reader *r, const struct track_stage *track,
         err = duck_bind_text(s, 1, r->node);
     if (!err)
         err = duck_run(s, tag_row, r, diag);
+    if (err == ERR_LIMIT)
+        return diag_set(diag, err, 0, 0, "the tracks read more than %d tags, which is too many",
+                        REPLAY_TAGS_MAX);
     return err ? err : tags_missing(r, diag);
 }
 

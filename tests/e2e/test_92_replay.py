@@ -15,11 +15,20 @@ import pytest
 
 from conftest import PROGRAM, Node, Process, end_all, free_port, wait_until
 from support.importer import Importer
-from support.press import JOB, job_config
+from support.press import JOB, LISTEN, job_config
 from support.past import told_past, wait_for_all
 from test_52_belt import BEGIN_MS, CONFIG, ENTRIES, POLL_MS, TOPIC, Belt, speed, steps
 
 POLLS = 1500
+SPARE = """\
+  - name: plc9
+    driver: modbus-tcp
+    address: 127.0.0.1:1
+    enabled: false
+    place: plant1/line1/spare
+    groups:
+      - {name: spare, interval: 1s, tags: [{name: code, address: "1!400001.10", type: string}]}
+"""
 TRACK = CONFIG[CONFIG.index("tracks:") : CONFIG.index("rules:")]
 
 
@@ -59,7 +68,7 @@ class Replay:
 def replay(tmp_path_factory):
     folder = tmp_path_factory.mktemp("replay")
     belt = Belt(POLLS, speed, ENTRIES)
-    belt.node = Node(folder, CONFIG)
+    belt.node = Node(folder, CONFIG.replace("tracks:\n", SPARE + "tracks:\n", 1))
     try:
         with Importer(belt.node, TOPIC) as importer:
             importer.put_all([belt.row(i) for i in range(belt.polls)])
@@ -147,6 +156,7 @@ def test_nothing_is_written(replay):
     [
         (("place", "place"), (-9000, -8000), "older than what is kept"),
         (("place", "place"), (9000, 9100), "there are no values"),
+        (("plc1.line.code", "plc9.spare.code"), (0, POLLS), "no value of plc9.spare.code was ever"),
         (("plc1.line.code", "plc1.line.cod"), (0, POLLS), "tracks.yaml:3:"),
         (("from_mm: 1000", "from_mm: much"), (0, POLLS), "tracks.yaml:6:"),
         (("tracks:", "track:"), (0, POLLS), "tracks.yaml:1:1:"),
@@ -189,6 +199,72 @@ def test_a_plants_past_is_the_same_again(tmp_path, children, start_node):
     for row in answer["rows"]:
         print(row)
     assert counts(answer) == {"same": node.sql("SELECT count(*) n FROM steps")[0]["n"] - 1}
+
+
+LINE_TRACK = """\
+tracks:
+  - name: floor
+    parts:
+      - {buffer: rack, order: random, to: press}
+      - {station: press, to: check}
+      - {station: check}
+    gates:
+      - {signal: plc1.floor.rack, into: rack, unit: plc1.floor.code_in}
+      - {signal: plc1.floor.begin, into: press}
+      - {signal: plc1.floor.end, out_of: press}
+      - {signal: plc1.floor.checked, out_of: check, unit: plc1.floor.code_out}
+"""
+LINE_CONFIG = f"""\
+name: floor
+{LISTEN}devices:
+  - name: plc1
+    driver: modbus-tcp
+    address: 127.0.0.1:1
+    enabled: false
+    place: plant1/line1/floor
+    groups:
+      - name: floor
+        interval: 100ms
+        tags:
+          - {{name: rack, address: "1!000001", type: bit}}
+          - {{name: begin, address: "1!000002", type: bit}}
+          - {{name: end, address: "1!000003", type: bit}}
+          - {{name: checked, address: "1!000004", type: bit}}
+          - {{name: code_in, address: "1!400001.8", type: string}}
+          - {{name: code_out, address: "1!400011.8", type: string}}
+{LINE_TRACK}"""
+
+
+def floor_rows():
+    """A and B go into a rack; B is pressed, nobody knows yet whom that is, and then read; then A."""
+    pulses = {10: "rack", 20: "rack", 30: "begin", 50: "end", 70: "checked", 80: "begin",
+              100: "end", 120: "checked"}
+    for poll in range(200):
+        row = {name: pulses.get(poll) == name for name in ("rack", "begin", "end", "checked")}
+        row["code_in"] = "" if poll < 5 else "A" if poll < 15 else "B"
+        row["code_out"] = "" if poll < 65 else "B" if poll < 110 else "A"
+        yield {"ts": BEGIN_MS + poll * POLL_MS, **row}
+
+
+def test_a_line_comes_back_with_what_a_scan_took_back(tmp_path, start_node):
+    node = start_node(LINE_CONFIG)
+    with Importer(node, "plant1/line1/floor/plc1/floor/import") as importer:
+        importer.put_all(list(floor_rows()))
+    held = "SELECT unit, station, visit FROM (SELECT * FROM steps QUALIFY row_number() OVER" \
+        " (PARTITION BY unit, station, visit ORDER BY revision DESC) = 1) WHERE NOT retracted"
+    wait_until(lambda: len(node.sql(held)) == 4, "A and B at press and check")
+    assert node.sql("SELECT count(*) n FROM steps WHERE retracted")[0]["n"] > 0
+    file = tmp_path / "line.yaml"
+    file.write_text(LINE_TRACK)
+    asked = [PROGRAM, "replay", "--data", str(node.data), "--from", moment(0), "--to", moment(200),
+             "--tracks", str(file), "--json"]
+    done = subprocess.run(asked, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    answer = json.loads(done.stdout)
+    assert answer["rows"] == [] and counts(answer) == {"same": 4}
+    file.write_text(LINE_TRACK.replace("order: random", "order: fifo"))
+    answer = json.loads(subprocess.run(asked, capture_output=True, text=True, check=True).stdout)
+    assert answer["rows"], "first in, first out says that A was pressed first"
 
 
 def test_what_was_polled_is_the_same_again(tmp_path, children, start_node):
