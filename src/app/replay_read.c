@@ -146,8 +146,7 @@ int replay_reader_tags(struct replay_reader *r, const struct track_stage *track,
     if (!err)
         err = duck_run(s, tag_row, r, diag);
     if (err == ERR_LIMIT)
-        return diag_set(diag, err, 0, 0, "the tracks read more than %d tags, which is too many",
-                        REPLAY_TAGS_MAX);
+        return diag_set(diag, err, 0, 0, "the tracks read more than %d tags", REPLAY_TAGS_MAX);
     return err ? err : tags_missing(r, diag);
 }
 
