@@ -129,6 +129,10 @@ static int tags_missing(const struct replay_reader *r, struct diag *diag)
     return OK;
 }
 
+static const char sql_tags[] =
+    "SELECT id, stream, tag, type, uom, scale, \"offset\", flags FROM tags "
+    "WHERE node = $1 ORDER BY id";
+
 int replay_reader_tags(struct replay_reader *r, const struct track_stage *track, struct diag *diag)
 {
     struct track_signal_of signal;
@@ -137,10 +141,7 @@ int replay_reader_tags(struct replay_reader *r, const struct track_stage *track,
     for (uint32_t i = 0; !err && track_signal_at(track, i, &signal); i++)
         err = stream_column(r, &signal);
     if (!err)
-        err = duck_statement(r->conn,
-                             "SELECT id, stream, tag, type, uom, scale, \"offset\", flags FROM "
-                             "tags WHERE node = $1 ORDER BY id",
-                             &s, diag);
+        err = duck_statement(r->conn, sql_tags, &s, diag);
     if (!err)
         err = duck_bind_text(s, 1, r->node);
     if (!err)
