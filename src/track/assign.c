@@ -251,7 +251,8 @@ static void stay_note(struct event *e, const struct assign_state *s, double *m, 
 {
     struct assign *a = e->a;
     struct undecided stay = *what;
-    memcpy(stay.unit, a->units[a->work.units[column]].id, sizeof stay.unit);
+    stay.owner = a->work.units[column];
+    memcpy(stay.unit, a->units[stay.owner].id, sizeof stay.unit);
     stay.t_in = s->t_in;
     stay.in_mm = s->ref_mm;
     stay.code = s->code;

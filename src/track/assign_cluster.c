@@ -320,32 +320,44 @@ uint32_t work_stay(struct assign *a, const struct undecided *stay)
         a->stats.forced++;
         return ASSIGN_NOBODY;
     }
-    struct undecided *s = &c->stays[c->stay_count];
-    *s = *stay;
-    for (uint32_t i = 0; i < c->rows.n; i++) {
-        const struct assign_unit *u = &a->units[c->units[i]];
-        for (uint32_t k = 0; k < ASSIGN_TAKEN_BACK_MAX; k++)
-            if (u->taken_back[k].revision && u->taken_back[k].visit == s->visit &&
-                memcmp(u->id, s->unit, sizeof u->id) == 0)
-                s->revision = u->taken_back[k].revision;
-    }
+    c->stays[c->stay_count] = *stay;
     return c->stay_count++;
 }
 
-/* The unit may be there still: what it is said of it later comes behind what was taken back. */
-static void stay_taken_back(struct assign *a, const struct undecided *s)
+/* The unit whose stay it is, if it is still in the line. */
+static struct assign_unit *stay_owner(const struct assign *a, const struct undecided *s)
 {
-    for (uint32_t i = 0; i < a->work.rows.n; i++) {
-        struct assign_unit *u = &a->units[a->work.units[i]];
-        if (memcmp(u->id, s->unit, sizeof u->id) != 0)
-            continue;
-        uint32_t at = 0;
-        while (at < ASSIGN_TAKEN_BACK_MAX - 1 && u->taken_back[at].visit != s->visit &&
-               u->taken_back[at].revision)
-            at++;
-        u->taken_back[at].visit = s->visit;
-        u->taken_back[at].revision = s->revision;
+    struct assign_unit *u = s->owner < a->unit_end ? &a->units[s->owner] : NULL;
+    return u && u->order && memcmp(u->id, s->unit, sizeof u->id) == 0 ? u : NULL;
+}
+
+/* The revision that was said last of this stay: also when it was taken back, and is so after all.
+ */
+static uint32_t stay_revision(const struct assign *a, const struct undecided *s)
+{
+    const struct assign_unit *u = stay_owner(a, s);
+    uint32_t revision = s->revision;
+    for (uint32_t i = 0; u && i < ASSIGN_SAID_MAX; i++)
+        if (u->said[i].visit == s->visit && u->said[i].revision > revision)
+            revision = u->said[i].revision;
+    return revision;
+}
+
+static void stay_note_revision(const struct assign *a, const struct undecided *s, uint32_t revision)
+{
+    struct assign_unit *u = stay_owner(a, s);
+    uint32_t at = 0;
+    if (!u)
+        return;
+    for (uint32_t i = 0; i < ASSIGN_SAID_MAX; i++) {
+        if (u->said[i].visit == s->visit) {
+            at = i;
+            break;
+        }
+        at = u->said[i].visit < u->said[at].visit ? i : at;
     }
+    u->said[at].visit = s->visit;
+    u->said[at].revision = revision;
 }
 
 /* ------------------------------------------------------------------------------------ what is said
@@ -506,8 +518,10 @@ static int whole_say(struct assign *a, const struct whole *w, const double *weig
     if (!is_to_say(a, w, &s))
         return OK;
     s.code = stay_code(a, c, w->likeliest);
+    s.revision = stay_revision(a, &s);
     double p = w->probability < a->model.said_min ? 0 : w->probability;
     int err = stay_say(a, &s, p, stay_rivals(a, weights, w->likeliest));
+    stay_note_revision(a, &s, s.revision + 1);
     for (uint32_t i = 0; i < c->stay_count; i++) {
         if (!is_same_stay(&c->stays[i], &s))
             continue;
@@ -537,11 +551,8 @@ static int stays_say(struct assign *a)
             err = breach_say(a, &c->stays[i], weights[i]);
     }
     for (uint32_t i = c->stay_count; i > 0 && !err; i--)
-        if (decided[i - 1] || stay_is_void(c, i - 1)) {
-            if (c->stays[i - 1].revision && c->stays[i - 1].said == 0)
-                stay_taken_back(a, &c->stays[i - 1]);
+        if (decided[i - 1] || stay_is_void(c, i - 1))
             stay_drop(c, i - 1);
-        }
     return err;
 }
 

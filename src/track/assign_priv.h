@@ -35,8 +35,8 @@ struct assign_member {
     double slack_mm; /* the largest */
 };
 
-#define ASSIGN_MEMBERS_MAX    8
-#define ASSIGN_TAKEN_BACK_MAX 4
+#define ASSIGN_MEMBERS_MAX 8
+#define ASSIGN_SAID_MAX    4
 
 struct assign_unit {
     uint8_t id[TRACK_UNIT_BYTES];
@@ -48,8 +48,8 @@ struct assign_unit {
 
     struct {
         uint32_t visit;
-        uint32_t revision;               /* 0: none */
-    } taken_back[ASSIGN_TAKEN_BACK_MAX]; /* stays of it that were said and are not so yet */
+        uint32_t revision;   /* 0: none */
+    } said[ASSIGN_SAID_MAX]; /* of the latest stays, what was said last */
 };
 
 /* A stay, with one of the ends that it may have had, that some hypotheses have and others have not.
@@ -60,6 +60,7 @@ struct undecided {
     int64_t t_out;
     double in_mm;
     double out_mm;
+    uint32_t owner; /* the unit's slot, while it is in the line */
     uint32_t code;
     uint32_t visit;
     uint32_t revision; /* said last; 0: nothing was said */

@@ -100,9 +100,13 @@ static void put_state(struct buf *out, const struct numbering *n, const struct a
     (void)buf_append_u8(out, (uint8_t)s->read);
 }
 
-static void put_stay(struct buf *out, const struct numbering *n, const struct undecided *s)
+static void put_stay(struct buf *out, const struct assign *a, const struct numbering *n,
+                     const struct undecided *s)
 {
+    bool there = s->owner < a->unit_end && a->units[s->owner].order &&
+                 memcmp(a->units[s->owner].id, s->unit, sizeof s->unit) == 0;
     (void)buf_append(out, s->unit, sizeof s->unit);
+    (void)buf_append_varint(out, there ? n->units[s->owner] : 0);
     put_i64(out, s->t_in);
     put_i64(out, s->t_out);
     (void)buf_append_double(out, s->in_mm);
@@ -121,14 +125,15 @@ static void put_stay(struct buf *out, const struct numbering *n, const struct un
     (void)buf_append_u8(out, s->breach_said);
 }
 
-static void put_cluster(struct buf *out, const struct numbering *n, const struct cluster *c)
+static void put_cluster(struct buf *out, const struct assign *a, const struct numbering *n,
+                        const struct cluster *c)
 {
     (void)buf_append_varint(out, c->rows.n);
     for (uint32_t i = 0; i < c->rows.n; i++)
         (void)buf_append_varint(out, n->units[c->units[i]] - 1);
     (void)buf_append_varint(out, c->stay_count);
     for (uint32_t i = 0; i < c->stay_count; i++)
-        put_stay(out, n, &c->stays[i]);
+        put_stay(out, a, n, &c->stays[i]);
     (void)buf_append_varint(out, c->rows.count);
     for (uint32_t i = 0; i < c->rows.count; i++) {
         (void)buf_append_double(out, c->rows.w[i]);
@@ -161,9 +166,9 @@ static void put_units(const struct assign *a, const struct numbering *n, struct 
             continue;
         (void)buf_append(out, u->id, sizeof u->id);
         (void)buf_append_le64(out, u->order);
-        for (uint32_t k = 0; k < ASSIGN_TAKEN_BACK_MAX; k++) {
-            (void)buf_append_varint(out, u->taken_back[k].visit);
-            (void)buf_append_varint(out, u->taken_back[k].revision);
+        for (uint32_t k = 0; k < ASSIGN_SAID_MAX; k++) {
+            (void)buf_append_varint(out, u->said[k].visit);
+            (void)buf_append_varint(out, u->said[k].revision);
         }
         (void)buf_append_u8(out, u->cluster == ASSIGN_NOBODY);
         if (u->cluster == ASSIGN_NOBODY)
@@ -185,7 +190,7 @@ void assign_encode(const struct assign *a, struct buf *out)
         put_units(a, &n, out);
         for (uint32_t i = 0; i < a->unit_end; i++)
             if (is_leader(a, i))
-                put_cluster(out, &n, a->clusters[a->units[i].cluster]);
+                put_cluster(out, a, &n, a->clusters[a->units[i].cluster]);
         for (uint32_t i = 0; i < a->model.part_count; i++) {
             const struct part_list *l = &a->parts[i];
             (void)buf_append_varint(out, l->end - l->first);
@@ -230,6 +235,8 @@ static void get_stay(const struct assign *a, struct reader *in, struct undecided
     struct bytes id = reader_take(in, sizeof s->unit);
     if (id.len == sizeof s->unit)
         memcpy(s->unit, id.ptr, sizeof s->unit);
+    uint32_t owner = get_count(in, a->unit_end);
+    s->owner = owner ? owner - 1 : UINT32_MAX;
     s->t_in = get_i64(in);
     s->t_out = get_i64(in);
     s->in_mm = reader_finite(in);
@@ -286,9 +293,9 @@ static int get_units(struct assign *a, struct reader *in, uint32_t count)
         if (id.len == sizeof u->id)
             memcpy(u->id, id.ptr, sizeof u->id);
         u->order = reader_le64(in);
-        for (uint32_t k = 0; k < ASSIGN_TAKEN_BACK_MAX; k++) {
-            u->taken_back[k].visit = get_count(in, UINT32_MAX);
-            u->taken_back[k].revision = get_count(in, UINT32_MAX);
+        for (uint32_t k = 0; k < ASSIGN_SAID_MAX; k++) {
+            u->said[k].visit = get_count(in, UINT32_MAX);
+            u->said[k].revision = get_count(in, UINT32_MAX);
         }
         bool certain = reader_u8(in) != 0;
         u->one = certain ? get_state(a, in) : (struct assign_state){.part = ASSIGN_ABSENT};

@@ -92,8 +92,26 @@ static inline void bench_track(struct bench *t)
     t->track->stats = &t->stats;
 }
 
+/* What is said of a stay again has a higher revision. */
+static inline void check_revisions(const struct bench *t)
+{
+    for (int i = 0; i < t->count; i++) {
+        const struct seen *s = &t->seen[i];
+        int k = i - 1;
+        while (k >= 0 &&
+               (t->seen[k].visit != s->visit || strcmp(t->seen[k].station, s->station) != 0 ||
+                memcmp(t->seen[k].unit, s->unit, sizeof s->unit) != 0))
+            k--;
+        if (s->revision != (k < 0 ? 1 : t->seen[k].revision + 1))
+            check_fail_at(__FILE__, __LINE__, "%s at %s: revision %lld comes after %lld", s->serial,
+                          s->station, (long long)s->revision,
+                          (long long)(k < 0 ? 0 : t->seen[k].revision));
+    }
+}
+
 static inline void bench_free(struct bench *t)
 {
+    check_revisions(t);
     track_drop(t->track);
     catalogue_fini(&t->catalogue);
     schema_unref(t->schema);

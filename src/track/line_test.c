@@ -303,6 +303,28 @@ TEST(case_10_a_scan_behind_a_random_buffer_repairs_what_was_said)
     bench_free(t);
 }
 
+TEST(what_was_taken_back_and_is_said_again_has_the_next_revision)
+{
+    struct bench *t = bench_new(config_rack, 20);
+    code(t, 0, 1000, "A");
+    pulse(t, 0, 1000);
+    code(t, 0, 2500, "B");
+    pulse(t, 0, 2500);
+    pulse(t, 1, 4000);
+    pulse(t, 2, 6000);
+    code(t, 1, 8000, "B");
+    pulse(t, 3, 8000);
+    pulse(t, 1, 9000);
+    pulse(t, 2, 11000);
+    code(t, 1, 13000, "A");
+    pulse(t, 3, 13000);
+    bench_run(t);
+    CHECK_STAY(t, "B", "press", 4000, 6000, "inferred");
+    CHECK_STAY(t, "A", "press", 9000, 11000, "inferred");
+    CHECK_STAY(t, "A", "rack", 1000, 9000, "exact");
+    bench_free(t); /* where the revisions are checked */
+}
+
 /* Two belts with a divert before and a merge behind. */
 static const char config_lanes[] =
     "name: n\n"
