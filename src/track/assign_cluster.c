@@ -537,7 +537,7 @@ static int whole_say(struct assign *a, const struct whole *w, const double *weig
 static int stays_say(struct assign *a)
 {
     struct cluster *c = &a->work;
-    double weights[ASSIGN_STAYS_MAX];
+    double weights[ASSIGN_STAYS_MAX] = {0};
     bool decided[ASSIGN_STAYS_MAX];
     int err = OK;
     for (uint32_t i = 0; i < c->stay_count; i++)
@@ -606,7 +606,7 @@ void unit_members(const struct assign *a, uint32_t unit, struct assign_member *r
 static int unit_put(struct assign *a, uint32_t column)
 {
     uint32_t unit = a->work.units[column];
-    struct assign_member members[ASSIGN_MEMBERS_MAX];
+    struct assign_member members[ASSIGN_MEMBERS_MAX] = {0};
     uint32_t count = 0;
     for (uint32_t i = 0; i < a->work.rows.count; i++)
         member_note(members, &count, &rows_states(&a->work.rows, i)[column]);

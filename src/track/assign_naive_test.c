@@ -580,11 +580,12 @@ static void random_topology(struct topology *t, struct rand *rand)
     for (uint32_t i = 0; i < t->part_count; i++)
         random_part(&t->parts[i], rand);
     way_add(t, ASSIGN_OUTSIDE, 0, rand);
-    for (uint16_t i = 0; i < t->part_count; i++) {
+    for (uint32_t i = 0; i < t->part_count; i++) {
         uint16_t next = i + 1u < t->part_count ? (uint16_t)(i + 1) : ASSIGN_OUTSIDE;
-        way_add(t, i, next, rand);
+        way_add(t, (uint16_t)i, next, rand);
         if (next != ASSIGN_OUTSIDE && rand_below(rand, 3) == 0)
-            way_add(t, i, i + 2u < t->part_count ? (uint16_t)(i + 2) : ASSIGN_OUTSIDE, rand);
+            way_add(t, (uint16_t)i, i + 2u < t->part_count ? (uint16_t)(i + 2) : ASSIGN_OUTSIDE,
+                    rand);
     }
     if (t->part_count > 2 && rand_below(rand, 3) == 0)
         way_add(t, (uint16_t)(t->part_count - 1), 1, rand);

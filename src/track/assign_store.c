@@ -371,7 +371,7 @@ static int get_lists(struct assign *a, struct reader *in)
         unit_members(a, i, u->members, &u->member_count);
         members += u->member_count;
     }
-    for (uint16_t part = 0; part < a->model.part_count; part++) {
+    for (uint32_t part = 0; part < a->model.part_count; part++) {
         struct part_list *l = &a->parts[part];
         uint32_t count = get_count(in, a->unit_end);
         for (uint32_t k = 0; k < count; k++) {

@@ -59,11 +59,12 @@ static inline struct bench *bench_new(const char *config, int seconds)
     struct diag diag = {0};
     struct stream *s = NULL;
     CHECK(t != NULL);
-    for (int i = 0; i < GATES + SCANNERS + SPEEDS; i++)
+    for (int i = 0; i < GATES + SCANNERS + SPEEDS; i++) {
         fields[i] = (struct field){.name = names[i],
                                    .type = i < GATES              ? VALUE_BOOL
                                            : i < GATES + SCANNERS ? VALUE_STRING
                                                                   : VALUE_DOUBLE};
+    }
     if (config_parse("t.yaml", bytes_of_text(config), &t->config, &diag))
         check_fail_at(__FILE__, __LINE__, "config: %s", diag.text);
     CHECK_OK(schema_new(fields, GATES + SCANNERS + SPEEDS, &t->schema));
@@ -203,11 +204,12 @@ static inline void seen_add(struct bench *t, const struct batch *b, uint32_t row
     s->probability = cell(b, TRACK_PROBABILITY, row).f64;
     s->retracted = cell(b, TRACK_RETRACTED, row).boolean;
     memcpy(s->unit, cell(b, TRACK_UNIT, row).bytes.ptr, TRACK_UNIT_BYTES);
-    if (getenv("LINE_TEST_SHOW"))
+    if (getenv("LINE_TEST_SHOW")) {
         printf("%-10.10s %-8s %6lld..%6lld %-9s %.3f rev %lld visit %lld%s %s\n", s->serial,
                s->station, (long long)(s->t_in - T0) / 1000, (long long)(s->t_out - T0) / 1000,
                s->status, s->probability, (long long)s->revision, (long long)s->visit,
                s->retracted ? " retracted" : "", s->evidence);
+    }
 }
 
 static inline void bench_poll(struct bench *t, int from, int to)

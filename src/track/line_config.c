@@ -352,14 +352,16 @@ static int part_belt(const struct line_part *p, const struct tree *item, struct 
     const char *others_only[] = {"order", "capacity", "time_min", "time_max"};
     bool belt = p->kind == LINE_BELT;
     const char **wrong = belt ? others_only : belt_only;
-    for (size_t i = 0; i < (belt ? 4u : 3u); i++)
-        if (tree_get(item, wrong[i]))
+    for (size_t i = 0; i < (belt ? 4u : 3u); i++) {
+        if (tree_get(item, wrong[i])) {
             return tree_error(diag, ERR_INVALID, tree_get(item, wrong[i]),
                               belt
                                   ? "a belt has no %s: units on it keep their order, and are where "
                                     "its way says"
                                   : "only a belt has %s",
                               wrong[i]);
+        }
+    }
     if (belt && !(o->length_mm > 0 && o->length_mm <= PATH_MM_MAX))
         return tree_error(diag, ERR_RANGE, tree_or(item, "length_mm"),
                           "a belt needs its length_mm, above 0");
@@ -405,12 +407,13 @@ static int place_check(const struct line *l, const struct line_part *p, const st
             return tree_error(diag, ERR_EXISTS, tree_or(item, "station"),
                               "the station %s has a place on this line already", place->station);
         bool here = o >= l->places + p->place_first;
-        if (here && o->from_mm < place->to_mm && place->from_mm < o->to_mm)
+        if (here && o->from_mm < place->to_mm && place->from_mm < o->to_mm) {
             return tree_error(
                 diag, ERR_RANGE, tree_or(item, "from_mm"),
                 "this place overlaps that of the station %s, from %g to %g mm: a unit "
                 "would be at both",
                 o->station, o->from_mm, o->to_mm);
+        }
     }
     return OK;
 }
@@ -575,14 +578,16 @@ static int ways_reach(const struct line *l, bool forward, struct diag *diag)
             more = true;
         }
     }
-    for (uint32_t i = 0; i < l->part_count; i++)
-        if (!reached[i])
+    for (uint32_t i = 0; i < l->part_count; i++) {
+        if (!reached[i]) {
             return tree_error(diag, ERR_INVALID, l->parts[i].tree,
                               forward ? "no way leads to %s from an entry: name it in the `to` of "
                                         "another part, or give it entry: true"
                                       : "no way leads from %s out of the line: units would stay on "
                                         "it for ever; some part needs `to: out`",
                               l->parts[i].name);
+        }
+    }
     return OK;
 }
 
@@ -689,20 +694,22 @@ static int way_gate(struct line *l, struct assign_way *w, const struct tree *con
                       (gate_is_narrow(&l->gates[i]) && !gate_is_narrow(&l->gates[best]));
         bool worse =
             best != UINT32_MAX && !gate_is_narrow(&l->gates[i]) && gate_is_narrow(&l->gates[best]);
-        if (!better && !worse)
+        if (!better && !worse) {
             return tree_error(
                 diag, ERR_EXISTS, trees[i],
                 "two gates see units go from %s to %s: put a belt or a buffer between "
                 "them, or let one of them see another way only",
                 part_name(l, w->from), part_name(l, w->into));
+        }
         best = better ? i : best;
     }
     uint16_t at = w->from == ASSIGN_OUTSIDE ? w->into : w->from;
-    if (best == UINT32_MAX)
+    if (best == UINT32_MAX) {
         return tree_error(diag, ERR_NOT_FOUND, l->parts[at].tree,
                           "no gate sees units go from %s to %s: give one out_of: %s or into: %s",
                           part_name(l, w->from), part_name(l, w->into), part_name(l, w->from),
                           part_name(l, w->into));
+    }
     w->gate = (uint16_t)best;
     return OK;
 }
@@ -710,7 +717,7 @@ static int way_gate(struct line *l, struct assign_way *w, const struct tree *con
 static int gates_bind(struct line *l, struct arena *arena, struct diag *diag)
 {
     const struct tree *list = l->options.gates;
-    const struct tree *trees[ASSIGN_GATES_MAX];
+    const struct tree *trees[ASSIGN_GATES_MAX] = {NULL};
     bool used[ASSIGN_GATES_MAX] = {false};
     int err = list_check(list, "gates", "{signal: plc1.line.sensor, into: press}", ASSIGN_GATES_MAX,
                          diag);
@@ -731,12 +738,14 @@ static int gates_bind(struct line *l, struct arena *arena, struct diag *diag)
         if (!err)
             used[l->model_ways[i].gate] = true;
     }
-    for (uint32_t i = 0; i < l->gate_count && !err; i++)
-        if (!used[i])
+    for (uint32_t i = 0; i < l->gate_count && !err; i++) {
+        if (!used[i]) {
             err =
                 tree_error(diag, ERR_INVALID, trees[i],
                            "this gate is off the line: no unit goes that way, or another gate sees "
                            "it alone");
+        }
+    }
     return err;
 }
 
@@ -749,12 +758,13 @@ static int signals_bind(struct line *l, struct arena *arena, const struct catalo
     const struct tree *map = l->options.signals;
     if (!map || map->kind == TREE_NULL)
         return OK;
-    if (map->kind != TREE_MAP || map->count > LINE_SIGNALS_MAX)
+    if (map->kind != TREE_MAP || map->count > LINE_SIGNALS_MAX) {
         return tree_error(
             diag, ERR_TYPE, map,
             "signals have places: plc2.dryer.zone1: {from_mm: 0, to_mm: 275}; at most "
             "%d",
             LINE_SIGNALS_MAX);
+    }
     l->signals = arena_array(arena, map->count + 1u, sizeof *l->signals);
     int err = l->signals ? OK : ERR_NOMEM;
     TREE_EACH(item, map)

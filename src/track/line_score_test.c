@@ -200,7 +200,7 @@ static bool unit_goes(struct plant *p, int ms, bool right)
 /* Units come in so that none meets another one where the lanes join. */
 static void plant_run(struct plant *p)
 {
-    double joined[UNITS];
+    double joined[UNITS] = {0};
     int ms = 3000;
     drives_run(p);
     while (p->count < UNITS && ms < SECONDS * 1000 - 120000) {
@@ -270,7 +270,7 @@ static int who_is(const struct plant *p, const struct seen *const *finals, int c
     int who = -1;
     for (int i = 0; i < count; i++)
         if (finals[i]->serial[0] == 'U' && memcmp(finals[i]->unit, s->unit, sizeof s->unit) == 0)
-            return atoi(finals[i]->serial + 1);
+            return (int)strtol(finals[i]->serial + 1, NULL, 10);
     for (int k = 0; k < p->count; k++) {
         int64_t sum = 0;
         for (int i = 0; i < count; i++)
@@ -327,12 +327,14 @@ static struct score plant_score(const struct plant *p)
     CHECK(who != NULL);
     for (int i = 0; i < count; i++)
         who[i] = who_is(p, finals, count, finals[i]);
-    for (int u = 0; u < p->count; u++)
-        for (int k = 0; k < STATIONS; k++)
+    for (int u = 0; u < p->count; u++) {
+        for (int k = 0; k < STATIONS; k++) {
             for (int ms = p->units[u].at[k].from_ms + NEAR_MS;
                  p->units[u].at[k].from_ms >= 0 && ms < p->units[u].at[k].to_ms - NEAR_MS;
                  ms += POLL_MS)
                 reading_score(finals, who, count, u, k, ms, &score);
+        }
+    }
     for (int i = 0; i < count; i++) {
         int k = station_of(finals[i]);
         const struct interval *in = k >= 0 && who[i] >= 0 ? &p->units[who[i]].at[k] : NULL;
@@ -363,7 +365,7 @@ static struct score seed_score(uint64_t seed)
     bench_track(p->t);
     bench_poll(p->t, 0, p->t->polls);
     struct score s = plant_score(p);
-    if (getenv("LINE_SCORE"))
+    if (getenv("LINE_SCORE")) {
         printf("seed %llu: %d units, %d pulses lost; readings %llu: wrong %.3f %%, unsure %.3f %%, "
                "none %.3f %%; Brier %.4f of %llu; wrong units in a row %d; gone %llu, appeared "
                "%llu\n",
@@ -373,6 +375,7 @@ static struct score seed_score(uint64_t seed)
                100.0 * (double)s.none / (double)s.readings, s.brier / (double)s.said,
                (unsigned long long)s.said, s.worst_run, (unsigned long long)p->t->stats.lost,
                (unsigned long long)p->t->stats.ghosts);
+    }
     bench_free(p->t);
     for (int d = 0; d < SPEEDS; d++)
         free(p->mm[d]);

@@ -66,25 +66,31 @@ static const struct seen *stay_of(const struct bench *t, const char *serial, con
     return NULL;
 }
 
-static void check_stay_at(const char *file, int line, const struct bench *t, const char *serial,
-                          const char *station, int n, int in_ms, int out_ms, const char *status)
+struct wanted {
+    int in_ms;
+    int out_ms;
+    const char *status;
+};
+
+static void check_stay(int line, const struct bench *t, const char *serial, const char *station,
+                       int n, struct wanted want)
 {
     const struct seen *s = stay_of(t, serial, station, n);
     if (!s) {
-        check_fail_at(file, line, "%s was not at %s", serial, station);
+        check_fail_at(__FILE__, line, "%s was not at %s", serial, station);
         return;
     }
-    if (s->t_in != T0 + in_ms * INT64_C(1000) || s->t_out != T0 + out_ms * INT64_C(1000) ||
-        strcmp(s->status, status) != 0)
-        check_fail_at(file, line, "%s was at %s from %lld to %lld ms, %s (%s)", serial, station,
+    if (s->t_in != T0 + want.in_ms * INT64_C(1000) ||
+        s->t_out != T0 + want.out_ms * INT64_C(1000) || strcmp(s->status, want.status) != 0)
+        check_fail_at(__FILE__, line, "%s was at %s from %lld to %lld ms, %s (%s)", serial, station,
                       (long long)(s->t_in - T0) / 1000, (long long)(s->t_out - T0) / 1000,
                       s->status, s->evidence);
 }
 
-#define CHECK_STAY(t, serial, station, in_ms, out_ms, status)                                      \
-    check_stay_at(__FILE__, __LINE__, t, serial, station, 0, in_ms, out_ms, status)
 #define CHECK_STAY_N(t, serial, station, n, in_ms, out_ms, status)                                 \
-    check_stay_at(__FILE__, __LINE__, t, serial, station, n, in_ms, out_ms, status)
+    check_stay(__LINE__, t, serial, station, n, (struct wanted){in_ms, out_ms, status})
+#define CHECK_STAY(t, serial, station, in_ms, out_ms, status)                                      \
+    CHECK_STAY_N(t, serial, station, 0, in_ms, out_ms, status)
 
 static int stays_of(const struct bench *t, const char *serial, const char *station)
 {
