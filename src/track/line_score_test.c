@@ -5,7 +5,7 @@
  * LINE_SCORE=1 prints the figures.
  */
 #include "base/rand.h"
-#include "track/line_bench.h"
+#include "tests/support/line_bench.h"
 
 #include <math.h>
 

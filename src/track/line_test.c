@@ -1,7 +1,7 @@
 /* Lines: gates, codes and speeds polled as a PLC would show them, and what the track says of them.
  * The edge cases of a floor that is not ideal, each with its exact answer; checkpoints at any
  * record; configurations that are wrong. */
-#include "track/line_bench.h"
+#include "tests/support/line_bench.h"
 
 #define SEEN_MAX 200
 

@@ -1,7 +1,7 @@
 /* Tests of lines: gates, codes and speeds as a PLC shows them, poll by poll, and the presences that
  * come out. */
-#ifndef LOTLINE_TRACK_LINE_BENCH_H
-#define LOTLINE_TRACK_LINE_BENCH_H
+#ifndef LOTLINE_TESTS_SUPPORT_LINE_BENCH_H
+#define LOTLINE_TESTS_SUPPORT_LINE_BENCH_H
 
 #include "tests/support/check.h"
 #include "track/line.h"
