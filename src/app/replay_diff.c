@@ -363,7 +363,8 @@ int replay_diff(struct replay_list *before, struct replay_list *after,
         if (after->items[i].other < 0)
             count = pairs_add(pairs, count, p, period, ret);
     }
-    qsort(pairs, count, sizeof *pairs, by_pair);
+    if (count)
+        qsort(pairs, count, sizeof *pairs, by_pair);
     (void)buf_append_u8(&ret->rows, '[');
     for (uint32_t i = 0; i < count && i < REPLAY_ROWS_MAX; i++)
         put_row(&ret->rows, &pairs[i]);

@@ -393,7 +393,8 @@ static void moment_sort(struct piece *p)
     for (uint32_t i = 0; i < p->count; i++)
         p->points[i].order +=
             (uint64_t)p->reader->tags[p->points[i].tag].stream * REPLAY_POINTS_MAX;
-    qsort(p->points, p->count, sizeof *p->points, by_moment);
+    if (p->count)
+        qsort(p->points, p->count, sizeof *p->points, by_moment);
 }
 
 static int piece_batches(struct piece *p)

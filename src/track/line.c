@@ -225,7 +225,8 @@ static int line_decide(struct line *l, int64_t until_us)
         err = pulse_decide(l, &l->pulses[done++]);
     }
     l->pulse_count -= done;
-    memmove(l->pulses, l->pulses + done, l->pulse_count * sizeof *l->pulses);
+    if (done)
+        memmove(l->pulses, l->pulses + done, l->pulse_count * sizeof *l->pulses);
     if (err || until_us <= l->decided_us)
         return err;
     l->decided_us = until_us;
