@@ -6,8 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <xxhash.h>
-
 static const char *const edge_choices[] = {"rising", "falling", NULL};
 
 /* What both gates have. */
@@ -195,12 +193,6 @@ static struct belt *belt_of(struct track *t)
 
 /* ----------------------------------------------------------------------------------------- gates
  */
-
-static const struct tree *tree_or(const struct tree *map, const char *key)
-{
-    const struct tree *t = tree_get(map, key);
-    return t ? t : map;
-}
 
 static int gate_find(struct belt *b, enum track_signal sensor, const struct tree *map,
                      const struct belt_gate_options *o, struct catalogue *catalogue,
@@ -398,27 +390,6 @@ static int gates_bind(struct belt *b, struct arena *arena, struct diag *diag)
     return places_check(b, diag);
 }
 
-static int belt_stream(struct belt *b, const struct tree *spec, struct catalogue *catalogue,
-                       struct diag *diag)
-{
-    struct schema *schema = NULL;
-    struct buf text = {0};
-    int err = tree_print_json(spec, &text);
-    if (!err)
-        b->track.config_hash = XXH3_64bits(text.ptr, text.len);
-    buf_fini(&text);
-    if (!err)
-        err = presence_schema(true, &schema);
-    if (!err)
-        err = track_stream_make(&b->track, schema, catalogue, diag);
-    schema_unref(schema);
-    if (err)
-        return err;
-    b->track.stream->signals = b->signals;
-    b->track.stream->signal_count = b->signal_count;
-    return OK;
-}
-
 static int belt_configure(struct track *t, const struct config_object *object, struct arena *arena,
                           struct catalogue *catalogue, struct diag *diag)
 {
@@ -438,7 +409,9 @@ static int belt_configure(struct track *t, const struct config_object *object, s
         err = speed_bind(b, arena, catalogue, diag);
     if (!err)
         err = signals_bind(b, arena, catalogue, diag);
-    return err ? err : belt_stream(b, object->spec, catalogue, diag);
+    return err ? err
+               : track_placed_stream_make(t, object->spec, b->signals, b->signal_count, catalogue,
+                                          diag);
 }
 
 static void belt_fini(struct track *t)

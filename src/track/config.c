@@ -157,6 +157,34 @@ int track_stream_make(struct track *t, const struct schema *schema, struct catal
     return err;
 }
 
+int track_placed_stream_make(struct track *t, const struct tree *spec,
+                             const struct signal_place *signals, uint32_t signal_count,
+                             struct catalogue *catalogue, struct diag *diag)
+{
+    struct schema *schema = NULL;
+    struct buf text = {0};
+    int err = tree_print_json(spec, &text);
+    if (!err)
+        t->config_hash = XXH3_64bits(text.ptr, text.len);
+    buf_fini(&text);
+    if (!err)
+        err = presence_schema(true, &schema);
+    if (!err)
+        err = track_stream_make(t, schema, catalogue, diag);
+    schema_unref(schema);
+    if (err)
+        return err;
+    t->stream->signals = signals;
+    t->stream->signal_count = signal_count;
+    return OK;
+}
+
+const struct tree *tree_or(const struct tree *map, const char *key)
+{
+    const struct tree *t = tree_get(map, key);
+    return t ? t : map;
+}
+
 /* A line is what has parts, a belt what has an entry, an exit or places; everything else is held to
  * be a station. */
 static const struct track_kind *kind_of(const struct tree *spec)

@@ -7,8 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <xxhash.h>
-
 static const char *const edge_choices[] = {"rising", "falling", NULL};
 static const char *const order_choices[] = {"fifo", "lifo", "random", NULL};
 
@@ -299,12 +297,6 @@ uint32_t line_input_speed(const struct line *l, uint32_t motion)
 
 /* ----------------------------------------------------------------------------------------- parts
  */
-
-static const struct tree *tree_or(const struct tree *map, const char *key)
-{
-    const struct tree *t = tree_get(map, key);
-    return t ? t : map;
-}
 
 static uint16_t part_find(const struct line *l, const char *name)
 {
@@ -848,27 +840,6 @@ static int odds_bind(struct line *l, struct arena *arena, struct diag *diag)
     return err;
 }
 
-static int line_stream(struct line *l, const struct tree *spec, struct catalogue *catalogue,
-                       struct diag *diag)
-{
-    struct schema *schema = NULL;
-    struct buf text = {0};
-    int err = tree_print_json(spec, &text);
-    if (!err)
-        l->track.config_hash = XXH3_64bits(text.ptr, text.len);
-    buf_fini(&text);
-    if (!err)
-        err = presence_schema(true, &schema);
-    if (!err)
-        err = track_stream_make(&l->track, schema, catalogue, diag);
-    schema_unref(schema);
-    if (err)
-        return err;
-    l->track.stream->signals = l->signals;
-    l->track.stream->signal_count = l->signal_count;
-    return OK;
-}
-
 static int line_assign(struct line *l)
 {
     const struct assign_model model = {
@@ -918,6 +889,7 @@ int line_configure(struct track *t, const struct config_object *object, struct a
     if (!err)
         err = signals_bind(l, arena, catalogue, diag);
     if (!err)
-        err = line_stream(l, object->spec, catalogue, diag);
+        err =
+            track_placed_stream_make(t, object->spec, l->signals, l->signal_count, catalogue, diag);
     return err ? err : line_assign(l);
 }

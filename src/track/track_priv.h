@@ -344,6 +344,15 @@ int track_tag_check(const struct tree *tree, const char *text, const struct cata
 int track_stream_make(struct track *t, const struct schema *schema, struct catalogue *catalogue,
                       struct diag *diag);
 
+/* The same for a track with belts: its presences have places, and signals may have. `spec` is what
+ * its configuration's hash is of; the signals stay the track's. */
+int track_placed_stream_make(struct track *t, const struct tree *spec,
+                             const struct signal_place *signals, uint32_t signal_count,
+                             struct catalogue *catalogue, struct diag *diag);
+
+/* Where an error of the map's key is shown: at its value, or if that is not there at the map. */
+const struct tree *tree_or(const struct tree *map, const char *key);
+
 extern const struct option track_option_table[];
 
 #endif
