@@ -50,11 +50,14 @@ int json_decode_any(struct json_reader *r, struct bytes payload, int64_t time_us
 /* ---- rows of a group: as json_print_rows prints them, read back
  *
  * Each object is a row with its own time under time_key: milliseconds since 1970 (a fraction
- * carries µs) or RFC 3339. Values are the shown ones, taken to the stored ones by field_raw. All or
- * nothing: a key that is no column, a value that is no value of its column (or of no single stored
- * one), a row without time refuse the message. null is a null of QUALITY_UNREAD, a column that is
- * left out a null that says nothing; 0 and 1 are bools too; bytes are a string or {"$bytes":
- * base64}. */
+ * carries µs) or RFC 3339; behind a row with JSON_STEP_KEY one without a time is so many
+ * microseconds (a fraction too) behind the one before, as the samples of a block are that is
+ * stamped once. Values are the shown ones, taken to the stored ones by field_raw. All or nothing: a
+ * key that is no column, a value that is no value of its column (or of no single stored one), a row
+ * without time refuse the message. null is a null of QUALITY_UNREAD, a column that is left out a
+ * null that says nothing; 0 and 1 are bools too; bytes are a string or {"$bytes": base64}. */
+
+#define JSON_STEP_KEY "step_us" /* unless a column is called so */
 
 /* A reader for json_decode_rows. limits (borrowed): what else is refused, one a column; NULL =
  * nothing. ERR_EXISTS: wanted has a column called time_key. ERR_NOMEM. */

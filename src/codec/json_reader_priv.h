@@ -30,8 +30,11 @@ struct json_reader {
     bool has_time;       /* the row has said it */
     bool has_bytes;      /* the object that ends now held base64 */
     int32_t time_column; /* stands for the row's time: behind the schema's last */
-    uint32_t row;        /* in the message, from 1 */
-    bool refused;        /* problem says why already */
+    double step_us;      /* between rows without a time of their own, behind it; 0: each has one */
+    int64_t block_us;    /* the last time that a row said, and which row that was */
+    uint32_t block_row;
+    uint32_t row; /* in the message, from 1 */
+    bool refused; /* problem says why already */
     struct buf decoded;
     const struct field_limit *limits;
 };

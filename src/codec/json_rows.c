@@ -16,6 +16,7 @@
 #define INTEGERS_EXACT_MAX 9007199254740992.0 /* 2^53 */
 #define TIME_MS_MAX        9e15               /* as many as a double counts */
 #define NAME_SHOWN_MAX     64
+#define STEP_US_MAX        3.6e9 /* an hour */
 
 static int refuse(struct json_reader *r, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
@@ -47,7 +48,32 @@ static int time_put(struct json_reader *r, const struct json_value *v)
                          "2026-11-22T08:30:00.123456Z");
     batch_set_time(r->bb, at);
     r->has_time = true;
+    r->block_us = at;
+    r->block_row = r->row;
     return OK;
+}
+
+static int step_put(struct json_reader *r, const struct json_value *v)
+{
+    double step = 0;
+    if (!json_to_number(v, &step) || !(step > 0 && step <= STEP_US_MAX)) {
+        return refuse(
+            r,
+            "step_us is the number of microseconds from a row to the next, above 0 and at "
+            "most %g",
+            STEP_US_MAX);
+    }
+    r->step_us = step;
+    return OK;
+}
+
+/* A row of a block that is stamped once: so many steps behind the one with the time. */
+static bool time_step(struct json_reader *r)
+{
+    if (!(r->step_us > 0) || !r->block_row)
+        return false;
+    batch_set_time(r->bb, r->block_us + llround(r->step_us * (r->row - r->block_row)));
+    return true;
 }
 
 /* --------------------------------------------------------------------------------------- numbers
@@ -218,6 +244,8 @@ int json_rows_value(struct json_reader *r, const struct json_field *jf, const st
 {
     if (jf->column == r->time_column)
         return time_put(r, v);
+    if (jf->column > r->time_column)
+        return step_put(r, v);
     uint32_t col = (uint32_t)jf->column;
     const struct field *f = &r->wanted->fields[col];
     if (v->kind == JSON_NULL && !jf->coded)
@@ -255,7 +283,8 @@ int json_rows_unknown(struct json_reader *r, struct bytes name)
 
 int json_rows_end(struct json_reader *r)
 {
-    return r->row == 0 || r->has_time ? OK : refuse(r, "it has no time (ts)");
+    bool timed = r->row == 0 || r->has_time || time_step(r);
+    return timed ? OK : refuse(r, "it has no time (ts)");
 }
 
 int json_rows_row(struct json_reader *r)
@@ -293,7 +322,10 @@ static int column_want(struct json_reader *r, struct json_scope *scope, const ch
 
 static int columns_want(struct json_reader *r, const char *time_key)
 {
+    bool is_tag = schema_find(r->wanted, bytes_of_text(JSON_STEP_KEY)) >= 0;
     int err = column_want(r, r->root, time_key, r->time_column, NULL);
+    if (!err && !is_tag)
+        err = column_want(r, r->root, JSON_STEP_KEY, r->time_column + 1, NULL);
     for (uint32_t i = 0; i < r->wanted->count && !err; i++) {
         struct json_scope *inner = NULL;
         err = column_want(r, r->root, r->wanted->fields[i].name, (int32_t)i, &inner);
@@ -329,6 +361,8 @@ int json_decode_rows(struct json_reader *r, struct bytes payload, struct batch_b
     r->bb = bb;
     r->row = 0;
     r->has_time = false;
+    r->step_us = 0;
+    r->block_row = 0;
     r->misfit = false;
     int err = json_reader_walk(r, payload);
     if (!err)

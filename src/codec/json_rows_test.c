@@ -98,6 +98,30 @@ TEST(rows_bring_their_own_times)
     tear_down();
 }
 
+TEST(case_30_the_rows_of_a_block_that_is_stamped_once_are_so_far_apart)
+{
+    set_up(NULL);
+    /* 44,100 a second: steps are not summed up; then another block of that message. */
+    CHECK_OK(
+        decode("[{\"step_us\": 22.675736961451247, \"i\": 0, \"ts\": 1790000000000}, {\"i\": 1},"
+               " {\"i\": 2}, {\"i\": 3, \"ts\": 1790000000001}]"));
+    finish();
+    CHECK_EQ(batch->rows, 4);
+    CHECK_EQ(batch_times(batch)[0], BEGIN_MS * 1000);
+    CHECK_EQ(batch_times(batch)[1], BEGIN_MS * 1000 + 23);
+    CHECK_EQ(batch_times(batch)[2], BEGIN_MS * 1000 + 45);
+    CHECK_EQ(batch_times(batch)[3], BEGIN_MS * 1000 + 1000);
+    /* It is the message's own. */
+    CHECK_EQ(decode("[{\"i\": 1}]"), ERR_SYNTAX);
+    CHECK_EQ(decode("[{\"i\": 1, \"step_us\": 100}, {\"i\": 2, \"ts\": 1790000000000}]"),
+             ERR_SYNTAX);
+    CHECK_EQ(decode("[{\"ts\": 1790000000000, \"step_us\": 0}]"), ERR_SYNTAX);
+    CHECK_STR(json_error(reader), "row 1: step_us is the number of microseconds from a row to the "
+                                  "next, above 0 and at most 3.6e+09");
+    CHECK_EQ(decode("[{\"ts\": 1790000000000, \"step_us\": \"x\"}]"), ERR_SYNTAX);
+    tear_down();
+}
+
 TEST(no_rows_are_no_error)
 {
     set_up(NULL);

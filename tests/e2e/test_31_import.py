@@ -281,6 +281,57 @@ def test_what_was_recorded_makes_the_same_presences(tmp_path, start_node, start_
         assert values[0] == values[1]
 
 
+# ---------------------------------------------------------------------------------------- blocks
+
+BLOCK = 10_000  # a second of it
+BLOCKS = f"""\
+tracks:
+  - {{name: press1, station: press, unit: plc1.press.serial, signals: [plc1.press],
+     begin: {{signal: plc1.press.running}}, end: {{signal: plc1.press.running, edge: falling}}}}
+rules:
+  - name: press_row
+    sql: SELECT unit_id() AS unit, count(force) AS n, min(force) AS low, max(force) AS high,
+      covered(force) AS covered FROM "plc1.press" GROUP BY UNITWINDOW('press1')
+    actions: [{{trace: {{operation: press, measures: [n, low, high, covered]}}}}]
+"""
+
+
+def block(second, edges, serials):
+    """10,000 samples in a second, stamped once; the force counts them."""
+    rows = [{"force": second * BLOCK + i} for i in range(BLOCK)]
+    rows[0] |= {"ts": BEGIN_MS + second * 1000, "step_us": 100}
+    for at, running in edges:
+        rows[at]["running"] = running
+    for at, serial in serials:
+        rows[at]["serial"] = serial
+    return rows
+
+
+def test_case_30_each_sample_of_a_burst_is_its_units(start_node):
+    node = start_node(CONFIG + BLOCKS)
+    with Importer(node, TOPIC) as importer:
+        for rows in (
+            block(0, [(0, False), (2500, True)], [(2500, "B-1")]),
+            block(1, [(4321, False), (4322, True)], [(4322, "B-2")]),
+            block(2, [(1, False)], []),
+            block(3, [(9000, True)], []),
+        ):
+            assert importer.put(rows) == (TAKEN, "")
+    wait_until(lambda: len(node.get("/units")) == 2, "the units")
+    values = {}
+    for answer in traces(node, ["B-1", "B-2"]):
+        (step,) = answer["steps"]
+        values[answer["serial"]] = (
+            micros(node, step["t_in"]) - BEGIN_MS * 1000,
+            micros(node, step["t_out"]) - BEGIN_MS * 1000,
+            {m["characteristic"]: m["value"] for m in answer["measures"]},
+        )
+    assert values == {
+        "B-1": (250_000, 1_432_100, {"n": 11_821, "low": 2500, "high": 14_320, "covered": 1}),
+        "B-2": (1_432_200, 2_000_100, {"n": 5679, "low": 14_322, "high": 20_000, "covered": 1}),
+    }
+
+
 # ---------------------------------------------------------------------------------------- how fast
 
 TAGS, VALUES_MIN_PER_S = 20, 400_000
