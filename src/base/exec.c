@@ -8,6 +8,7 @@
 #include "base/err.h"
 
 #include <assert.h>
+#include <sched.h>
 #include <stdlib.h>
 
 #define HEAP_CAP_MIN 16
@@ -16,6 +17,7 @@ void exec_init(struct exec *e, const struct exec_ops *ops)
 {
     e->ops = ops;
     atomic_init(&e->queue.inbox, NULL);
+    atomic_init(&e->queue.posting, 0);
     e->queue.heap = NULL;
     e->queue.heap_count = 0;
     e->queue.heap_cap = 0;
@@ -34,6 +36,7 @@ bool exec_post(struct exec *e, struct exec_task *task)
     assert(task->fn);
     if (atomic_exchange_explicit(&task->queued, true, memory_order_acq_rel))
         return false;
+    atomic_fetch_add_explicit(&e->queue.posting, 1, memory_order_relaxed);
     struct exec_task *head = atomic_load_explicit(&e->queue.inbox, memory_order_relaxed);
     do {
         task->next = head;
@@ -42,7 +45,14 @@ bool exec_post(struct exec *e, struct exec_task *task)
     /* Whoever found the inbox empty wakes the thread; the others ride along. */
     if (!head)
         e->ops->wake(e);
+    atomic_fetch_sub_explicit(&e->queue.posting, 1, memory_order_release);
     return true;
+}
+
+void exec_posts_end(const struct exec *e)
+{
+    while (atomic_load_explicit(&e->queue.posting, memory_order_acquire))
+        (void)sched_yield();
 }
 
 bool exec_queue_has_tasks(const struct exec *e)

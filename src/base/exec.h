@@ -92,6 +92,7 @@ int exec_call(struct exec *e, int (*fn)(void *ctx), void *ctx);
 /* The heap of timers and the queue of tasks, common to every implementation. */
 struct exec_queue {
     _Atomic(struct exec_task *) inbox; /* newest first, pushed by any thread */
+    atomic_uint posting;               /* threads that are inside exec_post */
     struct exec_timer **heap;
     size_t heap_count;
     size_t heap_cap;
@@ -115,6 +116,11 @@ struct exec {
 
 void exec_init(struct exec *e, const struct exec_ops *ops);
 void exec_fini(struct exec *e);
+
+/* For who ends the exec's thread, before what wakes it is taken apart: waits until nobody is inside
+ * exec_post any more. The thread may run a task, and its owner act on that, before the thread that
+ * posted it has come to the wake. */
+void exec_posts_end(const struct exec *e);
 
 /* Runs the tasks that are queued now, then every timer due at now_us. Tasks posted meanwhile wait
  * for the next call (the implementation is woken again for them). Returns how many ran. */

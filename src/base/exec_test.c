@@ -8,6 +8,7 @@
 #include "tests/support/check.h"
 
 #include <pthread.h>
+#include <sched.h>
 
 #define WAIT_MS 10000
 
@@ -211,4 +212,51 @@ TEST(exec_thread_runs_what_is_queued_before_it_ends)
         exec_thread_free(m.exec);
         CHECK_EQ(atomic_load(&m.runs), 1);
     }
+}
+
+/* A thread that posts is held before its wake, until the exec is being freed. */
+struct slow_wake {
+    struct meeting meeting;
+    struct exec_ops ops;
+    const struct exec_ops *usual;
+    atomic_bool held;
+    atomic_bool freeing;
+};
+
+static struct slow_wake slow;
+
+static void slow_wake_run(struct exec *e)
+{
+    atomic_store(&slow.held, true);
+    while (!atomic_load(&slow.freeing))
+        (void)sched_yield();
+    for (int i = 0; i < 1000; i++)
+        (void)sched_yield();
+    slow.usual->wake(e);
+}
+
+static void *slow_post(void *arg)
+{
+    struct meeting *m = arg;
+    CHECK(exec_post(m->exec, &m->task));
+    return NULL;
+}
+
+TEST(exec_thread_outlives_who_is_still_posting_what_it_ran)
+{
+    pthread_t poster;
+    struct meeting *m = &slow.meeting;
+    CHECK_OK(exec_thread_new("test", 0, &m->exec));
+    exec_task_init(&m->task, meeting_run);
+    slow.usual = m->exec->ops;
+    slow.ops = *slow.usual;
+    slow.ops.wake = slow_wake_run;
+    m->exec->ops = &slow.ops;
+    CHECK_EQ(pthread_create(&poster, NULL, slow_post, m), 0);
+    CHECK_SOON(atomic_load(&slow.held), WAIT_MS);
+    slow.usual->wake(m->exec);
+    CHECK_SOON(atomic_load(&m->runs) == 1, WAIT_MS);
+    atomic_store(&slow.freeing, true);
+    exec_thread_free(m->exec);
+    CHECK_EQ(pthread_join(poster, NULL), 0);
 }

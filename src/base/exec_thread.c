@@ -138,6 +138,7 @@ void exec_thread_free(struct exec *e)
     atomic_store_explicit(&t->stopping, true, memory_order_release);
     thread_wake(e);
     (void)pthread_join(t->thread, NULL);
+    exec_posts_end(e);
     (void)close(t->wake_fd);
     exec_fini(e);
     free(t);

@@ -323,6 +323,7 @@ void loop_free(struct exec *e)
     atomic_store_explicit(&l->stopping, true, memory_order_release);
     (void)exec_post(e, &l->halt_task);
     (void)pthread_join(l->thread, NULL);
+    exec_posts_end(e);
     (void)uv_loop_close(&l->uv);
     loop_destroy(l);
 }
