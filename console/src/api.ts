@@ -208,6 +208,77 @@ export interface Alarm {
   acked_by: string | null;
 }
 
+export interface LineTopology {
+  name: string;
+  place: string;
+  parts: {
+    part: string;
+    kind: string; // belt, station, buffer
+    length_mm: number;
+    order: string;
+    capacity: number; // 0: no limit
+    places: { station: string; from_mm: number; to_mm: number }[];
+  }[];
+  ways: { from: string | null; into: string | null; gate: number; share: number }[];
+  gates: { signal: string; out_of: string | null; into: string | null; unit: string | null }[];
+}
+
+export interface LineUnit {
+  unit: string;
+  serial: string;
+  part: string;
+  mm?: number | undefined; // on a belt
+  since: string;
+  probability: number;
+  came: string; // seen, unseen
+  status?: string; // of a stay that is stored
+  between?: boolean; // drawn between two stays that are stored
+}
+
+export interface LineGate {
+  signal: string;
+  pulses?: number; // not of the past
+  last?: string | null;
+}
+
+export interface LineBreach {
+  kind: string; // taken, appeared, moved, ghost
+  unit: string;
+  serial: string;
+  part: string;
+  since: string;
+  at: string;
+  probability: number;
+}
+
+export interface LineState {
+  name: string;
+  at?: string | null;
+  count: number;
+  truncated: boolean;
+  units: LineUnit[];
+  gates: LineGate[];
+  breaches: LineBreach[];
+}
+
+export interface LineStay {
+  unit: string;
+  serial: string;
+  station: string;
+  place: string;
+  t_in: string;
+  t_out: string | null;
+  status: string;
+  probability: number | null;
+}
+
+export interface LineStays {
+  name: string;
+  count: number;
+  truncated: boolean;
+  stays: LineStay[];
+}
+
 export interface NodeInfo {
   name: string;
   version: string;
@@ -264,6 +335,10 @@ export const api = {
     ),
   containment: (filter: Record<string, string>) =>
     request<Containment>("GET", `/containment${query(filter)}`),
+  lines: () => request<LineTopology[]>("GET", "/lines"),
+  line: (name: string) => request<LineState>("GET", `/lines/${encodeURIComponent(name)}`),
+  stays: (name: string, from: string, to: string) =>
+    request<LineStays>("GET", `/lines/${encodeURIComponent(name)}/stays${query({ from, to })}`),
   why: (filter: Record<string, string>) => request<Why>("GET", `/why${query(filter)}`),
   alarms: () => request<Alarm[]>("GET", "/alarms"),
   acknowledge: (id: number) =>

@@ -5,6 +5,7 @@ import { zoneName } from "./format";
 import { type Language, LanguageContext, languageInitial, languageStore, useText } from "./i18n";
 import { AlarmsPage } from "./pages/alarms";
 import { DevicesPage } from "./pages/devices";
+import { LinePage } from "./pages/line";
 import { UnitPage } from "./pages/unit";
 import { UnitsPage } from "./pages/units";
 import { WhereUsedPage } from "./pages/where_used";
@@ -27,6 +28,7 @@ function Page({ hash }: { hash: string }) {
   const [area, detail] = words;
   if (area === "units" && detail) return <UnitPage serial={detail} asked={asked} />;
   if (area === "units") return <UnitsPage asked={asked} />;
+  if (area === "line") return <LinePage name={detail ?? ""} asked={asked} />;
   if (area === "why") return <WhyPage defect={detail ?? ""} asked={asked} />;
   if (area === "where-used") return <WhereUsedPage asked={asked} />;
   if (area === "alarms") return <AlarmsPage />;
@@ -96,6 +98,7 @@ function Frame({ language, setLanguage }: FrameProps) {
         {signedIn && (
           <nav>
             {link("#/devices", t("navDevices"))}
+            {link("#/line", t("navLine"))}
             {link("#/units", t("navUnits"))}
             {link("#/why", t("navWhy"))}
             {link("#/where-used", t("navWhereUsed"))}

@@ -79,15 +79,13 @@ static int make_alarm_and_gateway(struct node *n)
     return err;
 }
 
-static void serial_twice(void *ctx, const char *serial, const char *text)
+static void track_alarm(void *ctx, const char *name, const char *source, const char *text)
 {
     struct node *n = ctx;
-    if (text)
-        log_warn("track", "%s", text);
     if (n->alarm && text)
-        alarm_raise(n->alarm, "serial.twice", ALARM_MAJOR, serial, text);
+        alarm_raise(n->alarm, name, ALARM_MAJOR, source, text);
     else if (n->alarm)
-        alarm_clear(n->alarm, "serial.twice", serial);
+        alarm_clear(n->alarm, name, source);
 }
 
 static int make_stages(struct node *n)
@@ -99,7 +97,7 @@ static int make_stages(struct node *n)
         err = node_sources_make(n);
     if (!err && has(n, MODULE_TRACK))
         err = track_new(
-            &(struct track_options){.node = n->catalogue.node, .alarm = serial_twice, .ctx = n},
+            &(struct track_options){.node = n->catalogue.node, .alarm = track_alarm, .ctx = n},
             &n->track);
     if (!err && has(n, MODULE_STREAM)) {
         struct stream_engine_options options = {.loops = n->loops, .loop_count = n->loop_count};

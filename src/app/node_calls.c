@@ -1,4 +1,5 @@
-/* The node's own call: node.backup. See node.h; copying is in backup.c. */
+/* The node's own call, node.backup, and those that the tracks offer only in a node. See node.h;
+ * copying is in backup.c. */
 #include "app/backup.h"
 #include "app/node_priv.h"
 
@@ -64,6 +65,8 @@ static void backup_call(void *owner, struct call *c)
 int node_calls_add(struct node *n)
 {
     int err = exec_thread_new("node", 0, &n->worker);
+    if (!err && n->track)
+        err = track_calls_add(n->track, &n->catalogue);
     if (err)
         return err;
     return catalogue_call_add(&n->catalogue, &backup_spec, n->worker, backup_call, n);

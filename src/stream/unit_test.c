@@ -364,6 +364,40 @@ TEST(polls_that_found_nobody_answer_no_unit_of_a_past_that_is_near)
     bench_fini(&t);
 }
 
+/* Ten seconds of stay, values each second and held for at most one; none from 13 to 17 s: of the
+ * four seconds after 13 only the first is known. */
+TEST(case_20_a_gap_inside_the_dwell_is_what_covered_says)
+{
+    struct bench t;
+    bench_init(&t);
+    bench_plan(&t, "covered(belt) AS a, count(belt) AS b, avg(belt) AS c", S);
+    for (int i = 9; i <= 21; i++)
+        if (i <= 13 || i >= 17)
+            push(&t, i * S, 1, 1, 1, i < 15 ? 2 : 9);
+    push_presence(&t, 10 * S, 20 * S, NULL);
+    CHECK_EQ(t.rows, 1);
+    check_number(&t, 0, 0.7);
+    CHECK_EQ(t.row[1].i64, 7);
+    check_number(&t, 2, (4 * 2 + 3 * 9) / 7.0);
+    bench_fini(&t);
+}
+
+/* Came and left at one moment: a row, and nothing was read of it. */
+TEST(case_21_a_dwell_of_no_length_is_a_row_without_values)
+{
+    struct bench t;
+    bench_init(&t);
+    bench_plan(&t, "count(belt) AS a, max(belt) AS b, covered(belt) AS c", 0);
+    for (int i = 9; i <= 12; i++)
+        push(&t, i * S, 1, 1, 1, i);
+    push_presence(&t, 11 * S, 11 * S, NULL);
+    CHECK_EQ(t.rows, 1);
+    CHECK_EQ(t.row[0].i64, 0);
+    CHECK_EQ(t.row[1].type, VALUE_NULL);
+    check_number(&t, 2, 0);
+    bench_fini(&t);
+}
+
 TEST(a_device_that_does_not_answer_keeps_nothing_for_ever)
 {
     struct bench t;

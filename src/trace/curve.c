@@ -83,21 +83,6 @@ struct drawing {
     int64_t found_to; /* how far cuts knows where values lie */
 };
 
-void trace_json_string(struct bytes v, struct buf *out)
-{
-    (void)buf_append_u8(out, '"');
-    for (size_t i = 0; i < v.len; i++) {
-        uint8_t c = v.ptr[i];
-        if (c < 0x20)
-            (void)buf_printf(out, "\\u%04x", c);
-        else if (c == '"' || c == '\\')
-            (void)buf_printf(out, "\\%c", c);
-        else
-            (void)buf_append_u8(out, c);
-    }
-    (void)buf_append_u8(out, '"');
-}
-
 static bool is_own(const struct trace_track *track, struct bytes signal)
 {
     for (size_t i = 0; i < sizeof track->own / sizeof track->own[0]; i++)

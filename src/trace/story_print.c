@@ -1,5 +1,4 @@
 /* A unit's story as the lists of the answer of trace.unit: JSON. See story.h. */
-#include "base/clock.h"
 #include "base/str.h"
 #include "trace/story.h"
 
@@ -10,55 +9,19 @@
 /* ------------------------------------------------------------------------------------------ JSON
  */
 
-static void json_name(struct buf *out, const char *name)
-{
-    bool first = out->len && out->ptr[out->len - 1] == '{';
-    (void)buf_printf(out, "%s\"%s\":", first ? "" : ",", name);
-}
-
-static void json_text(struct buf *out, const char *name, const char *text)
-{
-    json_name(out, name);
-    trace_json_string(bytes_of_text(text), out);
-}
-
-/* null if it is empty. */
-static void json_maybe(struct buf *out, const char *name, const char *text)
-{
-    if (text[0]) {
-        json_text(out, name, text);
-        return;
-    }
-    json_name(out, name);
-    (void)buf_append_text(out, "null");
-}
-
-static void json_time(struct buf *out, const char *name, int64_t us)
-{
-    char text[CLOCK_TEXT_BYTES_MAX] = "";
-    if (us != INT64_MIN)
-        (void)clock_format(us, text);
-    json_maybe(out, name, text);
-}
-
 static void json_number(struct buf *out, const char *name, double v)
 {
     char text[STR_NUMBER_BYTES_MAX] = "null";
     if (isfinite(v))
         (void)str_from_double(v, text);
-    json_name(out, name);
+    trace_json_name(out, name);
     (void)buf_append_text(out, text);
 }
 
 static void json_count(struct buf *out, const char *name, uint32_t v)
 {
-    json_name(out, name);
+    trace_json_name(out, name);
     (void)buf_printf(out, "%u", v);
-}
-
-static void json_begin(struct buf *out)
-{
-    (void)buf_append_text(out, out->len > 1 ? ",{" : "{");
 }
 
 /* ----------------------------------------------------------------------------------------- lists
@@ -71,11 +34,11 @@ static void print_serials(const struct story *s, struct buf *out)
         const struct story_alias *a = &s->aliases[i];
         if (a->subject != 0)
             continue;
-        json_begin(out);
-        json_text(out, "serial", a->serial);
-        json_text(out, "unit", a->unit);
-        json_time(out, "valid_from", a->t_from);
-        json_time(out, "valid_to", a->t_to == a->t_from ? INT64_MIN : a->t_to);
+        trace_json_begin(out);
+        trace_json_text(out, "serial", a->serial);
+        trace_json_text(out, "unit", a->unit);
+        trace_json_time(out, "valid_from", a->t_from);
+        trace_json_time(out, "valid_to", a->t_to == a->t_from ? INT64_MIN : a->t_to);
         (void)buf_append_u8(out, '}');
     }
 }
@@ -99,7 +62,7 @@ static void print_said(const struct story *s, uint32_t visit, const char *kind, 
         if (!f->dropped && f->kind == STORY_FACTOR && strcmp(f->more, kind) == 0)
             (void)buf_printf(&text, "%s%s", text.len ? ", " : "", f->text);
     }
-    json_maybe(out, name, buf_text(&text));
+    trace_json_maybe(out, name, buf_text(&text));
     buf_fini(&text);
 }
 
@@ -108,26 +71,26 @@ static void print_steps(const struct story *s, struct buf *out)
     uint32_t fact = 0;
     for (uint32_t i = 0; i < s->visit_count; i++) {
         const struct story_visit *v = &s->visits[i];
-        json_begin(out);
-        json_text(out, "station", v->station);
-        json_text(out, "operation", v->operation);
-        json_time(out, "t_in", v->t_in);
-        json_time(out, "t_out", v->t_out);
-        json_text(out, "status", v->status);
+        trace_json_begin(out);
+        trace_json_text(out, "station", v->station);
+        trace_json_text(out, "operation", v->operation);
+        trace_json_time(out, "t_in", v->t_in);
+        trace_json_time(out, "t_out", v->t_out);
+        trace_json_text(out, "status", v->status);
         while (fact < s->fact_count && (s->facts[fact].dropped || s->facts[fact].visit < i))
             fact++;
         print_said(s, i, "man", fact, "operator", out);
         print_said(s, i, TRACE_KIND_RECIPE, fact, "recipe", out);
         print_said(s, i, TRACE_KIND_ORDER, fact, "order", out);
-        json_maybe(out, "result", v->result);
-        json_text(out, "verdict", v->verdict);
+        trace_json_maybe(out, "result", v->result);
+        trace_json_text(out, "verdict", v->verdict);
         json_number(out, "probability", v->probability);
-        json_text(out, "evidence", v->evidence);
-        json_text(out, "place", v->place);
-        json_text(out, "node", v->node);
-        json_text(out, "track", v->track);
-        json_text(out, "unit", v->unit);
-        json_text(out, "of", story_name(s, v->subject));
+        trace_json_text(out, "evidence", v->evidence);
+        trace_json_text(out, "place", v->place);
+        trace_json_text(out, "node", v->node);
+        trace_json_text(out, "track", v->track);
+        trace_json_text(out, "unit", v->unit);
+        trace_json_text(out, "of", story_name(s, v->subject));
         json_count(out, "visit", visit_number(s, i));
         (void)buf_append_u8(out, '}');
     }
@@ -138,11 +101,11 @@ static void print_end(const struct story *s, const struct story_fact *f, const c
                       struct buf *out)
 {
     const struct story_visit *v = &s->visits[f->visit];
-    json_text(out, "operation", f->operation);
-    json_text(out, "station", v->station);
-    json_time(out, at, f->at);
-    json_text(out, "unit", v->unit);
-    json_text(out, "of", story_name(s, f->subject));
+    trace_json_text(out, "operation", f->operation);
+    trace_json_text(out, "station", v->station);
+    trace_json_time(out, at, f->at);
+    trace_json_text(out, "unit", v->unit);
+    trace_json_text(out, "of", story_name(s, f->subject));
     json_count(out, "step", f->visit);
     (void)buf_append_u8(out, '}');
 }
@@ -152,33 +115,33 @@ static void print_measure(const struct story *s, const struct story_fact *f, str
     bool limited = !isnan(f->lower) || !isnan(f->upper);
     bool within = !isnan(f->value) && (isnan(f->lower) || f->value >= f->lower) &&
                   (isnan(f->upper) || f->value <= f->upper);
-    json_begin(out);
-    json_text(out, "characteristic", f->name);
+    trace_json_begin(out);
+    trace_json_text(out, "characteristic", f->name);
     json_number(out, "value", f->value);
     json_number(out, "lower", f->lower);
     json_number(out, "upper", f->upper);
     json_number(out, "target", f->target);
-    json_text(out, "uom", f->more);
-    json_name(out, "ok");
+    trace_json_text(out, "uom", f->more);
+    trace_json_name(out, "ok");
     (void)buf_append_text(out, !limited ? "null" : within ? "true" : "false");
     print_end(s, f, "measured_at", out);
 }
 
 static void print_factor(const struct story *s, const struct story_fact *f, struct buf *out)
 {
-    json_begin(out);
-    json_text(out, "kind", f->more);
-    json_text(out, "name", f->name);
-    json_text(out, "value", f->text);
+    trace_json_begin(out);
+    trace_json_text(out, "kind", f->more);
+    trace_json_text(out, "name", f->name);
+    trace_json_text(out, "value", f->text);
     json_number(out, "number", f->value);
     print_end(s, f, "at", out);
 }
 
 static void print_defect(const struct story *s, const struct story_fact *f, struct buf *out)
 {
-    json_begin(out);
-    json_text(out, "defect", f->name);
-    json_maybe(out, "position", f->text);
+    trace_json_begin(out);
+    trace_json_text(out, "defect", f->name);
+    trace_json_maybe(out, "position", f->text);
     print_end(s, f, "detected_at", out);
 }
 
@@ -225,12 +188,12 @@ static void print_links(const struct story *s, bool up, struct buf *out)
         const struct story_link *l = &s->links[i];
         if (l->up != up || link_is_known(s, i))
             continue;
-        json_begin(out);
-        json_text(out, "parent", story_key_name(s, l->parent));
-        json_text(out, "child", story_key_name(s, l->child));
-        json_text(out, "kind", l->kind);
-        json_maybe(out, "position", l->position);
-        json_time(out, "at", l->at);
+        trace_json_begin(out);
+        trace_json_text(out, "parent", story_key_name(s, l->parent));
+        trace_json_text(out, "child", story_key_name(s, l->child));
+        trace_json_text(out, "kind", l->kind);
+        trace_json_maybe(out, "position", l->position);
+        trace_json_time(out, "at", l->at);
         json_count(out, "depth", l->depth);
         (void)buf_append_u8(out, '}');
     }

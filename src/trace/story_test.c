@@ -500,6 +500,71 @@ TEST(two_stays_at_one_station_are_two_visits)
     fixture_close(&f);
 }
 
+TEST(case_22_a_stay_over_midnight_is_one)
+{
+    struct fixture f;
+    struct asked a;
+    fixture_open(&f);
+    fixture_start(&f);
+    const int midnight = 56000; /* after T0, 2025-11-22T08:26:40Z */
+    char cells[128];
+    (void)snprintf(cells, sizeof cells, "1 A printer %d %d exact 1 1 7 false", midnight - 600,
+                   midnight + 600);
+    add(&f, "presence.floor", midnight + 600, cells);
+    add(&f, "print", midnight + 600, "1 15 ann 3 LOT-7 - -");
+    ASK(&f, &a, "trace.unit", "serial", "A");
+    check_list(&a, "steps", "station,t_in,t_out",
+               "printer,2025-11-22T23:50:00Z,2025-11-23T00:10:00Z");
+    check_list(&a, "measures", "value,step", "15,0");
+    asked_fini(&a);
+    ASK(&f, &a, "trace.forward", "station", "printer", "since", "2025-11-23T00:00:00Z");
+    check_list(&a, "units", "serial", "A");
+    asked_fini(&a);
+    ASK(&f, &a, "trace.forward", "station", "printer", "until", "2025-11-23T00:00:00Z");
+    check_list(&a, "units", "serial", "A");
+    asked_fini(&a);
+    fixture_close(&f);
+}
+
+TEST(case_25_a_unit_that_is_labelled_anew_has_one_history_under_both_serials)
+{
+    struct fixture f;
+    struct asked a;
+    fixture_open(&f);
+    fixture_start(&f);
+    add(&f, "presence.floor", 20, "1 P1 printer 10 20 exact 1 1 7 false");
+    add(&f, "print", 20, "1 15 ann 3 LOT-7 - -");
+    add(&f, "presence.floor", 40, "1 F1 pack 30 40 exact 1 1 8 false");
+    for (int i = 0; i < 2; i++) {
+        ASK(&f, &a, "trace.unit", "serial", i ? "P1" : "F1");
+        check_list(&a, "steps", "station,status", "printer,exact pack,exact");
+        check_list(&a, "measures", "value,step", "15,0");
+        asked_fini(&a);
+    }
+    ASK(&f, &a, "trace.forward", "from", "LOT-7");
+    check_list(&a, "units", "serial", "F1");
+    asked_fini(&a);
+    fixture_close(&f);
+}
+
+TEST(case_27_a_laboratory_result_of_hours_later_is_of_the_visit)
+{
+    struct fixture f;
+    struct asked a;
+    fixture_open(&f);
+    fixture_start(&f);
+    add(&f, "presence.floor", 20, "1 A aoi 10 20 exact 1 1 7 false");
+    add(&f, "presence.floor", 40, "1 A pack 30 40 exact 1 1 8 false");
+    add(&f, "aoi", 20 + 5 * 3600, "A crack - fail 2.5");
+    ASK(&f, &a, "trace.unit", "serial", "A");
+    CHECK_STR(text_of(&a, "verdict", 0), "fail");
+    check_list(&a, "steps", "station,verdict", "aoi,fail pack,unknown");
+    check_list(&a, "measures", "value,step", "2.5,0");
+    check_list(&a, "defects", "defect,step", "crack,0");
+    asked_fini(&a);
+    fixture_close(&f);
+}
+
 TEST(the_containment_is_what_a_suspicion_reaches)
 {
     struct fixture f;

@@ -34,7 +34,7 @@ int trace_configure(struct trace *t, const struct config *config, struct catalog
     const struct call_entry calls[] = {
         {&trace_unit_spec, trace_unit_serve},       {&trace_units_spec, trace_units_serve},
         {&trace_forward_spec, trace_forward_serve}, {&trace_band_spec, trace_band_serve},
-        {&trace_why_spec, trace_why_serve},
+        {&trace_why_spec, trace_why_serve},         {&trace_stays_spec, trace_stays_serve},
     };
     const struct historian_tap tap = {.ctx = t,
                                       .tables = trace_tables,

@@ -250,8 +250,10 @@ int trace_config(struct trace *t, const struct config *config, struct catalogue 
 extern const struct call_spec trace_unit_spec;
 extern const struct call_spec trace_units_spec;
 extern const struct call_spec trace_forward_spec;
+extern const struct call_spec trace_stays_spec;
 void trace_unit_serve(void *owner, struct call *c);
 void trace_forward_serve(void *owner, struct call *c);
+void trace_stays_serve(void *owner, struct call *c); /* stays.c */
 void trace_units_serve(void *owner, struct call *c);
 
 /* Arguments that several calls have; diag says what is wrong. */
@@ -278,8 +280,23 @@ int trace_curves(struct trace *t, struct duck_conn *conn, const struct trace_vis
 
 void trace_signals_fini(struct trace *t);
 
-/* A JSON string, quoted. */
-void trace_json_string(struct bytes v, struct buf *out);
+/* ------------------------------------------------------------------------------------- json.c */
+
+void trace_json_string(struct bytes v, struct buf *out); /* quoted */
+
+/* The next object of a list: its brace. */
+void trace_json_begin(struct buf *out);
+
+/* The next member of an object: its name, or that with a value. */
+void trace_json_name(struct buf *out, const char *name);
+void trace_json_text(struct buf *out, const char *name, const char *text);
+void trace_json_maybe(struct buf *out, const char *name, const char *text); /* null if empty */
+void trace_json_time(struct buf *out, const char *name, int64_t us);        /* null if INT64_MIN */
+
+/* The table u: what serial the units of the table p bear now. */
+#define TRACE_SQL_SERIALS                                                                          \
+    "u AS (SELECT unit, arg_max(serial, known_at) AS serial FROM units WHERE unit IN (SELECT "     \
+    "unit FROM p) AND NOT retracted GROUP BY unit)"
 
 /* Whether a measure is within its limits; NULL without limits. */
 #define TRACE_SQL_OK                                                                               \

@@ -69,8 +69,7 @@ struct listing {
     "'' OR station = $4) QUALIFY row_number() OVER (PARTITION BY node, track, unit, station, "     \
     "coalesce(visit, 0) ORDER BY revision DESC, known_at DESC) = 1) WHERE NOT retracted ORDER BY " \
     "t_out DESC LIMIT "                                                                            \
-    "$2), u AS (SELECT unit, arg_max(serial, known_at) AS serial FROM units WHERE unit IN "        \
-    "(SELECT unit FROM p) AND NOT retracted GROUP BY unit), s AS (SELECT p.*, coalesce(u.serial, " \
+    "$2), " TRACE_SQL_SERIALS ", s AS (SELECT p.*, coalesce(u.serial, "                            \
     "'') AS serial, coalesce(lead(t_in) OVER (PARTITION BY u.serial, station ORDER BY t_in), "     \
     "TIMESTAMP '9999-01-01') AS next_in FROM p LEFT JOIN u ON p.unit = u.unit), "
 

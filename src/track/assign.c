@@ -28,7 +28,7 @@ int assign_new(const struct assign_model *model, struct assign **ret)
     a->codes = calloc(CODES_FIRST, sizeof *a->codes);
     a->dwells = calloc(model->part_count + 1u, sizeof *a->dwells);
     a->code_cap = CODES_FIRST;
-    if (!a->parts || !a->codes || !a->dwells) {
+    if (!a->parts || !a->codes || !a->dwells || ways_index(a) != OK) {
         assign_free(a);
         return ERR_NOMEM;
     }
@@ -58,7 +58,8 @@ void assign_reset(struct assign *a)
         a->cluster_free = i;
     }
     for (uint32_t i = 0; i < a->model.part_count; i++)
-        a->parts[i].first = a->parts[i].end = 0;
+        a->parts[i] = (struct part_list){.units = a->parts[i].units, .cap = a->parts[i].cap};
+    a->reached_us = INT64_MIN;
     memset(a->dwells, 0, a->model.part_count * sizeof *a->dwells);
     codes_free(a);
     a->stats = (struct assign_stats){0};
@@ -84,6 +85,7 @@ void assign_free(struct assign *a)
     free(a->codes);
     free(a->dwells);
     free(a->parts);
+    ways_free(a);
     free(a->units);
     free(a->unit_free);
     free(a);
@@ -201,11 +203,9 @@ static double window_mm(const struct assign *a, uint16_t gate, double way_mm, do
 static double part_window_mm(const struct assign *a, uint16_t part, double way_mm, double slack_mm)
 {
     double most = 0;
-    for (uint32_t i = 0; i < a->model.way_count; i++) {
-        const struct assign_way *w = &a->model.ways[i];
-        if (w->from == part)
-            most = fmax(most, window_mm(a, w->gate, way_mm, slack_mm));
-    }
+    struct way_list ways = part_ways(a, part);
+    for (const struct assign_way *w = ways.first; w < ways.end; w++)
+        most = fmax(most, window_mm(a, w->gate, way_mm, slack_mm));
     return most;
 }
 
@@ -324,10 +324,10 @@ static int leave_unseen(struct event *e, const struct rows *from, uint32_t row, 
     double real = (1 - was.doubt) * a->model.odds.removed;
     double gone = was.doubt + real;
     int err = OK;
-    for (uint32_t i = 0; i < a->model.way_count && !err; i++) {
-        const struct assign_way *w = &a->model.ways[i];
+    struct way_list ways = part_ways(a, was.part);
+    for (const struct assign_way *w = ways.first; w < ways.end && !err; w++) {
         double missed = (1 - was.doubt) * a->model.odds.missed * w->share * weight;
-        if (w->from != was.part || !(missed > 0))
+        if (!(missed > 0))
             continue;
         double slack = 0;
         int64_t when = unseen_when(e, &was, w->into, &slack);
@@ -346,7 +346,7 @@ static int leave_unseen(struct event *e, const struct rows *from, uint32_t row, 
     if (err)
         return err;
     struct assign_state *s = &rows_states(out, out->count - 1)[column];
-    struct undecided stay = {.t_out = e->now_us, .end = EDGE_UNSEEN, .breach = 1};
+    struct undecided stay = {.t_out = e->now_us, .end = EDGE_UNSEEN, .breach = ASSIGN_TAKEN};
     work_doubt(a, rows_stays(out, out->count - 1), column, real / gone);
     stay_note(e, s, rows_stays(out, out->count - 1), column, &stay, real / gone);
     *s = (struct assign_state){.part = ASSIGN_GONE};
@@ -516,6 +516,7 @@ static void row_pass(struct event *e, struct assign_state *s, double *m, uint32_
                      uint16_t into, enum track_edge end)
 {
     struct undecided stay = {.t_out = e->now_us, .end = (uint8_t)end};
+    stay.breach = end == EDGE_SEEN ? ASSIGN_KEPT : ASSIGN_MOVED;
     s[column].doubt = 0;
     if (e->code && !s[column].code)
         s[column].code = e->code;
@@ -579,7 +580,7 @@ static void newcomer_before(struct event *e, struct assign_state *s, double *m, 
         s->t_in = a->model.when(a->model.ctx, part, s->ref_mm, e->now_us);
     s->begin = EDGE_UNSEEN;
     s->visit = visit_number(e, a->work.units[e->newcomer], part);
-    struct undecided stay = {.t_out = e->now_us, .end = EDGE_SEEN, .breach = 2};
+    struct undecided stay = {.t_out = e->now_us, .end = EDGE_SEEN, .breach = ASSIGN_APPEARED};
     stay_note(e, s, m, e->newcomer, &stay, real);
 }
 
@@ -616,8 +617,9 @@ static int branch_newcomer(struct event *e, uint32_t row, const struct assign_wa
 
 static bool gate_has_entry(const struct assign *a, uint16_t gate)
 {
-    for (uint32_t i = 0; i < a->model.way_count; i++)
-        if (a->model.ways[i].gate == gate && a->model.ways[i].from == ASSIGN_OUTSIDE)
+    struct way_list ways = gate_ways(a, gate);
+    for (const struct assign_way *w = ways.first; w < ways.end; w++)
+        if (w->from == ASSIGN_OUTSIDE)
             return true;
     return false;
 }
@@ -630,17 +632,15 @@ static int row_newcomers(struct event *e, uint32_t row)
     bool entry = gate_has_entry(a, e->gate);
     uint32_t count = 0;
     int err = OK;
-    for (uint32_t i = 0; i < a->model.way_count; i++)
-        count +=
-            a->model.ways[i].gate == e->gate && (a->model.ways[i].from == ASSIGN_OUTSIDE) == entry;
+    struct way_list ways = gate_ways(a, e->gate);
+    for (const struct assign_way *w = ways.first; w < ways.end; w++)
+        count += (w->from == ASSIGN_OUTSIDE) == entry;
     /* Who has a code is somebody. */
     const struct worth worth = {.real = (entry ? 1 : o->appeared) / count,
                                 .spurious = (e->code ? 0 : o->spurious) / count};
-    for (uint32_t i = 0; i < a->model.way_count && !err; i++) {
-        const struct assign_way *w = &a->model.ways[i];
-        if (w->gate == e->gate && (w->from == ASSIGN_OUTSIDE) == entry)
+    for (const struct assign_way *w = ways.first; w < ways.end && !err; w++)
+        if ((w->from == ASSIGN_OUTSIDE) == entry)
             err = branch_newcomer(e, row, w, worth);
-    }
     return err;
 }
 
@@ -653,15 +653,12 @@ static int row_moved(struct event *e, uint32_t row)
         if (!e->code || !is_in_line(&s[k]) || s[k].code != e->code)
             continue;
         bool comes = false;
-        for (uint32_t i = 0; i < a->model.way_count; i++) {
-            const struct assign_way *w = &a->model.ways[i];
-            comes =
-                comes || (w->gate == e->gate && w->from == s[k].part && likelihood(e, &s[k]) > 0);
-        }
+        struct way_list ways = gate_ways(a, e->gate);
+        for (const struct assign_way *w = ways.first; w < ways.end; w++)
+            comes = comes || (w->from == s[k].part && likelihood(e, &s[k]) > 0);
         int err = OK;
-        for (uint32_t i = 0; i < a->model.way_count && !err && !comes; i++)
-            if (a->model.ways[i].gate == e->gate)
-                err = branch_moved(e, row, &a->model.ways[i], k);
+        for (const struct assign_way *w = ways.first; w < ways.end && !err && !comes; w++)
+            err = branch_moved(e, row, w, k);
         if (err)
             return err;
     }
@@ -672,11 +669,11 @@ static int row_branches(struct event *e, uint32_t row)
 {
     struct assign *a = e->a;
     int err = row_newcomers(e, row);
-    for (uint32_t i = 0; i < a->model.way_count && !err; i++) {
-        const struct assign_way *w = &a->model.ways[i];
+    struct way_list ways = gate_ways(a, e->gate);
+    for (const struct assign_way *w = ways.first; w < ways.end; w++) {
         for (uint32_t k = 0; k < a->work.rows.n && !err; k++) {
             const struct assign_state *s = &rows_states(&a->work.rows, row)[k];
-            if (w->gate == e->gate && w->from == s->part && w->from != ASSIGN_OUTSIDE)
+            if (w->from == s->part && w->from != ASSIGN_OUTSIDE)
                 err = branch_pass(e, row, w, k);
         }
     }
@@ -736,10 +733,8 @@ static int gather(struct event *e)
 {
     struct assign *a = e->a;
     int err = OK;
-    for (uint32_t i = 0; i < a->model.way_count && !err; i++) {
-        const struct assign_way *w = &a->model.ways[i];
-        if (w->gate != e->gate)
-            continue;
+    struct way_list ways = gate_ways(a, e->gate);
+    for (const struct assign_way *w = ways.first; w < ways.end && !err; w++) {
         if (w->from != ASSIGN_OUTSIDE)
             err = gather_part(e, w->from);
         if (!err && w->into != ASSIGN_OUTSIDE && a->model.parts[w->into].capacity)
@@ -855,7 +850,7 @@ static uint32_t list_overdue(const struct assign *a, uint16_t part, int64_t now_
 {
     const struct part_list *l = &a->parts[part];
     const struct assign_part *p = &a->model.parts[part];
-    uint32_t look = !(p->length_mm > 0) && !p->time_max_us ? 0 : BEHIND_MAX;
+    uint32_t look = !(p->length_mm > 0) && !p->time_max_us ? 0 : ASSIGN_FRONT;
     for (uint32_t i = l->first; i < l->end && look; i++, look--)
         if (unit_is_overdue(a, l->units[i], now_us))
             return l->units[i];
@@ -869,12 +864,15 @@ int assign_reach(struct assign *a, int64_t time_us)
     while (again && !err) { /* who left one part unseen may be overdue in the next */
         again = false;
         for (uint16_t part = 0; part < a->model.part_count && !err; part++) {
+            if (!part_may_be_due(a, part, time_us))
+                continue;
             uint32_t unit = list_overdue(a, part, time_us);
             if (unit == ASSIGN_NOBODY)
                 continue;
             err = unit_overdue(a, unit, time_us);
             again = true;
         }
+        a->reached_us = time_us;
     }
     return err;
 }

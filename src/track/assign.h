@@ -82,20 +82,30 @@ struct assign_stay {
     enum track_edge begin;
     enum track_edge end;
     double probability; /* 0: it was not so after all */
+    double sure;        /* if it was so, that the code is the unit's */
     uint32_t revision;
     uint32_t rivals; /* other stays with this visit that are possible */
     bool read;       /* its code was, at an end of the stay */
 };
 
-/* What the line cannot explain by its gates: a unit that is gone from a part, or came from nowhere
- * into it. */
+/* What the gates of a part do not explain: more units came out of it than went in, or fewer. */
+enum assign_breach_kind {
+    ASSIGN_KEPT,     /* none */
+    ASSIGN_TAKEN,    /* a unit went in and is gone */
+    ASSIGN_APPEARED, /* one came out that nobody had seen go in */
+    ASSIGN_MOVED,    /* one went in, and its code was read where it could not have come by itself */
+    ASSIGN_GHOST,    /* something went in and is gone, which rather was a pulse of nobody */
+};
+
 struct assign_breach {
+    enum assign_breach_kind kind;
     const uint8_t *unit;
     const char *code;
     uint16_t part;
-    int64_t time_us;
-    bool appeared;
-    double probability;
+    int64_t t_in; /* since when it was in the part; ASSIGN_APPEARED: by the model */
+    int64_t
+        time_us; /* when it was noticed: it should have come out, came out, was read elsewhere */
+    double probability; /* that there is such a unit */
 };
 
 struct assign_pulse {
@@ -156,6 +166,8 @@ struct assign_stats {
     uint64_t unseen;   /* passages without a pulse */
     uint64_t appeared; /* units from nowhere */
     uint64_t gone;
+    uint64_t ghosts; /* pulses that no other one of their unit followed */
+    uint64_t moved;  /* units that were read where they could not have come by themselves */
     uint64_t forced; /* units that were not asked, and stays left undecided, since too many were */
     uint32_t units;  /* in the line now */
     uint32_t clusters;

@@ -15,7 +15,8 @@
 #define DWELL_COUNT_MIN 8
 #define DWELL_WEIGHT    64 /* of so many the mean is */
 #define STAY_SURE       0.95
-#define BREACH_MIN      0.5 /* from here on it is more likely than not */
+#define ALIKE           0.999 /* of two weights, and they are the same */
+#define BREACH_MIN      0.5   /* from here on it is more likely than not */
 
 /* ----------------------------------------------------------------------------------------- units
  */
@@ -76,6 +77,7 @@ static void part_list_remove(struct assign *a, uint16_t part, uint32_t unit)
     while (at < l->end && l->units[at] != unit)
         at++;
     assert(at < l->end);
+    l->stale = true;
     if (at - l->first < l->end - at) { /* those before it are fewer */
         memmove(l->units + l->first + 1, l->units + l->first, (at - l->first) * sizeof *l->units);
         l->first++;
@@ -97,6 +99,7 @@ static int64_t part_list_time(const struct assign *a, uint16_t part, uint32_t un
 static int part_list_insert(struct assign *a, uint16_t part, uint32_t unit, int64_t t_in)
 {
     struct part_list *l = &a->parts[part];
+    l->stale = true;
     if (l->end == l->cap && l->first > l->cap / 2) {
         memmove(l->units, l->units + l->first, (l->end - l->first) * sizeof *l->units);
         l->end -= l->first;
@@ -376,20 +379,33 @@ bool dwell_is_known(const struct assign_dwell *d)
     return d->count >= DWELL_COUNT_MIN;
 }
 
-static int breach_say(struct assign *a, struct undecided *s, double p)
+/* How likely the ending is, whether there was a unit or nothing but a pulse. */
+static double breach_weight(const struct cluster *c, uint32_t stay)
 {
-    if (!s->breach || s->breach_said || p < BREACH_MIN)
+    double p = 0;
+    for (uint32_t i = 0; i < c->rows.count; i++)
+        p += rows_stays(&c->rows, i)[stay] > 0 ? c->rows.w[i] : 0;
+    return p;
+}
+
+static int breach_say(struct assign *a, uint32_t stay, double p)
+{
+    struct undecided *s = &a->work.stays[stay];
+    bool ghost = s->breach == ASSIGN_TAKEN && p < BREACH_MIN && s->begin == EDGE_SEEN;
+    if (!s->breach || s->breach_said || (ghost ? breach_weight(&a->work, stay) : p) < BREACH_MIN)
         return OK;
     s->breach_said = true;
-    bool appeared = s->breach == 2;
-    a->stats.appeared += appeared;
-    a->stats.gone += !appeared;
+    a->stats.appeared += s->breach == ASSIGN_APPEARED;
+    a->stats.ghosts += ghost;
+    a->stats.gone += s->breach == ASSIGN_TAKEN && !ghost;
+    a->stats.moved += s->breach == ASSIGN_MOVED;
     struct assign_breach breach = {
+        .kind = ghost ? ASSIGN_GHOST : (enum assign_breach_kind)s->breach,
         .unit = s->unit,
         .code = code_text(a, s->code),
         .part = s->part,
-        .time_us = appeared ? s->t_in : s->t_out,
-        .appeared = appeared,
+        .t_in = s->t_in,
+        .time_us = s->t_out,
         .probability = p,
     };
     return a->model.breach(a->model.ctx, &breach);
@@ -430,6 +446,7 @@ static bool stay_is_void(const struct cluster *c, uint32_t stay)
 struct whole {
     uint32_t likeliest; /* of its endings */
     double probability;
+    double sure;  /* that the code is its, if it was there */
     bool decided; /* nothing will change it any more */
     bool first;   /* no stay before this one in the list is the same */
 };
@@ -450,6 +467,35 @@ static struct whole stay_whole(const struct assign *a, const struct cluster *c, 
     return w;
 }
 
+/* Of endings that are as likely as the likeliest, one that no other unit was said to have had: who
+ * cannot be told apart shall not all have left first. */
+static void whole_choose(const struct cluster *c, const double *weights, const bool *said,
+                         struct whole *w)
+{
+    uint32_t best = w->likeliest;
+    for (uint32_t i = 0; i < c->stay_count; i++) {
+        const struct undecided *s = &c->stays[i];
+        bool free = is_same_stay(s, &c->stays[best]) && weights[i] >= weights[best] * ALIKE;
+        for (uint32_t k = 0; k < c->stay_count && free; k++)
+            free = !said[k] || c->stays[k].part != s->part || c->stays[k].t_out != s->t_out;
+        if (free) {
+            w->likeliest = i;
+            return;
+        }
+    }
+}
+
+/* That the code is the unit's, if it was there: under other hypotheses it may bear others. */
+static double whole_sure(const struct cluster *c, const double *weights, const struct whole *w)
+{
+    const struct undecided *best = &c->stays[w->likeliest];
+    double other = 0;
+    for (uint32_t i = 0; i < c->stay_count; i++)
+        if (is_same_stay(&c->stays[i], best) && c->stays[i].code != best->code)
+            other += weights[i];
+    return best->code && w->probability > 0 ? 1 - other / w->probability : 1;
+}
+
 /* Other units' stays of that number which are possible. */
 static uint32_t stay_rivals(const struct assign *a, const double *weights, uint32_t stay)
 {
@@ -461,7 +507,8 @@ static uint32_t stay_rivals(const struct assign *a, const double *weights, uint3
     return n;
 }
 
-static int stay_say(struct assign *a, const struct undecided *s, double p, uint32_t rivals)
+static int stay_say(struct assign *a, const struct undecided *s, double p, double sure,
+                    uint32_t rivals)
 {
     struct assign_stay stay = {
         .unit = s->unit,
@@ -475,6 +522,7 @@ static int stay_say(struct assign *a, const struct undecided *s, double p, uint3
         .begin = (enum track_edge)s->begin,
         .end = (enum track_edge)s->end,
         .probability = p,
+        .sure = sure,
         .revision = s->revision + 1,
         .rivals = rivals,
         .read = s->read,
@@ -520,7 +568,7 @@ static int whole_say(struct assign *a, const struct whole *w, const double *weig
     s.code = stay_code(a, c, w->likeliest);
     s.revision = stay_revision(a, &s);
     double p = w->probability < a->model.said_min ? 0 : w->probability;
-    int err = stay_say(a, &s, p, stay_rivals(a, weights, w->likeliest));
+    int err = stay_say(a, &s, p, w->sure, stay_rivals(a, weights, w->likeliest));
     stay_note_revision(a, &s, s.revision + 1);
     for (uint32_t i = 0; i < c->stay_count; i++) {
         if (!is_same_stay(&c->stays[i], &s))
@@ -539,16 +587,21 @@ static int stays_say(struct assign *a)
     struct cluster *c = &a->work;
     double weights[ASSIGN_STAYS_MAX] = {0};
     bool decided[ASSIGN_STAYS_MAX];
+    bool said[ASSIGN_STAYS_MAX] = {false};
     int err = OK;
     for (uint32_t i = 0; i < c->stay_count; i++)
         weights[i] = cluster_stay_weight(a, c, i);
     for (uint32_t i = 0; i < c->stay_count && !err; i++) {
         struct whole w = stay_whole(a, c, i, weights);
         decided[i] = w.decided;
-        if (w.first)
+        if (w.first) {
+            whole_choose(c, weights, said, &w);
+            w.sure = whole_sure(c, weights, &w);
+            said[w.likeliest] = true;
             err = whole_say(a, &w, weights);
+        }
         if (!err)
-            err = breach_say(a, &c->stays[i], weights[i]);
+            err = breach_say(a, i, weights[i]);
     }
     for (uint32_t i = c->stay_count; i > 0 && !err; i--)
         if (decided[i - 1] || stay_is_void(c, i - 1))

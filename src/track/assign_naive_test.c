@@ -197,13 +197,13 @@ static void naive_unseen(struct naive *n, const struct world *w, int unit, int64
                 slack = (line_mm(NULL, 0, last) - line_mm(NULL, 0, first)) / 2;
         }
         to.weight *= odds.missed * way->share;
-        world_leave(&to, unit, when, EDGE_UNSEEN, 0);
+        world_leave(&to, unit, when, EDGE_UNSEEN, ASSIGN_KEPT);
         world_enter(n, &to, unit, way->into, when, slack, EDGE_UNSEEN);
         then(n, &to, ctx);
     }
     struct world to = *w;
     to.weight *= odds.removed;
-    world_leave(&to, unit, now, EDGE_UNSEEN, 1);
+    world_leave(&to, unit, now, EDGE_UNSEEN, ASSIGN_TAKEN);
     to.units[unit] = (struct naive_unit){.part = -1};
     then(n, &to, ctx);
 }
@@ -288,9 +288,9 @@ static void naive_arrive(struct naive *n, const struct world *w, void *ctx)
         if (naive_belt(n, u->part))
             u->t_in = line_when(
                 NULL, 0, line_mm(NULL, 0, p->now) - n->line->parts[u->part].length_mm, p->now);
-        world_leave(to, p->unit, p->now, EDGE_SEEN, 2);
+        world_leave(to, p->unit, p->now, EDGE_SEEN, ASSIGN_APPEARED);
     } else if (!p->appears) {
-        world_leave(to, p->unit, p->now, p->end, 0);
+        world_leave(to, p->unit, p->now, p->end, p->end == EDGE_SEEN ? ASSIGN_KEPT : ASSIGN_MOVED);
     }
     if (p->code && !u->code)
         u->code = p->code;
@@ -477,7 +477,7 @@ static int on_stay(void *ctx, const struct assign_stay *s)
 static int on_breach(void *ctx, const struct assign_breach *b)
 {
     (void)ctx;
-    CHECK(b->probability >= 0.5);
+    CHECK(b->kind == ASSIGN_GHOST || b->probability >= 0.5);
     return OK;
 }
 

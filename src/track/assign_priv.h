@@ -70,7 +70,7 @@ struct undecided {
     uint16_t part;
     uint8_t begin;
     uint8_t end;
-    uint8_t breach; /* 1: then it was gone, 2: it came from nowhere */
+    uint8_t breach; /* enum assign_breach_kind */
     bool read;      /* its code was, at an end of the stay */
     bool breach_said;
 };
@@ -95,11 +95,31 @@ struct cluster {
     struct rows rows;
 };
 
+#define ASSIGN_FRONT 4 /* of a part's units only so many in front can be overdue */
+
+/* The units of a part by their coming. */
 struct part_list {
     uint32_t *units;
     uint32_t first;
     uint32_t end;
     uint32_t cap;
+    bool stale;     /* a unit of it changed: what follows is not known */
+    double due_mm;  /* a belt: nobody is overdue while it has not come so far */
+    int64_t due_us; /* no belt: nor until then */
+};
+
+/* The ways by gate and by the part they leave, and where those of each begin. */
+struct assign_ways {
+    struct assign_way *by_gate;
+    struct assign_way *by_part;
+    uint32_t *gates;
+    uint32_t *parts;
+    double *due_mm; /* of a belt: the way from where a unit is overdue */
+};
+
+struct way_list {
+    const struct assign_way *first;
+    const struct assign_way *end;
 };
 
 #define ASSIGN_HOLDERS_MAX 4
@@ -132,6 +152,8 @@ struct assign {
     uint32_t free_cap;
     uint64_t order;
     struct part_list *parts;
+    struct assign_ways ways;
+    int64_t reached_us; /* nobody was overdue then, but in lists that are stale */
     struct cluster **clusters;
     uint32_t cluster_end;
     uint32_t cluster_cap;
@@ -148,6 +170,17 @@ struct assign {
     struct rows next;
     struct rows fan[2];
 };
+
+/* --------------------------------------------------------------------------------- assign_ways.c
+ */
+
+int ways_index(struct assign *a); /* ERR_NOMEM */
+void ways_free(struct assign *a);
+struct way_list gate_ways(const struct assign *a, uint16_t gate);
+struct way_list part_ways(const struct assign *a, uint16_t part); /* those that leave it */
+
+/* Whether one of the units in front has to be looked at; false: none is overdue. */
+bool part_may_be_due(struct assign *a, uint16_t part, int64_t now_us);
 
 /* --------------------------------------------------------------------------------- assign_rows.c
  */

@@ -374,6 +374,7 @@ static int get_lists(struct assign *a, struct reader *in)
     for (uint32_t part = 0; part < a->model.part_count; part++) {
         struct part_list *l = &a->parts[part];
         uint32_t count = get_count(in, a->unit_end);
+        l->stale = true;
         for (uint32_t k = 0; k < count; k++) {
             uint32_t unit = get_count(in, a->unit_end - 1);
             uint32_t *units = array_room(l->units, l->end, &l->cap, 8, sizeof *units);

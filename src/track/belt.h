@@ -45,6 +45,7 @@ struct belt_options {
     const struct tree *exit;
     int64_t gap_max_us;
     int64_t grace_us;
+    int64_t late_us;
     int64_t wait_us;
 };
 

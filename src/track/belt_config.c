@@ -176,6 +176,11 @@ const struct option belt_option_table[] = {
      .default_text = "2s",
      .offset = offsetof(struct belt_options, grace_us),
      .doc = "how long readings wait for slower streams, and a unit that left for its scan"},
+    {.name = "lateness",
+     .type = OPTION_DURATION,
+     .default_text = "0s",
+     .offset = offsetof(struct belt_options, late_us),
+     .doc = "how long all readings wait for ones of their own stream that come late"},
     {.name = "wait",
      .type = OPTION_DURATION,
      .default_text = "10m",
@@ -399,6 +404,7 @@ static int belt_configure(struct track *t, const struct config_object *object, s
     t->name = o->name;
     t->gap_max_us = o->gap_max_us;
     t->grace_us = o->grace_us;
+    t->late_us = o->late_us;
     if (!err)
         err = gates_bind(b, arena, diag);
     if (!err)

@@ -10,7 +10,7 @@
 
 #include <string.h>
 
-#define CHECKPOINT_VERSION 5
+#define CHECKPOINT_VERSION 6
 
 void track_reset(struct track *t)
 {
@@ -107,7 +107,7 @@ int checkpoint_encode(const struct track *t, struct buf *out)
     (void)buf_append_le32(out, t->event_order);
     (void)buf_append_varint(out, t->event_count);
     for (uint32_t i = 0; i < t->event_count; i++)
-        put_event(out, &t->events[t->event_heap[i]]);
+        put_event(out, &t->events[t->event_heap[i].slot]);
     int err = t->kind->encode(t, out);
     return err ? err : buf_error(out);
 }

@@ -128,6 +128,7 @@ static void config_hash(struct track *t)
 {
     uint64_t hash = XXH3_64bits_withSeed(&t->gap_max_us, sizeof t->gap_max_us, t->config_hash);
     hash = XXH3_64bits_withSeed(&t->grace_us, sizeof t->grace_us, hash);
+    hash = XXH3_64bits_withSeed(&t->late_us, sizeof t->late_us, hash);
     for (uint32_t i = 0; i < t->input_count; i++) {
         const struct track_input *in = &t->inputs[i];
         const char *stream = in->stream ? in->stream : "";

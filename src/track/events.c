@@ -1,10 +1,12 @@
-/* Readings that wait until slower streams have caught up: a heap by time, of slots, since an event
- * is large. See track_priv.h. */
+/* Readings that wait until slower streams have caught up: a heap by time, of keys and slots, since
+ * an event is large. See track_priv.h. */
 #include "track/track_priv.h"
 
+#include <stddef.h>
 #include <stdlib.h>
+#include <string.h>
 
-static bool event_before(const struct track_event *a, const struct track_event *b)
+static bool key_before(const struct track_event_key *a, const struct track_event_key *b)
 {
     if (a->time_us != b->time_us)
         return a->time_us < b->time_us;
@@ -20,26 +22,26 @@ static int events_grow(struct track *t, uint32_t cap)
     if (!events)
         return ERR_NOMEM;
     t->events = events;
-    uint32_t *heap = realloc(t->event_heap, cap * sizeof *heap);
+    struct track_event_key *heap = realloc(t->event_heap, cap * sizeof *heap);
     if (!heap)
         return ERR_NOMEM;
     t->event_heap = heap;
     for (uint32_t i = t->event_cap; i < cap; i++)
-        heap[i] = i;
+        heap[i] = (struct track_event_key){.slot = i};
     t->event_cap = cap;
     return OK;
 }
 
 static bool heap_before(const struct track *t, uint32_t a, uint32_t b)
 {
-    return event_before(&t->events[t->event_heap[a]], &t->events[t->event_heap[b]]);
+    return key_before(&t->event_heap[a], &t->event_heap[b]);
 }
 
 static void heap_swap(struct track *t, uint32_t a, uint32_t b)
 {
-    uint32_t slot = t->event_heap[a];
+    struct track_event_key key = t->event_heap[a];
     t->event_heap[a] = t->event_heap[b];
-    t->event_heap[b] = slot;
+    t->event_heap[b] = key;
 }
 
 int events_push(struct track *t, const struct track_event *e)
@@ -51,9 +53,13 @@ int events_push(struct track *t, const struct track_event *e)
     if (err)
         return err;
     uint32_t i = t->event_count++;
-    struct track_event *slot = &t->events[t->event_heap[i]];
-    *slot = *e;
+    struct track_event_key *key = &t->event_heap[i];
+    struct track_event *slot = &t->events[key->slot];
+    memcpy(slot, e, offsetof(struct track_event, text) + strlen(e->text) + 1);
     slot->order = t->event_order++;
+    key->time_us = slot->time_us;
+    key->signal = slot->signal;
+    key->order = slot->order;
     while (i && heap_before(t, i, (i - 1) / 2)) {
         heap_swap(t, i, (i - 1) / 2);
         i = (i - 1) / 2;
@@ -63,7 +69,7 @@ int events_push(struct track *t, const struct track_event *e)
 
 const struct track_event *events_first(const struct track *t)
 {
-    return t->event_count ? &t->events[t->event_heap[0]] : NULL;
+    return t->event_count ? &t->events[t->event_heap[0].slot] : NULL;
 }
 
 void events_pop(struct track *t)

@@ -3,7 +3,8 @@
  * Everything follows from the records of the log in their order and from nothing else (no clock),
  * so that a replay makes the same presences from the same records. Readings are taken in the order
  * of their own times: those of a faster stream wait for the slower ones, at most `grace` of the
- * streams' own time.
+ * streams' own time. All wait for `lateness` besides, for readings of their own stream that come
+ * later than others of it.
  */
 #include "base/str.h"
 #include "track/track_priv.h"
@@ -154,7 +155,8 @@ static int64_t safe_us(const struct track *t)
         fastest = seen > fastest ? seen : fastest;
     }
     int64_t patient = fastest > INT64_MIN + t->grace_us ? fastest - t->grace_us : INT64_MIN;
-    return slowest > patient ? slowest : patient;
+    int64_t safe = slowest > patient ? slowest : patient;
+    return safe > INT64_MIN + t->late_us ? safe - t->late_us : INT64_MIN;
 }
 
 int track_record(struct track *t, struct position at, struct bytes stream,

@@ -18,8 +18,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define LINE_BACK_MM_S 1.0 /* faster backwards than this, and a pulse is of a unit coming back */
-#define LINE_KEEP_US   ((int64_t)60 * 1000000) /* of the belts' motion, beyond what units need */
+#define LINE_BACK_MM_S  1.0 /* faster backwards than this, and a pulse is of a unit coming back */
+#define LINE_SHOT_SHIFT 25  /* of a row: above the gates' bits */
+#define LINE_KEEP_US    ((int64_t)60 * 1000000) /* of the belts' motion, beyond what units need */
 
 struct line *line_of(struct track *t)
 {
@@ -51,21 +52,24 @@ int64_t line_when(void *ctx, uint16_t part, double mm, int64_t before_us)
     return m->count && m->points[0].time_us < before_us ? m->points[0].time_us : before_us;
 }
 
+/* All readings up to there have been taken. Those beyond say how it went on, unless one between may
+ * still come. */
 static int motions_reach(struct line *l, int64_t time_us)
 {
     int err = OK;
-    for (uint32_t i = 0; i < l->motion_count && !err; i++)
-        if (motion_end_us(&l->motions[i].motion) < time_us)
-            err = motion_reach(&l->motions[i].motion, time_us, l->track.gap_max_us);
+    for (uint32_t i = 0; i < l->motion_count && !err; i++) {
+        struct motion *m = &l->motions[i].motion;
+        if (motion_end_us(m) >= time_us)
+            continue;
+        err = l->track.late_us ? motion_hold(m, time_us, l->track.gap_max_us)
+                               : motion_reach(m, time_us, l->track.gap_max_us);
+    }
     return err;
 }
 
-/* Now and then: what no unit on the line, and no stay that is not decided, needs any more. */
+/* What no unit on the line, and no stay that is not decided, needs any more. */
 static void motions_forget(struct line *l)
 {
-    if (l->forgot_us && l->decided_us - l->forgot_us < LINE_KEEP_US)
-        return;
-    l->forgot_us = l->decided_us;
     int64_t oldest_us = assign_oldest_us(l->assign);
     int64_t keep_us = oldest_us < l->decided_us ? oldest_us : l->decided_us;
     if (keep_us < INT64_MIN + LINE_KEEP_US)
@@ -77,23 +81,51 @@ static void motions_forget(struct line *l)
 /* --------------------------------------------------------------------------------------- pulses
  */
 
-static int pulse_add(struct line *l, const struct line_pulse *p)
+static struct line_pulse *pulse_at(const struct line *l, uint32_t i)
 {
-    if (l->pulse_count == LINE_PULSES_MAX)
-        return ERR_LIMIT;
+    return &l->pulses[l->pulse_order[i]];
+}
+
+/* For one more. They are large, so what is put in order is where they lie. */
+static int pulses_room(struct line *l)
+{
+    uint32_t cap = l->pulse_cap;
     struct line_pulse *pulses =
         array_room(l->pulses, l->pulse_count, &l->pulse_cap, 8, sizeof *pulses);
     if (!pulses)
         return ERR_NOMEM;
     l->pulses = pulses;
+    if (l->pulse_cap == cap)
+        return OK;
+    uint32_t *order = realloc(l->pulse_order, l->pulse_cap * sizeof *order);
+    if (!order) {
+        l->pulse_cap = cap;
+        return ERR_NOMEM;
+    }
+    l->pulse_order = order;
+    for (uint32_t i = cap; i < l->pulse_cap; i++)
+        order[i] = i;
+    return OK;
+}
+
+static int pulse_add(struct line *l, const struct line_pulse *p)
+{
+    if (l->pulse_count == LINE_PULSES_MAX)
+        return ERR_LIMIT;
+    int err = pulses_room(l);
+    if (err)
+        return err;
     uint32_t at = l->pulse_count++;
+    uint32_t slot = l->pulse_order[at];
     /* Of one moment, further down the line first: who leaves goes before who enters. */
-    while (at > 0 && (pulses[at - 1].time_us > p->time_us ||
-                      (pulses[at - 1].time_us == p->time_us && pulses[at - 1].gate < p->gate))) {
-        pulses[at] = pulses[at - 1];
+    while (at > 0 &&
+           (pulse_at(l, at - 1)->time_us > p->time_us ||
+            (pulse_at(l, at - 1)->time_us == p->time_us && pulse_at(l, at - 1)->gate < p->gate))) {
+        l->pulse_order[at] = l->pulse_order[at - 1];
         at--;
     }
-    pulses[at] = *p;
+    l->pulse_order[at] = slot;
+    l->pulses[slot] = *p;
     return OK;
 }
 
@@ -111,6 +143,7 @@ static bool pulse_is_new(struct line *l, struct line_gate *g, int64_t time_us)
         return false;
     }
     g->pulsed = true;
+    g->pulses++;
     g->pulse_us = time_us;
     g->pulse_mm = mm;
     g->more = 0;
@@ -131,12 +164,29 @@ static int gate_measure(struct line *l, uint32_t gate, int64_t time_us)
         int64_t when = time_us;
         (void)motion_last_at(m, time_us, g->pulse_mm + (g->more + 1) * length, &when);
         g->more++;
+        g->pulses++;
         struct line_pulse p = {.time_us = when < l->decided_us ? l->decided_us : when,
                                .at = l->track.at,
                                .row = g->more,
                                .gate = gate};
         scan_open(&p.scan, &g->scanner);
         err = pulse_add(l, &p);
+    }
+    return err;
+}
+
+/* One pulse that is so many units: a pulse each, in the order of their places, and a microsecond
+ * apart, so that this order is known to whatever part they come to. The bits above the gate's (see
+ * pulse_decide) tell their ids apart. */
+static int pulse_shot(struct line *l, struct line_pulse *p, uint32_t units)
+{
+    const int64_t time_us = p->time_us;
+    const uint32_t row = p->row;
+    int err = OK;
+    for (uint32_t i = 0; i < units && !err; i++) {
+        p->time_us = time_us + i;
+        p->row = row | i << LINE_SHOT_SHIFT;
+        err = pulse_add(l, p);
     }
     return err;
 }
@@ -158,14 +208,14 @@ static int line_level(struct line *l, const struct track_event *e)
         return err;
     struct line_pulse p = {.time_us = e->time_us, .at = e->at, .row = e->row, .gate = e->signal};
     scan_open(&p.scan, &g->scanner);
-    return pulse_add(l, &p);
+    return pulse_shot(l, &p, (uint32_t)g->options.units);
 }
 
 /* The pulse whose code it may be: the last one of the gate, if that is not too long ago. */
 static struct line_pulse *pulse_scanned(struct line *l, uint32_t gate, int64_t time_us)
 {
     for (uint32_t i = l->pulse_count; i > 0; i--) {
-        struct line_pulse *p = &l->pulses[i - 1];
+        struct line_pulse *p = pulse_at(l, i - 1);
         if (p->gate == gate && p->time_us <= time_us)
             return time_us <= p->time_us + l->gates[gate].options.scan_us ? p : NULL;
     }
@@ -215,25 +265,44 @@ static int pulse_decide(struct line *l, const struct line_pulse *p)
     return err ? err : assign_pulse(l->assign, &pulse);
 }
 
+/* The first so many; their slots are free again. */
+static void pulses_drop(struct line *l, uint32_t count)
+{
+    l->pulse_count -= count;
+    for (uint32_t i = 0; i < l->pulse_count && count; i++) {
+        uint32_t slot = l->pulse_order[i];
+        l->pulse_order[i] = l->pulse_order[i + count];
+        l->pulse_order[i + count] = slot;
+    }
+}
+
+/* Now and then, what gets old. */
+static void line_age(struct line *l)
+{
+    if (l->aged_us && l->decided_us - l->aged_us < LINE_KEEP_US)
+        return;
+    l->aged_us = l->decided_us;
+    line_balance_age(l);
+    motions_forget(l);
+}
+
 /* All that happened up to then. */
 static int line_decide(struct line *l, int64_t until_us)
 {
     int err = OK;
     uint32_t done = 0;
-    while (done < l->pulse_count && l->pulses[done].time_us <= until_us && !err) {
-        l->decided_us = l->pulses[done].time_us;
-        err = pulse_decide(l, &l->pulses[done++]);
+    while (done < l->pulse_count && pulse_at(l, done)->time_us <= until_us && !err) {
+        l->decided_us = pulse_at(l, done)->time_us;
+        err = pulse_decide(l, pulse_at(l, done++));
     }
-    l->pulse_count -= done;
-    if (done)
-        memmove(l->pulses, l->pulses + done, l->pulse_count * sizeof *l->pulses);
+    pulses_drop(l, done);
     if (err || until_us <= l->decided_us)
         return err;
     l->decided_us = until_us;
     err = motions_reach(l, until_us);
     if (!err)
         err = assign_reach(l->assign, until_us);
-    motions_forget(l);
+    line_age(l);
     return err;
 }
 
@@ -267,15 +336,15 @@ int line_advance(struct track *t, int64_t safe_us)
 {
     struct line *l = line_of(t);
     int err = OK;
-    while (!err && t->event_count && events_first(t)->time_us <= safe_us) {
-        struct track_event e = *events_first(t);
-        events_pop(t);
-        err = line_take(l, &e);
-    }
     for (uint32_t i = 0; i < l->motion_count && !err; i++) {
         struct motion *m = &l->motions[i].motion;
         while (!err && motion_next(m) && motion_next(m)->time_us <= safe_us)
             err = motion_reach(m, motion_next(m)->time_us, t->gap_max_us);
+    }
+    while (!err && t->event_count && events_first(t)->time_us <= safe_us) {
+        const struct track_event *e = events_first(t);
+        events_pop(t);
+        err = line_take(l, e);
     }
     if (err || safe_us < INT64_MIN + l->delay_us + 1)
         return err;
@@ -298,11 +367,15 @@ static void line_reset(struct track *t)
                                 .motion = g->motion,
                                 .scanner = {.fresh = true}};
     }
+    for (uint32_t i = 0; i < l->part_count; i++)
+        l->parts[i].balance = (struct line_balance){0};
     for (uint32_t i = 0; i < l->motion_count; i++)
         motion_reset(&l->motions[i].motion);
     l->pulse_count = 0;
     l->decided_us = INT64_MIN;
-    l->forgot_us = 0;
+    l->aged_us = 0;
+    l->breach_end = 0;
+    l->breach_count = 0;
     assign_reset(l->assign);
 }
 
@@ -356,10 +429,12 @@ static int line_encode(const struct track *t, struct buf *out)
         motion_encode(&l->motions[i].motion, out);
         (void)buf_append_double(out, l->motions[i].motion.gap_mm);
     }
+    for (uint32_t i = 0; i < l->part_count; i++)
+        line_balance_put(out, &l->parts[i].balance);
     put_i64(out, l->decided_us);
     (void)buf_append_varint(out, l->pulse_count);
     for (uint32_t i = 0; i < l->pulse_count; i++)
-        put_pulse(out, &l->pulses[i]);
+        put_pulse(out, pulse_at(l, i));
     assign_encode(l->assign, out);
     return OK;
 }
@@ -374,6 +449,8 @@ static int line_decode(struct track *t, struct reader *in)
             return ERR_MALFORMED;
         l->motions[i].motion.gap_mm = reader_finite(in);
     }
+    for (uint32_t i = 0; i < l->part_count; i++)
+        l->parts[i].balance = line_balance_get(in);
     l->decided_us = get_i64(in);
     uint32_t count = get_count(in, LINE_PULSES_MAX);
     int err = OK;
@@ -390,6 +467,7 @@ static void line_fini(struct track *t)
     assign_free(l->assign);
     path_fini(&l->path);
     free(l->pulses);
+    free(l->pulse_order);
 }
 
 const struct track_kind line_kind = {

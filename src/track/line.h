@@ -6,10 +6,12 @@
 #include "track/assign.h"
 #include "track/motion.h"
 
-#define LINE_NONE        ((uint16_t)0xfffe) /* no part */
-#define LINE_PLACES_MAX  1024
-#define LINE_SIGNALS_MAX 4096
-#define LINE_PULSES_MAX  4096 /* that wait for their codes */
+#define LINE_NONE         ((uint16_t)0xfffe) /* no part */
+#define LINE_PLACES_MAX   1024
+#define LINE_SIGNALS_MAX  4096
+#define LINE_PULSES_MAX   4096 /* that wait for their codes */
+#define LINE_BREACHES_MAX 64   /* the newest that are shown */
+#define LINE_SHOT_MAX     24   /* units of one pulse: as many as a cluster holds */
 
 enum line_kind { LINE_BELT, LINE_STATION, LINE_BUFFER };
 
@@ -29,6 +31,14 @@ struct line_part_options {
     int64_t time_max_us;
 };
 
+/* What a part's gates do not explain of late. */
+struct line_balance {
+    uint32_t taken;    /* units that went in and did not come out by a gate */
+    uint32_t appeared; /* and those that came out and had not gone in */
+    int64_t first_us;
+    int64_t last_us;
+};
+
 struct line_part {
     struct line_part_options options;
     enum line_kind kind;
@@ -37,6 +47,9 @@ struct line_part {
     uint32_t place_first; /* its places in line.places */
     uint32_t place_count;
     const struct tree *tree;
+
+    /* State. */
+    struct line_balance balance;
 };
 
 struct line_place {
@@ -58,6 +71,7 @@ struct line_gate_options {
     double debounce_mm;
     int64_t debounce_us;
     double unit_length_mm;
+    uint64_t units; /* that one pulse is */
 };
 
 struct line_gate {
@@ -71,15 +85,27 @@ struct line_gate {
     bool pulsed;
     int64_t pulse_us;
     double pulse_mm;
-    uint32_t more; /* units seen in the pulse beside the first */
+    uint32_t more;   /* units seen in the pulse beside the first */
+    uint64_t pulses; /* since the program started */
     struct track_scanner scanner;
+};
+
+/* A unit that the gates did not explain, as it is shown. */
+struct line_breach {
+    enum assign_breach_kind kind;
+    uint8_t unit[TRACK_UNIT_BYTES];
+    char code[TRACK_SERIAL_BYTES_MAX + 1];
+    uint16_t part;
+    int64_t t_in;
+    int64_t time_us;
+    double probability;
 };
 
 /* Of what may have been several belts: those that move together have one. */
 struct line_motion {
     double scale;
     const char *signal;
-    struct motion motion; /* state */
+    struct motion motion; /* state, but for what its readings are */
 };
 
 /* A pulse that waits for its code. */
@@ -101,6 +127,7 @@ struct line_options {
     uint64_t hypotheses;
     int64_t gap_max_us;
     int64_t grace_us;
+    int64_t late_us;
 };
 
 struct line {
@@ -121,16 +148,22 @@ struct line {
     uint32_t place_count;
     uint32_t signal_count;
     uint32_t way_count;
-    int64_t delay_us;  /* pulses are decided so long after they came */
-    int64_t forgot_us; /* when the motions were last shortened */
-    struct path path;  /* of what goes out; its memory */
+    int64_t delay_us; /* pulses are decided so long after they came */
+    int64_t aged_us;  /* when what is old was last dropped */
+    struct path path; /* of what goes out; its memory */
 
     /* State. */
     struct assign *assign;
-    struct line_pulse *pulses; /* by time */
+    struct line_pulse *pulses;
+    uint32_t *pulse_order; /* indices into pulses, by time; then those that are free */
     uint32_t pulse_count;
     uint32_t pulse_cap;
     int64_t decided_us; /* up to here */
+
+    /* Of this run of the program; not in the checkpoint. */
+    struct line_breach breaches[LINE_BREACHES_MAX]; /* a ring */
+    uint32_t breach_end;
+    uint32_t breach_count;
 };
 
 extern const struct track_kind line_kind;
@@ -163,6 +196,34 @@ int line_configure(struct track *t, const struct config_object *object, struct a
 
 /* For assign_model. */
 int line_stay(void *ctx, const struct assign_stay *stay);
+
+/* --------------------------------------------------------------------------------- line_alarm.c
+ */
+
+#define LINE_ALARM          "line.units" /* of TRACK/PART */
+#define LINE_BALANCE_AGE_US (30 * 60 * INT64_C(1000000))
+
+/* For assign_model: counts the unit and raises the part's alarm. */
 int line_breach(void *ctx, const struct assign_breach *breach);
+
+/* Clears the alarms of parts whose units were all accounted for since long. */
+void line_balance_age(struct line *l);
+
+void line_balance_put(struct buf *out, const struct line_balance *n);
+struct line_balance line_balance_get(struct reader *in);
+
+/* -------------------------------------------------------------------------------- line_state.c
+ */
+
+extern const struct call_spec line_lines_spec; /* track.lines */
+extern const struct call_spec line_line_spec;  /* track.line */
+
+/* The line as a row of the one answer, and its state as the row of the other. On the tracks'
+ * thread. ERR_NOMEM. */
+int line_topology_put(const struct line *l, struct batch_builder *bb);
+int line_state_put(const struct line *l, struct batch_builder *bb);
+
+/* Keeps what is shown of it; the oldest goes. */
+void line_breach_note(struct line *l, const struct assign_breach *breach);
 
 #endif

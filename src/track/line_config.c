@@ -15,12 +15,15 @@ static const char *const order_choices[] = {"fifo", "lifo", "random", NULL};
 struct speed_options {
     const char *signal;
     double scale;
+    const char *counts;
+    double mm_per_count;
+    uint64_t rollover;
+    double fastest_mm_s;
 };
 
 static const struct option speed_table[] = {
     {.name = "signal",
      .type = OPTION_TEXT,
-     .flags = OPTION_REQUIRED,
      .offset = offsetof(struct speed_options, signal),
      .doc = "the tag with the belt's speed in mm/s, negative when it runs backwards"},
     {.name = "scale",
@@ -28,6 +31,27 @@ static const struct option speed_table[] = {
      .default_text = "1",
      .offset = offsetof(struct speed_options, scale),
      .doc = "what makes mm/s of it: 16.667 for m/min"},
+    {.name = "counts",
+     .type = OPTION_TEXT,
+     .offset = offsetof(struct speed_options, counts),
+     .doc = "instead of it the tag with the counts of the belt's encoder"},
+    {.name = "mm_per_count",
+     .type = OPTION_DOUBLE,
+     .offset = offsetof(struct speed_options, mm_per_count),
+     .doc = "the way of one count; negative when they fall as the belt runs forward"},
+    {.name = "rollover",
+     .type = OPTION_UINT,
+     .default_text = "0",
+     .max = UINT64_C(1) << 53,
+     .offset = offsetof(struct speed_options, rollover),
+     .doc = "so many counts are none again: 65536 of a counter of 16 bits, 16777216 of 24, "
+            "4294967296 of 32; 0: they never run over"},
+    {.name = "fastest_mm_s",
+     .type = OPTION_DOUBLE,
+     .default_text = "10000",
+     .offset = offsetof(struct speed_options, fastest_mm_s),
+     .doc = "counts that would mean a faster belt than this are those of a counter that began "
+            "anew"},
     {.name = NULL},
 };
 
@@ -173,6 +197,13 @@ static const struct option gate_table[] = {
      .type = OPTION_DOUBLE,
      .offset = offsetof(struct line_gate_options, unit_length_mm),
      .doc = "beside a belt: how long a unit is; a pulse of twice that is two units that touch"},
+    {.name = "units",
+     .type = OPTION_UINT,
+     .default_text = "1",
+     .min = 1,
+     .max = LINE_SHOT_MAX,
+     .offset = offsetof(struct line_gate_options, units),
+     .doc = "how many units one pulse is: the cavities of a mould, the places of a carrier"},
     {.name = NULL},
 };
 
@@ -276,6 +307,11 @@ const struct option line_option_table[] = {
      .default_text = "2s",
      .offset = offsetof(struct line_options, grace_us),
      .doc = "how long readings wait for slower streams"},
+    {.name = "lateness",
+     .type = OPTION_DURATION,
+     .default_text = "0s",
+     .offset = offsetof(struct line_options, late_us),
+     .doc = "how long all readings wait for ones of their own stream that come late"},
     {.name = NULL},
 };
 
@@ -358,11 +394,39 @@ static int part_belt(const struct line_part *p, const struct tree *item, struct 
         return tree_error(diag, ERR_RANGE, tree_or(item, "length_mm"),
                           "a belt needs its length_mm, above 0");
     if (belt && !o->speed)
-        return tree_error(diag, ERR_NOT_FOUND, item, "a belt needs its speed: {signal: TAG}");
+        return tree_error(
+            diag, ERR_NOT_FOUND, item,
+            "a belt needs its speed: {signal: TAG}, or {counts: TAG, mm_per_count: 0.1}");
     if (o->time_max_us && o->time_max_us < o->time_min_us)
         return tree_error(diag, ERR_RANGE, tree_or(item, "time_max"),
                           "time_max is shorter than time_min");
     return OK;
+}
+
+static int speed_check(const struct tree *spec, const struct speed_options *o, struct diag *diag)
+{
+    if (!o->signal == !o->counts)
+        return tree_error(diag, ERR_INVALID, spec,
+                          "a belt has either a signal with its speed or counts of its encoder");
+    if (!isfinite(o->scale) || o->scale == 0)
+        return tree_error(diag, ERR_RANGE, tree_or(spec, "scale"), "a scale is not 0");
+    if (!o->counts)
+        return OK;
+    if (!(fabs(o->mm_per_count) > 0 && fabs(o->mm_per_count) <= PATH_MM_MAX))
+        return tree_error(diag, ERR_RANGE, tree_or(spec, "mm_per_count"),
+                          "counts need mm_per_count, the way of one of them, which is not 0");
+    if (!(o->fastest_mm_s > 0 && o->fastest_mm_s <= MOTION_SPEED_MAX))
+        return tree_error(diag, ERR_RANGE, tree_or(spec, "fastest_mm_s"),
+                          "fastest_mm_s is above 0 and at most %g", MOTION_SPEED_MAX);
+    return OK;
+}
+
+static bool motions_are_same(const struct line_motion *a, const struct line_motion *b)
+{
+    const struct motion_counts *x = &a->motion.counts;
+    const struct motion_counts *y = &b->motion.counts;
+    return strcmp(a->signal, b->signal) == 0 && a->scale == b->scale && x->mm == y->mm &&
+           x->rollover == y->rollover && x->fastest_mm_s == y->fastest_mm_s;
 }
 
 static int part_speed(struct line *l, struct line_part *p, struct arena *arena, struct diag *diag)
@@ -371,14 +435,23 @@ static int part_speed(struct line *l, struct line_part *p, struct arena *arena, 
     int err = option_bind(speed_table, p->options.speed, arena, &o, diag);
     if (err)
         return err;
-    if (!isfinite(o.scale) || o.scale == 0)
-        return tree_error(diag, ERR_RANGE, tree_or(p->options.speed, "scale"), "a scale is not 0");
+    err = speed_check(p->options.speed, &o, diag);
+    if (err)
+        return err;
+    const char *signal = o.signal ? o.signal : o.counts;
+    assert(signal);
+    const struct line_motion of = {
+        .signal = signal,
+        .scale = o.signal ? o.scale : 1,
+        .motion.counts = {.mm = o.signal ? 0 : o.mm_per_count,
+                          .rollover = (double)o.rollover,
+                          .fastest_mm_s = o.fastest_mm_s},
+    };
     uint32_t i = 0;
-    while (i < l->motion_count &&
-           (strcmp(l->motions[i].signal, o.signal) != 0 || l->motions[i].scale != o.scale))
+    while (i < l->motion_count && !motions_are_same(&l->motions[i], &of))
         i++;
     if (i == l->motion_count)
-        l->motions[l->motion_count++] = (struct line_motion){.signal = o.signal, .scale = o.scale};
+        l->motions[l->motion_count++] = of;
     p->motion = i;
     return OK;
 }
@@ -641,6 +714,27 @@ static uint32_t gate_motion(const struct line *l, const struct line_gate *g)
     return before;
 }
 
+static bool part_is_fifo(const struct line *l, uint16_t part)
+{
+    return part >= l->part_count || l->parts[part].options.order == ASSIGN_FIFO;
+}
+
+/* That what is seen at once can be told apart later: by its order. */
+static int gate_units(const struct line *l, const struct line_gate *g, const struct tree *item,
+                      struct diag *diag)
+{
+    const struct line_gate_options *o = &g->options;
+    if (o->units > 1 && (o->unit || o->unit_length_mm > 0))
+        return tree_error(diag, ERR_INVALID, tree_or(item, "units"),
+                          "a pulse of several units at once has no one code and no length: read "
+                          "their codes at a later gate, where they pass one by one");
+    if (o->units > 1 && !(part_is_fifo(l, g->out_of) && part_is_fifo(l, g->into)))
+        return tree_error(diag, ERR_INVALID, tree_or(item, "units"),
+                          "units that come at once are told apart by their order: the part at this "
+                          "gate needs order: fifo");
+    return OK;
+}
+
 static int gate_bind(struct line *l, const struct tree *item, struct arena *arena,
                      struct diag *diag)
 {
@@ -663,6 +757,9 @@ static int gate_bind(struct line *l, const struct tree *item, struct arena *aren
     if (o->unit_length_mm > 0 && g->motion == UINT32_MAX)
         return tree_error(diag, ERR_INVALID, tree_or(item, "unit_length_mm"),
                           "there is no belt at this gate whose way could say how long a unit is");
+    err = gate_units(l, g, item, diag);
+    if (err)
+        return err;
     l->model_gates[l->gate_count++] = (struct assign_gate){o->tolerance_mm, o->drift};
     if (o->unit && o->scan_us > l->delay_us)
         l->delay_us = o->scan_us;
@@ -810,8 +907,9 @@ static int inputs_bind(struct line *l, struct catalogue *catalogue, struct diag 
         uint32_t at = line_input_speed(l, p->motion);
         if (p->kind != LINE_BELT || t->inputs[at].stream)
             continue;
+        bool counted = l->motions[p->motion].motion.counts.mm != 0;
         t->inputs[at].read = READ_NUMBER;
-        err = track_signal_find(t, at, tree_or(p->options.speed, "signal"),
+        err = track_signal_find(t, at, tree_or(p->options.speed, counted ? "counts" : "signal"),
                                 l->motions[p->motion].signal, catalogue, NULL, diag);
     }
     return err;
@@ -872,6 +970,7 @@ int line_configure(struct track *t, const struct config_object *object, struct a
     t->name = l->options.name;
     t->gap_max_us = l->options.gap_max_us;
     t->grace_us = l->options.grace_us;
+    t->late_us = l->options.late_us;
     if (!err)
         err = odds_bind(l, arena, diag);
     if (!err)

@@ -21,8 +21,8 @@ static void stay_identify(const struct line *l, const struct assign_stay *s, boo
     else
         identity_provisional(s->unit, ret);
     bool unseen = s->begin != EDGE_SEEN || s->end != EDGE_SEEN;
-    ret->probability = s->probability;
-    if (s->rivals || (s->probability > 0 && s->probability < LINE_CLEAR))
+    ret->probability = s->probability * s->sure;
+    if (s->rivals || (s->probability > 0 && ret->probability < LINE_CLEAR))
         ret->status = "ambiguous";
     else if (unseen && !placed)
         ret->status = "missing";
@@ -133,14 +133,4 @@ int line_stay(void *ctx, const struct assign_stay *stay)
     buf_fini(&pass.evidence);
     buf_fini(&pass.path);
     return err;
-}
-
-int line_breach(void *ctx, const struct assign_breach *breach)
-{
-    struct line *l = ctx;
-    if (breach->appeared)
-        l->track.stats->ghosts++;
-    else
-        l->track.stats->lost++;
-    return OK;
 }

@@ -1,4 +1,4 @@
-/* The integral of a belt's speed. See motion.h. */
+/* The integral of a belt's speed, and the way by its encoder. See motion.h. */
 #include "track/motion.h"
 
 #include "base/array.h"
@@ -24,8 +24,11 @@ void motion_reset(struct motion *m)
     m->waiting_first = 0;
     m->waiting_end = 0;
     m->read_us = 0;
+    m->read_mm = 0;
+    m->read_value = 0;
     m->gap_mm = 0;
     m->late = 0;
+    m->anew = 0;
 }
 
 /* --------------------------------------------------------------------------------------- readings
@@ -53,9 +56,14 @@ static int waiting_room(struct motion *m)
     return OK;
 }
 
-int motion_read(struct motion *m, int64_t time_us, double speed)
+static bool is_counted(const struct motion *m)
 {
-    if (!(fabs(speed) <= MOTION_SPEED_MAX))
+    return m->counts.mm != 0;
+}
+
+int motion_read(struct motion *m, int64_t time_us, double value)
+{
+    if (!(fabs(value) <= (is_counted(m) ? MOTION_COUNTS_MAX : MOTION_SPEED_MAX)))
         return OK;
     if (m->count && time_us <= m->points[m->count - 1].time_us) {
         m->late++;
@@ -68,11 +76,11 @@ int motion_read(struct motion *m, int64_t time_us, double speed)
     while (i > m->waiting_first && m->waiting[i - 1].time_us > time_us)
         i--;
     if (i > m->waiting_first && m->waiting[i - 1].time_us == time_us) {
-        m->waiting[i - 1].speed = speed;
+        m->waiting[i - 1].value = value;
         return OK;
     }
     memmove(m->waiting + i + 1, m->waiting + i, (m->waiting_end - i) * sizeof *m->waiting);
-    m->waiting[i] = (struct motion_reading){time_us, speed};
+    m->waiting[i] = (struct motion_reading){time_us, value};
     m->waiting_end++;
     return OK;
 }
@@ -114,7 +122,7 @@ static int points_room(struct motion *m)
 /* read: it is a reading, not a speed held up to here. */
 static int point_add(struct motion *m, struct motion_reading r, int64_t gap_max_us, bool read)
 {
-    struct motion_point p = {.time_us = r.time_us, .speed = r.speed};
+    struct motion_point p = {.time_us = r.time_us, .speed = r.value};
     if (m->count == MOTION_POINTS_MAX)
         points_thin(m);
     int err = points_room(m);
@@ -139,17 +147,89 @@ static int point_add(struct motion *m, struct motion_reading r, int64_t gap_max_
     return OK;
 }
 
+/* The last counts' point is the last one again: what was held beyond it was a guess. */
+static int counts_return(struct motion *m)
+{
+    while (m->count > 1 && motion_end_us(m) > m->read_us)
+        m->count--;
+    struct motion_point *b = &m->points[m->count - 1];
+    if (b->time_us >= m->read_us)
+        return OK;
+    /* It was within a run of one speed. */
+    struct motion_point p = {
+        .time_us = m->read_us, .speed = b->speed, .mm = m->read_mm, .gap = b->gap};
+    int err = points_room(m);
+    if (!err)
+        m->points[m->count++] = p;
+    return err;
+}
+
+static int counts_put(struct motion *m, const struct motion_point *p)
+{
+    struct motion_point *b = m->count ? &m->points[m->count - 1] : NULL;
+    struct motion_point *a = m->count > 1 ? b - 1 : NULL;
+    if (b)
+        b->speed = p->speed;
+    if (a && a->speed == p->speed && b->gap == p->gap)
+        m->count--; /* a runs on to p */
+    int err = points_room(m);
+    if (!err)
+        m->points[m->count++] = *p;
+    return err;
+}
+
+/* Counts: the position follows from them and from no speed. */
+static int counts_add(struct motion *m, struct motion_reading r, int64_t gap_max_us)
+{
+    const struct motion_counts *c = &m->counts;
+    struct motion_point p = {.time_us = r.time_us};
+    int err = OK;
+    if (m->count == MOTION_POINTS_MAX)
+        points_thin(m);
+    if (m->count) {
+        err = counts_return(m);
+        if (err)
+            return err;
+        double seconds = (double)(r.time_us - m->read_us) / SECOND_US;
+        double held = m->points[m->count - 1].speed;
+        double change = r.value - m->read_value;
+        double way = (c->rollover > 0 ? remainder(change, c->rollover) : change) * c->mm;
+        bool anew = fabs(way) > c->fastest_mm_s * seconds;
+        m->anew += anew;
+        way = anew ? held * seconds : way;
+        p.gap = r.time_us - m->read_us > gap_max_us;
+        p.speed = way / seconds;
+        p.mm = m->read_mm + way;
+        /* What it may have gone beside that, or around that circle, while nobody looked. */
+        if (anew || (p.gap && fabs(held) * seconds > fabs(c->rollover * c->mm) / 2))
+            m->gap_mm += fabs(held) * seconds;
+    }
+    err = counts_put(m, &p);
+    if (!err) {
+        m->read_us = p.time_us;
+        m->read_mm = p.mm;
+        m->read_value = r.value;
+    }
+    return err;
+}
+
+int motion_hold(struct motion *m, int64_t time_us, int64_t gap_max_us)
+{
+    if (m->count == 0 || motion_end_us(m) >= time_us)
+        return OK;
+    struct motion_reading held = {time_us, m->points[m->count - 1].speed};
+    return point_add(m, held, gap_max_us, false);
+}
+
 int motion_reach(struct motion *m, int64_t time_us, int64_t gap_max_us)
 {
     int err = OK;
     while (!err && waiting_count(m) && motion_end_us(m) < time_us) {
-        err = point_add(m, m->waiting[m->waiting_first], gap_max_us, true);
+        struct motion_reading r = m->waiting[m->waiting_first];
+        err = is_counted(m) ? counts_add(m, r, gap_max_us) : point_add(m, r, gap_max_us, true);
         m->waiting_first += !err;
     }
-    if (err || m->count == 0 || motion_end_us(m) >= time_us)
-        return err;
-    struct motion_reading held = {time_us, m->points[m->count - 1].speed};
-    return point_add(m, held, gap_max_us, false);
+    return err ? err : motion_hold(m, time_us, gap_max_us);
 }
 
 void motion_trim(struct motion *m, int64_t time_us, double mm)
@@ -504,6 +584,11 @@ void motion_encode(const struct motion *m, struct buf *out)
 {
     (void)buf_append_le64(out, m->late);
     (void)buf_append_le64(out, (uint64_t)m->read_us);
+    if (is_counted(m)) {
+        (void)buf_append_double(out, m->read_mm);
+        (void)buf_append_double(out, m->read_value);
+        (void)buf_append_le64(out, m->anew);
+    }
     (void)buf_append_varint(out, m->count);
     for (uint32_t i = 0; i < m->count; i++) {
         (void)buf_append_le64(out, (uint64_t)m->points[i].time_us);
@@ -514,7 +599,7 @@ void motion_encode(const struct motion *m, struct buf *out)
     (void)buf_append_varint(out, waiting_count(m));
     for (uint32_t i = m->waiting_first; i < m->waiting_end; i++) {
         (void)buf_append_le64(out, (uint64_t)m->waiting[i].time_us);
-        (void)buf_append_double(out, m->waiting[i].speed);
+        (void)buf_append_double(out, m->waiting[i].value);
     }
 }
 
@@ -543,8 +628,8 @@ static bool waiting_decode(struct motion *m, struct reader *in)
         return false;
     for (uint64_t i = 0; i < count; i++) {
         int64_t time_us = (int64_t)reader_le64(in);
-        double speed = reader_finite(in);
-        if (in->failed || motion_read(m, time_us, speed) != OK)
+        double value = reader_finite(in);
+        if (in->failed || motion_read(m, time_us, value) != OK)
             return false;
     }
     return true;
@@ -555,6 +640,11 @@ bool motion_decode(struct motion *m, struct reader *in)
     motion_reset(m);
     uint64_t late = reader_le64(in);
     m->read_us = (int64_t)reader_le64(in);
+    if (is_counted(m)) {
+        m->read_mm = reader_finite(in);
+        m->read_value = reader_finite(in);
+        m->anew = reader_le64(in);
+    }
     bool ok = points_decode(m, in) && waiting_decode(m, in);
     if (!ok)
         motion_reset(m);

@@ -262,3 +262,118 @@ TEST(a_checkpoint_keeps_the_motion)
     motion_fini(&m);
     motion_fini(&n);
 }
+
+/* ------------------------------------------------------------------------------------------ counts
+ */
+
+static struct motion counter(double mm, double rollover)
+{
+    return (struct motion){.counts = {.mm = mm, .rollover = rollover, .fastest_mm_s = 10000}};
+}
+
+TEST(case_19_counts_that_run_over_go_on)
+{
+    static const double circles[] = {65536, 16777216, 4294967296};
+    for (size_t i = 0; i < sizeof circles / sizeof circles[0]; i++) {
+        struct motion m = counter(0.1, circles[i]);
+        /* 1000 counts a second, and over the end in the third second; then back over it. */
+        for (int k = 0; k <= 4; k++)
+            read_at(&m, k, fmod(circles[i] - 2500 + 1000 * k, circles[i]));
+        read_at(&m, 5, circles[i] - 500);
+        CHECK_OK(motion_reach(&m, at(5), GAP));
+        CHECK_NEAR(motion_mm(&m, at(2)), 200, 1e-9);
+        CHECK_NEAR(motion_mm(&m, at(2.5)), 250, 1e-9);
+        CHECK_NEAR(motion_mm(&m, at(4)), 400, 1e-9);
+        CHECK_NEAR(motion_mm(&m, at(5)), 200, 1e-9);
+        CHECK_EQ(m.anew, 0);
+        motion_fini(&m);
+    }
+}
+
+TEST(a_signed_counter_and_one_that_falls_are_read_alike)
+{
+    struct motion m = counter(-0.5, 65536);
+    read_at(&m, 0, -32700);
+    read_at(&m, 1, 32736); /* 100 down, over the end */
+    CHECK_OK(motion_reach(&m, at(1), GAP));
+    CHECK_NEAR(motion_mm(&m, at(1)), 50, 1e-9);
+    motion_fini(&m);
+}
+
+TEST(what_was_held_beyond_the_last_counts_is_put_right_by_the_next)
+{
+    struct motion m = counter(1, 0);
+    read_at(&m, 0, 1000);
+    read_at(&m, 1, 1100);
+    CHECK_OK(motion_reach(&m, at(1.8), GAP));
+    CHECK_NEAR(motion_mm(&m, at(1.8)), 180, 1e-9);
+    read_at(&m, 2, 1100); /* it stopped */
+    CHECK_OK(motion_reach(&m, at(2.5), GAP));
+    CHECK_NEAR(motion_mm(&m, at(1.8)), 100, 1e-9);
+    CHECK_NEAR(motion_mm(&m, at(2.5)), 100, 1e-9);
+    CHECK_NEAR(motion_mm(&m, at(0.5)), 50, 1e-9);
+    motion_fini(&m);
+}
+
+TEST(a_counter_that_begins_anew_goes_on_as_fast_as_before)
+{
+    struct motion m = counter(1, 0);
+    read_at(&m, 0, 500000);
+    read_at(&m, 1, 500100);
+    read_at(&m, 2, 3);
+    read_at(&m, 3, 103);
+    CHECK_OK(motion_reach(&m, at(3), GAP));
+    CHECK_NEAR(motion_mm(&m, at(2)), 200, 1e-9);
+    CHECK_NEAR(motion_mm(&m, at(3)), 300, 1e-9);
+    CHECK_EQ(m.anew, 1);
+    CHECK_NEAR(m.gap_mm, 100, 1e-9);
+    motion_fini(&m);
+}
+
+TEST(the_way_in_a_gap_is_known_by_the_counts_unless_they_may_have_run_over)
+{
+    struct motion m = counter(1, 1000);
+    read_at(&m, 0, 0);
+    read_at(&m, 1, 100);
+    read_at(&m, 4, 400); /* 3 s: 300 mm of at most 500 */
+    CHECK_OK(motion_reach(&m, at(4), GAP));
+    CHECK_NEAR(motion_mm(&m, at(4)), 400, 1e-9);
+    CHECK_NEAR(m.gap_mm, 0, 0);
+    read_at(&m, 14, 400); /* 10 s: once around, or a stop */
+    CHECK_OK(motion_reach(&m, at(14), GAP));
+    CHECK_NEAR(motion_mm(&m, at(14)), 400, 1e-9);
+    CHECK_NEAR(m.gap_mm, 1000, 1e-9);
+    motion_fini(&m);
+}
+
+TEST(counts_of_any_belt_give_its_way)
+{
+    struct rand rand;
+    rand_seed(&rand, 7);
+    struct motion m = counter(0.25, 65536);
+    struct motion loaded = counter(0.25, 65536);
+    double mm[400] = {0};
+    double way = 0;
+    for (int i = 0; i < 400; i++) {
+        double step = rand_below(&rand, 4) == 0 ? 0 : (double)rand_below(&rand, 400) / 4 - 20;
+        way += i ? step : 0;
+        mm[i] = way;
+        read_at(&m, i * 0.1, fmod(60000 + mm[i] * 4 + 65536 * 10, 65536));
+        if (i % 7 == 0)
+            CHECK_OK(motion_reach(&m, at(i * 0.1 + 0.05), GAP));
+        if (i % 50 != 49)
+            continue;
+        struct buf blob = {0};
+        motion_encode(&m, &blob);
+        struct reader in = reader_of(buf_bytes(&blob));
+        CHECK(motion_decode(&loaded, &in));
+        CHECK_EQ(loaded.count, m.count);
+        CHECK_NEAR(loaded.read_mm, m.read_mm, 0);
+        buf_fini(&blob);
+    }
+    CHECK_OK(motion_reach(&m, at(39.9), GAP));
+    for (int i = 0; i < 400; i++)
+        CHECK_NEAR(motion_mm(&m, at(i * 0.1)), mm[i], 1e-6);
+    motion_fini(&m);
+    motion_fini(&loaded);
+}

@@ -77,6 +77,11 @@ const struct option track_option_table[] = {
      .default_text = "2s",
      .offset = offsetof(struct station_options, grace_us),
      .doc = "how long readings wait for slower streams, and a presence for its result"},
+    {.name = "lateness",
+     .type = OPTION_DURATION,
+     .default_text = "0s",
+     .offset = offsetof(struct station_options, late_us),
+     .doc = "how long all readings wait for ones of their own stream that come late"},
     {.name = NULL},
 };
 
@@ -151,6 +156,7 @@ static int station_configure(struct track *t, const struct config_object *object
     t->name = o->name;
     t->gap_max_us = o->gap_max_us;
     t->grace_us = o->grace_us;
+    t->late_us = o->late_us;
     if (!err)
         err = signal_edge(s, SIGNAL_BEGIN, o->begin, arena, catalogue, diag);
     if (!err)

@@ -26,7 +26,7 @@ struct track_stage {
     struct feed feed;
     bool has_feed;
     struct journal *journal;
-    void (*alarm)(void *ctx, const char *serial, const char *text);
+    track_alarm_fn *alarm;
     void *alarm_ctx;
     struct arena arena; /* options */
     struct track **tracks;
@@ -162,13 +162,21 @@ static int twice_store(struct track_stage *t)
     return err;
 }
 
+static void twice_alarm(void *ctx, const char *serial, const char *text)
+{
+    struct track_stage *t = ctx;
+    if (text)
+        log_warn("track", "%s", text);
+    t->alarm(t->alarm_ctx, "serial.twice", serial, text);
+}
+
 static void twice_load(struct track_stage *t)
 {
     struct buf blob = {0};
     twice_fini(&t->twice);
     twice_init(&t->twice);
-    t->twice.alarm = t->alarm;
-    t->twice.ctx = t->alarm_ctx;
+    t->twice.alarm = t->alarm ? twice_alarm : NULL;
+    t->twice.ctx = t;
     if (t->journal && state_get(t->journal, bytes_of_text(TWICE_KEY), &blob) == OK &&
         twice_decode(&t->twice, buf_bytes(&blob)) != OK)
         log_warn("track", "which serials were where lately is not known any more");
@@ -385,6 +393,8 @@ static int track_add(struct track_stage *t, const struct config_object *object,
         return err ? err : ERR_NOMEM;
     s->stage = t;
     s->stats = &t->now;
+    s->alarm = t->alarm;
+    s->alarm_ctx = t->alarm_ctx;
     outlet_init(&s->producer, t->exec, s->stream, track_credit);
     s->stream->outlet = &s->producer;
     for (uint32_t i = 0; i < s->source_count && !err; i++)
@@ -412,6 +422,11 @@ struct stream *track_output(const struct track_stage *t, uint32_t i, struct outl
         return NULL;
     *ret_producer = &t->tracks[i]->producer;
     return t->tracks[i]->stream;
+}
+
+const struct track *track_at(const struct track_stage *t, uint32_t i)
+{
+    return i < t->track_count ? t->tracks[i] : NULL;
 }
 
 bool track_signal_at(const struct track_stage *t, uint32_t i, struct track_signal_of *ret)

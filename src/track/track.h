@@ -49,14 +49,16 @@ enum track_column {
     TRACK_BELT_COLUMN_COUNT,
 };
 
+/* What somebody should look at: the alarm's name and what it is about; text NULL: it is over. On
+ * the tracks' thread, must not block. */
+typedef void track_alarm_fn(void *ctx, const char *name, const char *source, const char *text);
+
 struct track_options {
     const char *node;
     struct journal *journal; /* checkpoints; NULL: none are kept (tests) */
     const struct feed *feed;
 
-    /* A serial that is at two places at once; text NULL: that is long ago. On the tracks' thread,
-     * must not block. NULL: nobody is told. */
-    void (*alarm)(void *ctx, const char *serial, const char *text);
+    track_alarm_fn *alarm; /* NULL: nobody is told */
     void *ctx;
 };
 
@@ -73,6 +75,10 @@ int track_configure(struct track_stage *t, const struct config *config, struct c
 /* The i-th presence stream and its producer's outlet, for stream_log_insert; NULL when there is no
  * i-th. After configure. */
 struct stream *track_output(const struct track_stage *t, uint32_t i, struct outlet **ret_producer);
+
+/* Offers track.lines and track.line, which tell of tracks that are lines; they run on the tracks'
+ * own exec. After configure. */
+int track_calls_add(struct track_stage *t, struct catalogue *catalogue);
 
 /* A signal that a track reads to make presences. After configure; views live as long as t. */
 struct track_signal_of {
@@ -98,8 +104,8 @@ struct track_stats {
     uint64_t presences; /* emitted */
     uint64_t exact, inferred, ambiguous, missing;
     uint64_t lost_records;
-    uint64_t ghosts;  /* pulses at a belt's exit without a unit */
-    uint64_t lost;    /* units without a pulse at their belt's exit */
+    uint64_t ghosts;  /* pulses without a unit, and units that nobody saw come */
+    uint64_t lost;    /* units that did not come out where they should */
     uint64_t bounces; /* pulses that were another's echo, or of a unit that came back */
     uint64_t late;    /* readings of a belt behind what was decided already */
     uint64_t twice;   /* presences whose serial another unit bore elsewhere meanwhile */

@@ -66,6 +66,14 @@ struct track_event {
     char text[TRACK_SERIAL_BYTES_MAX + 1]; /* units, result; "" = not read */
 };
 
+/* When an event is due, and its index among the events. */
+struct track_event_key {
+    int64_t time_us;
+    uint32_t signal;
+    uint32_t order;
+    uint32_t slot;
+};
+
 struct track_serial {
     char text[TRACK_SERIAL_BYTES_MAX + 1];
     uint64_t reads;
@@ -140,6 +148,7 @@ struct track {
     char *node;
     int64_t gap_max_us;
     int64_t grace_us;
+    int64_t late_us;
     uint64_t config_hash; /* a checkpoint of another configuration is not taken */
     struct track_input *inputs;
     uint32_t input_count;
@@ -150,7 +159,7 @@ struct track {
     struct position at; /* all records up to here are in it */
     int64_t done_us;    /* readings up to this moment were taken */
     struct track_event *events;
-    uint32_t *event_heap; /* indices into events, by (time, signal, order); then those free */
+    struct track_event_key *event_heap; /* by (time, signal, order); then those free */
     uint32_t event_count;
     uint32_t event_cap;
     uint32_t event_order;
@@ -163,6 +172,8 @@ struct track {
     struct position held_at;
     struct track_stage *stage;
     struct track_stats *stats; /* the stage's, on its thread */
+    track_alarm_fn *alarm;     /* the stage's; NULL: nobody is told */
+    void *alarm_ctx;
 };
 
 /* ----------------------------------------------------------------------------------- station.c */
@@ -179,6 +190,7 @@ struct station_options {
     struct option_texts pass;
     int64_t gap_max_us;
     int64_t grace_us;
+    int64_t late_us;
 };
 
 struct station {
@@ -287,7 +299,7 @@ void track_unit_id(const char *node, const char *track, struct position at, uint
 
 int events_push(struct track *t, const struct track_event *e);
 const struct track_event *events_first(const struct track *t); /* NULL if there is none */
-void events_pop(struct track *t);
+void events_pop(struct track *t); /* the first; it is valid until the next is pushed */
 
 /* -------------------------------------------------------------------------------- checkpoint.c */
 
@@ -313,6 +325,11 @@ struct track_level get_level(struct reader *r);
 void get_scan(struct reader *r, struct track_scan *s);
 void get_scanner(struct reader *r, struct track_scanner *s);
 void get_visit(struct reader *r, struct track_visit *v);
+
+/* ------------------------------------------------------------------------------------- track.c */
+
+/* The i-th track; NULL when there is no i-th. */
+const struct track *track_at(const struct track_stage *t, uint32_t i);
 
 /* ------------------------------------------------------------------------------------ config.c */
 

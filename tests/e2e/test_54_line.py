@@ -5,13 +5,9 @@ other people, which the test writes.
 
 import subprocess
 
-from pymodbus.client import ModbusTcpClient
-
 from conftest import PROGRAM, wait_until
-from support.bank import PymodbusServer, registers_of
+from support.floor import Floor
 
-COILS = {"rack": 0, "begin": 1, "end": 2, "checked": 3}
-HOLDING = {"code_in": 0, "code_out": 10, "force": 20}
 CONFIG = """\
 name: line1
 listen: {{mqtt: 127.0.0.1:0, http: 127.0.0.1:0}}
@@ -50,29 +46,9 @@ rules:
 """
 
 
-class Floor:
-    """What the gates show. Each change is waited for, so that the node has seen it."""
-
-    def __init__(self, folder):
-        self.server = PymodbusServer(folder, [])
-        self.client = ModbusTcpClient("127.0.0.1", port=self.server.port)
-        self.node = None
-
-    def show(self, name, value):
-        if name in COILS:
-            assert not self.client.write_coil(COILS[name], value, 1).isError()
-        else:
-            raw = registers_of(value.encode().ljust(8, b"\0")) if isinstance(value, str) else [value]
-            assert not self.client.write_registers(HOLDING[name], raw, 1).isError()
-        wait_until(lambda: self._seen(name) == value, f"{name} to be read as {value}")
-
-    def _seen(self, name):
-        [tag] = [t for t in self.node.get("/tags") if t["tag"] == name]
-        return tag["value"]
-
-    def pulse(self, gate):
-        self.show(gate, True)
-        self.show(gate, False)
+class RackFloor(Floor):
+    COILS = {"rack": 0, "begin": 1, "end": 2, "checked": 3}
+    HOLDING = {"code_in": 0, "code_out": 10, "force": 20}
 
     def press(self, force):
         self.pulse("begin")
@@ -97,7 +73,7 @@ def peaks(node, serial):
 
 
 def test_a_scan_behind_the_rack_takes_back_what_was_said(tmp_path, start_node, children):
-    floor = Floor(tmp_path)
+    floor = RackFloor(tmp_path)
     children.append(floor.server)
     node = floor.node = start_node(CONFIG.format(port=floor.server.port))
     for code in "AB":

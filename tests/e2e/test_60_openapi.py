@@ -16,6 +16,8 @@ from support.press import JOB, job_config
 pytestmark = pytest.mark.asan
 
 PREFIX = "/api/v1"
+LINE = "floor"
+ALWAYS = "?from=2020-01-01T00:00:00Z&to=2100-01-01T00:00:00Z"
 STREAMS_MEDIA = ("text/event-stream", "application/x-ndjson")
 
 
@@ -69,6 +71,9 @@ class Service:
             ("GET", "/trace/{serial}"): {"path": {"serial": self.serial}},
             ("GET", "/trace/{serial}/band"): {"path": {"serial": self.serial},
                                               "query": "?station=press"},
+            ("GET", "/lines"): {},
+            ("GET", "/lines/{name}"): {"path": {"name": LINE}},
+            ("GET", "/lines/{name}/stays"): {"path": {"name": LINE}, "query": ALWAYS},
             ("GET", "/why"): {"query": "?defect=dent"},
             ("POST", "/replay"): {"body": self.replay},
             ("GET", "/sessions"): {},
@@ -109,7 +114,13 @@ def service(tmp_path_factory):
         "    actions: [{trace: {operation: look, defects: [defect], measures: []}}]\n"
         'uplink: {to: "mqtt://127.0.0.1:1", streams: ["*"]}\n'
     )
-    node = Node(folder, job_config(port) + alarm)
+    line = (
+        f"  - name: {LINE}\n    parts: [{{station: table}}]\n    gates:\n"
+        "      - {signal: plc1.press.state, into: table}\n"
+        "      - {signal: plc1.press.state, edge: falling, out_of: table}\n"
+    )
+    config = job_config(port).replace("characteristics:", line + "characteristics:")
+    node = Node(folder, config + alarm)
     try:
         yield Service(node, folder)
     finally:

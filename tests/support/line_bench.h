@@ -15,6 +15,7 @@
 #define GATES    8
 #define SCANNERS 4
 #define SPEEDS   2
+#define SEEN_MAX 200 /* that answers are looked up among */
 
 struct seen {
     char serial[64];
@@ -45,6 +46,10 @@ struct bench {
     struct seen *seen;
     int count;
     int seen_cap;
+    int alarms; /* raised */
+    int cleared;
+    char alarm[256]; /* the last one's name and what it is about */
+    char alarm_text[512];
 };
 
 /* ------------------------------------------------------------------------------------------ plant
@@ -84,6 +89,18 @@ static inline struct bench *bench_new(const char *config, int seconds)
     return t;
 }
 
+static inline void bench_alarm(void *ctx, const char *name, const char *source, const char *text)
+{
+    struct bench *t = ctx;
+    t->alarms += text != NULL;
+    t->cleared += text == NULL;
+    (void)snprintf(t->alarm, sizeof t->alarm, "%s %s", name, source);
+    if (text)
+        (void)snprintf(t->alarm_text, sizeof t->alarm_text, "%s", text);
+    if (text && getenv("LINE_TEST_SHOW"))
+        printf("%s: %s\n", t->alarm, text);
+}
+
 static inline void bench_track(struct bench *t)
 {
     struct diag diag = {0};
@@ -91,6 +108,8 @@ static inline void bench_track(struct bench *t)
     if (track_make(object, &t->arena, &t->catalogue, &diag, &t->track))
         check_fail_at(__FILE__, __LINE__, "%u:%u %s", diag.line, diag.column, diag.text);
     t->track->stats = &t->stats;
+    t->track->alarm = bench_alarm;
+    t->track->alarm_ctx = t;
 }
 
 /* What is said of a stay again has a higher revision. */
@@ -212,27 +231,131 @@ static inline void seen_add(struct bench *t, const struct batch *b, uint32_t row
     }
 }
 
+/* That poll's record. */
+static inline void bench_take(struct bench *t, int poll)
+{
+    struct batch *out = NULL;
+    struct batch *b = poll_batch(t, poll);
+    CHECK_OK(track_record(t->track, (struct position){1, ++t->seq}, bytes_of_text("plc.line"), b));
+    batch_unref(b);
+    if (batch_builder_rows(t->track->builder) == 0)
+        return;
+    CHECK_OK(batch_builder_finish(t->track->builder, &out));
+    for (uint32_t k = 0; k < out->rows; k++)
+        seen_add(t, out, k);
+    batch_unref(out);
+}
+
 static inline void bench_poll(struct bench *t, int from, int to)
 {
-    for (int i = from; i < to; i++) {
-        struct batch *out = NULL;
-        struct batch *b = poll_batch(t, i);
-        CHECK_OK(
-            track_record(t->track, (struct position){1, ++t->seq}, bytes_of_text("plc.line"), b));
-        batch_unref(b);
-        if (batch_builder_rows(t->track->builder) == 0)
-            continue;
-        CHECK_OK(batch_builder_finish(t->track->builder, &out));
-        for (uint32_t k = 0; k < out->rows; k++)
-            seen_add(t, out, k);
-        batch_unref(out);
-    }
+    for (int i = from; i < to; i++)
+        bench_take(t, i);
 }
 
 static inline void bench_run(struct bench *t)
 {
     bench_track(t);
     bench_poll(t, 0, t->polls);
+}
+
+/* ---------------------------------------------------------------------------------------- a row
+ */
+
+/* A belt, a press, another belt; a scanner where units come in and one where they go out. */
+#define CONFIG_ROW(speed)                                                                          \
+    "name: n\n"                                                                                    \
+    "tracks:\n"                                                                                    \
+    "  - name: line\n"                                                                             \
+    "    parts:\n"                                                                                 \
+    "      - {belt: infeed, length_mm: 1000, speed: " speed ", to: press,\n"                       \
+    "         places: [{station: print, from_mm: 200, to_mm: 600}]}\n"                             \
+    "      - {station: press, to: outfeed}\n"                                                      \
+    "      - {belt: outfeed, length_mm: 1000, speed: " speed ",\n"                                 \
+    "         places: [{station: aoi, from_mm: 400, to_mm: 800}]}\n"                               \
+    "    gates:\n"                                                                                 \
+    "      - {signal: plc.line.g0, into: infeed, unit: plc.line.c0}\n"                             \
+    "      - {signal: plc.line.g1, into: press}\n"                                                 \
+    "      - {signal: plc.line.g2, out_of: press}\n"                                               \
+    "      - {signal: plc.line.g3, out_of: outfeed, unit: plc.line.c1}\n"
+
+static const char config_row[] __attribute__((unused)) = CONFIG_ROW("{signal: plc.line.v0}");
+
+/* A unit that comes in and is read at `ms`, and passes the row as it should: 10 s on each belt, 2 s
+ * in the press. */
+static inline void row_unit(struct bench *t, int ms, const char *text)
+{
+    if (text)
+        code(t, 0, ms, text);
+    pulse(t, 0, ms);
+    pulse(t, 1, ms + 10000);
+    pulse(t, 2, ms + 12000);
+    pulse(t, 3, ms + 22000);
+    if (text)
+        code(t, 1, ms + 22000, text);
+}
+
+/* ---------------------------------------------------------------------------------------- answers
+ */
+
+/* The latest revision of the stay of that serial at the station, the n-th by its beginning. */
+static inline const struct seen *stay_of(const struct bench *t, const char *serial,
+                                         const char *station, int n)
+{
+    const struct seen *found[SEEN_MAX];
+    int count = 0;
+    CHECK(t->count <= SEEN_MAX);
+    for (int i = 0; i < t->count; i++) {
+        const struct seen *s = &t->seen[i];
+        if (strcmp(s->station, station) != 0)
+            continue;
+        int at = 0;
+        while (at < count && (found[at]->visit != s->visit ||
+                              memcmp(found[at]->unit, s->unit, sizeof s->unit) != 0))
+            at++;
+        found[at] = s;
+        count += at == count;
+    }
+    for (int i = 0; i < count; i++) {
+        bool named =
+            serial[0] == '?' ? found[i]->serial[0] == '?' : strcmp(found[i]->serial, serial) == 0;
+        if (named && !found[i]->retracted && n-- == 0)
+            return found[i];
+    }
+    return NULL;
+}
+
+struct wanted {
+    int in_ms;
+    int out_ms;
+    const char *status;
+};
+
+static inline void check_stay(int line, const struct bench *t, const char *serial,
+                              const char *station, int n, struct wanted want)
+{
+    const struct seen *s = stay_of(t, serial, station, n);
+    if (!s) {
+        check_fail_at(__FILE__, line, "%s was not at %s", serial, station);
+        return;
+    }
+    if (s->t_in != T0 + want.in_ms * INT64_C(1000) ||
+        s->t_out != T0 + want.out_ms * INT64_C(1000) || strcmp(s->status, want.status) != 0)
+        check_fail_at(__FILE__, line, "%s was at %s from %lld to %lld ms, %s (%s)", serial, station,
+                      (long long)(s->t_in - T0) / 1000, (long long)(s->t_out - T0) / 1000,
+                      s->status, s->evidence);
+}
+
+#define CHECK_STAY_N(t, serial, station, n, in_ms, out_ms, status)                                 \
+    check_stay(__LINE__, t, serial, station, n, (struct wanted){in_ms, out_ms, status})
+#define CHECK_STAY(t, serial, station, in_ms, out_ms, status)                                      \
+    CHECK_STAY_N(t, serial, station, 0, in_ms, out_ms, status)
+
+static inline int stays_of(const struct bench *t, const char *serial, const char *station)
+{
+    int n = 0;
+    while (stay_of(t, serial, station, n))
+        n++;
+    return n;
 }
 
 #endif
