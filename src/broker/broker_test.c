@@ -38,7 +38,8 @@ static int authenticate(void *ctx, struct bytes user, struct bytes password,
     return OK;
 }
 
-static void bed_start(struct bed *bed, uint16_t port, const char *section)
+/* Nobody can connect yet. */
+static void bed_new(struct bed *bed, uint16_t port, const char *section)
 {
     char yaml[512];
     struct diag diag = {0};
@@ -51,10 +52,21 @@ static void bed_start(struct bed *bed, uint16_t port, const char *section)
     struct broker_options options = {.exec = bed->loop, .authenticate = authenticate};
     CHECK_OK(broker_new(&options, &bed->broker));
     CHECK_OK(broker_configure(bed->broker, bed->config, &bed->catalogue, &diag));
+}
+
+static void bed_listen(struct bed *bed)
+{
+    struct diag diag = {0};
     int err = broker_start(bed->broker, &diag);
     if (err)
         check_fail_at(__FILE__, __LINE__, "%s", diag.text);
     snprintf(bed->address, sizeof bed->address, "127.0.0.1:%u", broker_port(bed->broker));
+}
+
+static void bed_start(struct bed *bed, uint16_t port, const char *section)
+{
+    bed_new(bed, port, section);
+    bed_listen(bed);
 }
 
 static void bed_stop(struct bed *bed)
@@ -588,8 +600,9 @@ TEST(publications_in_flight_are_given_back_or_sent_again)
     CHECK_SOON(atomic_load(&stopping.done), SOON_MS);
     exec_thread_free(stopper);
     bed_stop(&bed);
-    bed_start(&bed, port, "");
+    bed_new(&bed, port, "");
     consumer_start(&c2, &bed, "#", 0);
+    bed_listen(&bed);
     CHECK_SOON(atomic_load(&sent[1].err) == OK, SOON_MS);
     CHECK_STR(c2.topics, "a ");
     party_stop(&gives);
