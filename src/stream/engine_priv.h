@@ -105,6 +105,9 @@ struct rule_options {
     int64_t gap_max_us;
     int64_t unit_wait_us;
     int64_t unit_time_us;
+    int64_t unit_lead_us;
+    int64_t unit_lag_us;
+    int64_t unit_delay_us;
     const struct tree *actions;
 };
 

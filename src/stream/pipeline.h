@@ -28,7 +28,12 @@ struct pipeline_options {
     int64_t lateness_us;     /* windows wait so long for rows that come late */
     int64_t gap_max_us;      /* unit windows: a value counts no longer than this; 0 = no limit */
     int64_t unit_time_us;    /* unit windows: how long values wait for a presence; 0 = default */
-    struct record_key skip;  /* keys up to this are in the log already and are not emitted */
+    /* Unit windows: a stay [t_in, t_out) has the values of [t_in - lead + delay,
+     * t_out + lag + delay); where a signal has a place of its own the delay alone counts. */
+    int64_t unit_lead_us;
+    int64_t unit_lag_us;
+    int64_t unit_delay_us;
+    struct record_key skip; /* keys up to this are in the log already and are not emitted */
     pipeline_emit_fn emit;
     void *ctx;
 };

@@ -19,9 +19,12 @@
 static uint64_t rule_revision(const struct rule *r)
 {
     uint64_t h = XXH3_64bits(r->plan->sql, strlen(r->plan->sql));
-    const int64_t options[] = {r->options.lateness_us, r->options.gap_max_us,
-                               r->options.unit_time_us};
-    return XXH3_64bits_withSeed(options, sizeof options, h);
+    const int64_t options[] = {r->options.lateness_us,  r->options.gap_max_us,
+                               r->options.unit_time_us, r->options.unit_lead_us,
+                               r->options.unit_lag_us,  r->options.unit_delay_us};
+    /* A rule without the last three goes on from what an earlier version stored. */
+    size_t count = options[3] || options[4] || options[5] ? 6 : 3;
+    return XXH3_64bits_withSeed(options, count * sizeof options[0], h);
 }
 
 static struct bytes checkpoint_key(const struct rule *r, char *out, size_t size)

@@ -441,6 +441,9 @@ int rule_open(struct rule *r)
         .lateness_us = r->options.lateness_us,
         .gap_max_us = r->options.gap_max_us,
         .unit_time_us = r->options.unit_time_us,
+        .unit_lead_us = r->options.unit_lead_us,
+        .unit_lag_us = r->options.unit_lag_us,
+        .unit_delay_us = r->options.unit_delay_us,
         .emit = emit,
         .ctx = r,
     };

@@ -51,6 +51,7 @@ struct bench {
     struct value row[8];
     struct batch *answer; /* whose texts the row borrows */
     int rows;
+    int64_t row_us;
 };
 
 static void take(void *ctx, struct batch *b, struct record_key key, struct position resume)
@@ -60,6 +61,7 @@ static void take(void *ctx, struct batch *b, struct record_key key, struct posit
     (void)resume;
     for (uint32_t i = 0; i < b->rows; i++) {
         t->rows++;
+        t->row_us = batch_times(b)[i];
         for (uint32_t k = 0; k < b->schema->count && k < 8; k++) {
             struct column c = batch_column(b, k);
             t->row[k] = column_value(&c, i);
@@ -93,15 +95,25 @@ static void bench_fini(struct bench *t)
     schema_unref(t->presence);
 }
 
-static void bench_plan(struct bench *t, const char *select, int64_t gap_max_us)
+/* where: "" or "WHERE …"; options: without what the bench itself gives. */
+static void bench_plan_where(struct bench *t, const char *select, const char *where,
+                             struct pipeline_options o)
 {
     char sql[512];
     (void)snprintf(sql, sizeof sql,
-                   "SELECT %s FROM \"plc.oven\" GROUP BY UNITWINDOW('b', 'reflow')", select);
+                   "SELECT %s FROM \"plc.oven\" %s GROUP BY UNITWINDOW('b', 'reflow')", select,
+                   where);
     if (plan_new(sql, &t->catalogue, &t->plan, &t->diag))
         check_fail_at(__FILE__, __LINE__, "%s", t->diag.text);
-    struct pipeline_options o = {.plan = t->plan, .gap_max_us = gap_max_us, .emit = take, .ctx = t};
+    o.plan = t->plan;
+    o.emit = take;
+    o.ctx = t;
     CHECK_OK(pipeline_new(&o, &t->pipeline));
+}
+
+static void bench_plan(struct bench *t, const char *select, int64_t gap_max_us)
+{
+    bench_plan_where(t, select, "", (struct pipeline_options){.gap_max_us = gap_max_us});
 }
 
 static void refuse(struct bench *t, const char *select, int want, const char *part)
@@ -149,7 +161,8 @@ static void push_texts(struct bench *t, int64_t us, const char *code, const char
     batch_unref(b);
 }
 
-static void push_presence(struct bench *t, int64_t t_in, int64_t t_out, const struct path *path)
+static void push_presence_only(struct bench *t, int64_t t_in, int64_t t_out,
+                               const struct path *path)
 {
     struct batch_builder *bb = NULL;
     struct batch *b = NULL;
@@ -166,10 +179,16 @@ static void push_presence(struct bench *t, int64_t t_in, int64_t t_out, const st
     CHECK_OK(batch_builder_finish(bb, &b));
     batch_builder_free(bb);
     CHECK_OK(pipeline_presence(t->pipeline, b, (struct position){1, ++t->seq}, false));
-    CHECK_OK(pipeline_units_release(t->pipeline, UINT64_MAX));
-    CHECK_OK(pipeline_flush(t->pipeline));
     batch_unref(b);
     buf_fini(&bytes);
+}
+
+/* Answered at once, whatever is still to come. */
+static void push_presence(struct bench *t, int64_t t_in, int64_t t_out, const struct path *path)
+{
+    push_presence_only(t, t_in, t_out, path);
+    CHECK_OK(pipeline_units_release(t->pipeline, UINT64_MAX));
+    CHECK_OK(pipeline_flush(t->pipeline));
 }
 
 /* From 0 to 400 mm at 100 mm/s, from 10 s on. */
@@ -396,6 +415,103 @@ TEST(case_21_a_dwell_of_no_length_is_a_row_without_values)
     CHECK_EQ(t.row[1].type, VALUE_NULL);
     check_number(&t, 2, 0);
     bench_fini(&t);
+}
+
+/* The machine stamps the value of a cycle when the cycle has ended, 300 ms after the unit has left,
+ * and the next unit is in already. Each cycle's value is its own unit's, none is two units'. */
+TEST(case_29_what_is_stamped_at_the_end_of_a_cycle_is_the_unit_s_that_left)
+{
+    static const struct pipeline_options late = {.unit_delay_us = S / 2};
+    struct bench t;
+    bench_init(&t);
+    bench_plan_where(&t, "max(belt) AS a, count(belt) AS b, first(belt) AS c", "", late);
+    for (int i = 1; i <= 6; i++) /* of the unit in [10 i, 10 i + 9.9) */
+        push(&t, (10 * i + 10) * S + S / 5, 1, 1, 1, i);
+    for (int i = 1; i <= 5; i++) {
+        push_presence(&t, 10 * i * S, (10 * i + 10) * S - S / 10, NULL);
+        CHECK_EQ(t.rows, i);
+        check_number(&t, 0, i);
+        CHECK_EQ(t.row[1].i64, 1);
+        check_number(&t, 2, i);
+    }
+    bench_fini(&t);
+}
+
+/* A press that is at work (zone3 2) from 12 to 15 and from 17 to 18 s of a stay of 10 s. What belt
+ * shows between is not the unit's. */
+TEST(what_the_machine_does_not_work_for_is_not_the_unit_s)
+{
+    struct bench t;
+    bench_init(&t);
+    bench_plan_where(&t,
+                     "avg(belt) AS a, max(belt) AS b, count(belt) AS c, covered(belt) AS d, "
+                     "timeabove(belt, 4) AS e",
+                     "WHERE zone3 = 2", (struct pipeline_options){0});
+    for (int i = 8; i <= 22; i++) {
+        bool work = (i >= 12 && i < 15) || i == 17;
+        push(&t, i * S, 1, 1, work ? 2 : 1, work ? (i == 17 ? 9 : 3) : 100);
+    }
+    push_presence(&t, 10 * S, 20 * S, NULL);
+    CHECK_EQ(t.rows, 1);
+    check_number(&t, 0, (3 * 3 + 9) / 4.0);
+    check_number(&t, 1, 9);
+    CHECK_EQ(t.row[2].i64, 4);
+    check_number(&t, 3, 0.4);
+    check_number(&t, 4, 1);
+    bench_fini(&t);
+}
+
+TEST(lead_and_lag_widen_a_stay)
+{
+    static const struct pipeline_options wide = {.unit_lead_us = 2 * S, .unit_lag_us = S};
+    struct bench t;
+    bench_init(&t);
+    bench_plan_where(&t, "count(belt) AS a, first(belt) AS b, max(belt) AS c, avg(belt) AS d", "",
+                     wide);
+    for (int i = 1; i <= 20; i++) {
+        push(&t, i * S, 1, 1, 1, i);
+        if (i == 15)
+            push_presence_only(&t, 10 * S, 15 * S, NULL);
+        CHECK_OK(pipeline_flush(t.pipeline));
+        CHECK_EQ(t.rows, i < 16 ? 0 : 1); /* not before what may lag is here */
+    }
+    CHECK_EQ(t.row[0].i64, 8); /* 8 to 15 s */
+    check_number(&t, 1, 8);
+    check_number(&t, 2, 15);
+    check_number(&t, 3, 11.5);
+    CHECK_EQ(t.row_us, 15 * S);
+    bench_fini(&t);
+}
+
+/* A place on the belt is looked at so much later too, and the unit's own curve. */
+TEST(a_delay_counts_along_a_path)
+{
+    static const struct pipeline_options late = {.unit_delay_us = 3 * S};
+    struct bench now;
+    struct bench then;
+    struct path p = {0};
+    CHECK_OK(path_add(&p, 2 * S, -50));
+    CHECK_OK(path_add(&p, 17 * S, 450));
+    bench_init(&now);
+    bench_init(&then);
+    const char *select = "avg(zone2) AS a, max(profile('zone*')) AS b, count(zone1) AS c";
+    bench_plan(&now, select, 0);
+    bench_plan_where(&then, select, "", late);
+    for (int i = 0; i <= 40; i++) {
+        push(&now, i * S / 2, i, 40 - i, 7, 1);
+        push(&then, i * S / 2 + 3 * S, i, 40 - i, 7, 1);
+    }
+    push_presence(&now, 4 * S, 15 * S, &p);
+    push_presence(&then, 4 * S, 15 * S, &p);
+    CHECK_EQ(now.rows, 1);
+    CHECK_EQ(then.rows, 1);
+    check_number(&then, 0, now.row[0].f64);
+    check_number(&then, 1, now.row[1].f64);
+    CHECK_EQ(then.row[2].i64, now.row[2].i64);
+    CHECK(now.row[2].i64 > 0);
+    path_fini(&p);
+    bench_fini(&now);
+    bench_fini(&then);
 }
 
 TEST(a_device_that_does_not_answer_keeps_nothing_for_ever)

@@ -72,33 +72,70 @@ static int series_take(struct series *s, int64_t at, const struct vec *v, uint32
     return series_add(s, at, bits, valid);
 }
 
-static int aggregate_rows(struct pipeline *p, uint32_t a)
+/* Where the chunk's values of one aggregate go. */
+struct take {
+    struct series *series;
+    const struct vec *values; /* NULL: the rows are counted */
+    const int64_t *times;
+    const int32_t *offsets; /* NULL: all 0 */
+    bool each_row;
+};
+
+static struct take take_of(struct pipeline *p, uint32_t a)
 {
     struct machine *m = &p->rows;
     const struct aggregate *agg = &p->plan->aggregates[a];
-    struct series *s = &p->unit.series[a];
-    const struct vec *v = agg->kind == AGG_COUNT_ROWS ? NULL : &m->regs[agg->reg];
-    const int64_t *times = batch_times(m->batch) + m->base;
-    const int32_t *offsets = NULL;
-    bool each_row = agg->kind == AGG_FIRST_ROW;
-    int err = OK;
-    if (agg->profile)
-        return OK; /* made of others' values */
+    struct take t = {
+        .series = &p->unit.series[a],
+        .values = agg->kind == AGG_COUNT_ROWS ? NULL : &m->regs[agg->reg],
+        .times = batch_times(m->batch) + m->base,
+        .each_row = agg->kind == AGG_FIRST_ROW,
+    };
     if (agg->offset_column != PLAN_NONE) {
         struct column c = batch_column(m->batch, agg->offset_column);
-        offsets = c.time_offset ? c.time_offset + m->base : NULL;
+        t.offsets = c.time_offset ? c.time_offset + m->base : NULL;
     }
-    EACH_ROW(m, i, {
-        int64_t at = times[i] + (offsets ? offsets[i] : 0);
-        if (err)
-            continue;
-        err = series_take(s, at, v, i, each_row);
-        if (err == ERR_LIMIT) {
-            p->stats.lost_rows++;
-            err = OK;
-        }
-    });
+    return t;
+}
+
+static int64_t take_time(const struct take *t, uint32_t row)
+{
+    return t->times[row] + (t->offsets ? t->offsets[row] : 0);
+}
+
+/* The rows in [from, to), which WHERE did not choose: they end what held before. */
+static int take_ends(const struct pipeline *p, const struct take *t, uint32_t from, uint32_t to)
+{
+    int err = OK;
+    if (p->plan->where == PLAN_NONE || !t->values || t->each_row)
+        return OK;
+    for (uint32_t i = from; i < to && !err; i++)
+        err = series_add_none(t->series, take_time(t, i));
     return err;
+}
+
+static int aggregate_rows(struct pipeline *p, uint32_t a)
+{
+    struct machine *m = &p->rows;
+    int err = OK;
+    if (p->plan->aggregates[a].profile)
+        return OK; /* made of others' values */
+    struct take t = take_of(p, a);
+    uint32_t next = 0;
+    EACH_ROW(m, i, {
+        if (!err || err == ERR_LIMIT)
+            err = take_ends(p, &t, next, i);
+        if (!err)
+            err = series_take(t.series, take_time(&t, i), t.values, i, t.each_row);
+        if (err == ERR_LIMIT)
+            p->stats.lost_rows++;
+        else if (err)
+            break;
+        next = i + 1;
+    });
+    if (!err || err == ERR_LIMIT)
+        err = take_ends(p, &t, next, m->rows);
+    return err == ERR_LIMIT ? OK : err;
 }
 
 int unit_rows(struct pipeline *p)
@@ -125,6 +162,13 @@ static int plain_add(struct agg_cell *cell, const struct aggregate *agg, const s
     return err;
 }
 
+/* The time whose values are the unit's. */
+static struct path_interval stay_wide(const struct pipeline *p, struct path_interval stay)
+{
+    return (struct path_interval){stay.from_us - p->options.unit_lead_us,
+                                  stay.to_us + p->options.unit_lag_us};
+}
+
 /* When an aggregate's values are the unit's: while it is at the window's station, or where the
  * signal itself is. */
 static uint32_t aggregate_intervals(const struct pipeline *p, const struct aggregate *agg,
@@ -132,10 +176,11 @@ static uint32_t aggregate_intervals(const struct pipeline *p, const struct aggre
 {
     if (agg->placed)
         return path_intervals(&p->unit.path, agg->from_mm, agg->to_mm, ret, PATH_INTERVALS_MAX);
-    ret[0] = stay;
+    ret[0] = stay_wide(p, stay);
     return 1;
 }
 
+/* stay: as late as the values are. */
 static struct value aggregate_value(const struct pipeline *p, uint32_t index,
                                     struct path_interval stay)
 {
@@ -169,6 +214,8 @@ static struct value unit_value(const struct pipeline *p, const struct batch *pre
     }
     if (in->kind != GROUP_AGGREGATE)
         return (struct value){.type = VALUE_TIMESTAMP, .i64 = stay.to_us};
+    stay.from_us += p->options.unit_delay_us;
+    stay.to_us += p->options.unit_delay_us;
     return aggregate_value(p, in->index, stay);
 }
 
@@ -196,7 +243,9 @@ static bool presence_wanted(const struct pipeline *p, const struct batch *b, uin
     return !column_is_null(&c, row) && bytes_equal(column_bytes(&c, row), p->plan->station);
 }
 
-/* The unit's path, empty if the presence has none or it is not asked for. */
+/* The unit's path, as late as the values are; empty if the presence has none or it is not asked
+ * for.
+ */
 static void presence_path(struct pipeline *p, const struct batch *b, uint32_t row)
 {
     struct unit_window *u = &p->unit;
@@ -209,6 +258,8 @@ static void presence_path(struct pipeline *p, const struct batch *b, uint32_t ro
     struct column c = batch_column(b, (uint32_t)at);
     if (c.type == VALUE_BYTES && !column_is_null(&c, row))
         (void)path_decode(column_bytes(&c, row), &u->path);
+    for (uint32_t i = 0; i < u->path.count; i++)
+        u->path.points[i].time_us += p->options.unit_delay_us;
 }
 
 static void presence_row(struct pipeline *p, const struct batch *b, uint32_t row, uint32_t to)
@@ -216,7 +267,7 @@ static void presence_row(struct pipeline *p, const struct batch *b, uint32_t row
     struct path_interval in = {presence_time(p, b, "t_in", row), presence_time(p, b, "t_out", row)};
     presence_path(p, b, row);
     p->stats.units++;
-    if (in.from_us < p->unit.dropped_us)
+    if (in.from_us + p->options.unit_delay_us - p->options.unit_lead_us < p->unit.dropped_us)
         p->stats.units_short++;
     for (uint32_t g = 0; g < p->plan->groups.input_count; g++) {
         struct value v = unit_value(p, b, row, &p->plan->group_inputs[g], in);
@@ -261,7 +312,8 @@ int unit_presence(struct pipeline *p, const struct batch *b, struct position at,
     *last = (struct unit_pending){
         .batch = batch_ref(b), .at = at, .t_out_max = INT64_MIN, .ahead = ahead};
     for (uint32_t i = 0; i < b->rows; i++) {
-        int64_t t_out = presence_time(p, b, "t_out", i);
+        int64_t t_out =
+            presence_time(p, b, "t_out", i) + p->options.unit_delay_us + p->options.unit_lag_us;
         last->t_out_max = t_out > last->t_out_max ? t_out : last->t_out_max;
         presence_path(p, b, i);
         const struct path *path = &u->path;
