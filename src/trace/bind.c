@@ -343,17 +343,31 @@ static bool same_text(const struct story_fact *a, const struct story_fact *b)
     return strcmp(a->text, b->text) == 0;
 }
 
-/* `first` is the latest of the group that f is in. A row of a later record replaces what earlier
- * ones said of the same measure; defects and what files list for several positions add up. */
-static bool fact_is_replaced(const struct story_fact *f, const struct story_fact *first,
-                             const struct story_fact *before)
+/* Whether both were so, one after the other: a reel that was changed while the unit was there. What
+ * a unit window says, at the moment of leaving, is of the whole stay, and its latest word counts.
+ */
+static bool is_change(const struct story *s, const struct story_fact *f,
+                      const struct story_fact *first)
+{
+    const struct story_visit *v = &s->visits[f->visit];
+    bool inside = f->at >= v->t_in && f->at < v->t_out && first->at != v->t_out;
+    return inside && f->at != first->at && strcmp(f->rule, first->rule) == 0;
+}
+
+/* `first` is the latest of the group that f is in, `stands` the one before it that stands. A row of
+ * a later record replaces what earlier ones said of the same measure; defects and what files list
+ * for several positions add up. */
+static bool fact_is_replaced(const struct story *s, const struct story_fact *f,
+                             const struct story_fact *first, const struct story_fact *stands)
 {
     bool older = f->revision != first->revision || f->known_at != first->known_at;
     if (f->kind == STORY_VERDICT)
         return older && !f->serial[0];
+    if (f->kind == STORY_FACTOR && !f->serial[0] && is_change(s, f, first))
+        return same_text(f, stands);
     if (f->kind == STORY_MEASURE || (f->kind == STORY_FACTOR && !f->serial[0]))
         return older;
-    return same_text(f, before) || (older && same_text(f, first));
+    return same_text(f, stands) || (older && same_text(f, first));
 }
 
 static void facts_revise(struct story *s)
@@ -362,12 +376,14 @@ static void facts_revise(struct story *s)
         return;
     qsort(s->facts, s->fact_count, sizeof *s->facts, fact_compare);
     struct story_fact *first = &s->facts[0];
+    struct story_fact *stands = first;
     for (uint32_t i = 1; i < s->fact_count; i++) {
         struct story_fact *f = &s->facts[i];
         if (fact_group(f, first) != 0)
             first = f;
-        else if (!first->dropped && fact_is_replaced(f, first, f - 1))
+        else if (!first->dropped && fact_is_replaced(s, f, first, stands))
             f->dropped = true;
+        stands = f->dropped ? stands : f;
     }
     qsort(s->facts, s->fact_count, sizeof *s->facts, fact_compare_time);
 }

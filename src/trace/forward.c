@@ -9,6 +9,7 @@
 #include "base/clock.h"
 #include "trace/story.h"
 
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -78,9 +79,10 @@ struct forward {
     int64_t as_of_us;
     uint32_t depth_max;
     uint32_t units_max;
-    const char *reason; /* of being cut off; NULL = it is whole */
-    struct map names;   /* text → struct name */
-    struct name **list; /* in the order in which they were met */
+    const char *reason;    /* of being cut off; NULL = it is whole */
+    struct map names;      /* text → struct name */
+    struct map void_links; /* void_key → f: of stays that were taken back */
+    struct name **list;    /* in the order in which they were met */
     uint32_t name_count;
     uint32_t name_cap;
     uint32_t asked; /* names of the list that were asked for */
@@ -223,6 +225,58 @@ static void take_alias(struct forward *f, const struct name *n, const struct tra
     }
 }
 
+/* Of the arena; NULL: no memory. */
+static const char *void_key(struct forward *f, const char *parent, const char *child, int64_t at)
+{
+    return arena_printf(&f->arena, "%s\n%s\n%" PRId64, parent, child, at);
+}
+
+/* $1 names of children, one a line; $2 as of */
+static const char sql_voids[] =
+    "SELECT parent, child, valid_from FROM links f WHERE child IN (SELECT unnest(string_split($1, "
+    "'\n'))) AND NOT (" TRACE_SQL_STANDS("child", "valid_from", "$2") ")";
+
+static int void_row(void *ctx, const struct value *c, uint32_t count)
+{
+    struct forward *f = ctx;
+    if (count != 3)
+        return ERR_INTERNAL;
+    const char *parent = arena_copy(&f->arena, c[0].bytes);
+    const char *child = arena_copy(&f->arena, c[1].bytes);
+    const char *key = parent && child ? void_key(f, parent, child, c[2].i64) : NULL;
+    return key ? map_put(&f->void_links, bytes_of_text(key), f, NULL) : ERR_NOMEM;
+}
+
+/* Which of the links to these children are of a stay that was taken back. The index does not know.
+ */
+static int voids_read(struct forward *f, const struct trace_entries *entries)
+{
+    struct duck_stmt *s = NULL;
+    struct buf names = {0};
+    for (uint32_t i = 0; i < entries->count; i++)
+        if (entries->items[i].role == TRACE_HAS_CHILD)
+            (void)buf_printf(&names, "%s%s", names.len ? "\n" : "", entries->items[i].other);
+    int err = buf_error(&names);
+    if (!err && names.len)
+        err = duck_prepare(f->conn, sql_voids, &s, f->diag);
+    if (s) {
+        err = duck_bind_text(s, 1, buf_text(&names));
+        if (!err)
+            err = duck_bind_time(s, 2, f->as_of_us);
+        if (!err)
+            err = duck_run(s, void_row, f, f->diag);
+    }
+    duck_stmt_free(s);
+    buf_fini(&names);
+    return err;
+}
+
+static bool link_is_void(struct forward *f, const struct name *n, const struct trace_entry *e)
+{
+    const char *key = f->void_links.count ? void_key(f, n->text, e->other, e->t_from) : NULL;
+    return key && map_find_text(&f->void_links, key);
+}
+
 static void take_child(struct forward *f, struct reached *r, const struct trace_entry *e)
 {
     /* Of a lot or a serial, the time that was asked for is when it was used; a factor's or a
@@ -252,7 +306,7 @@ static void take(struct forward *f, const struct name *n, const struct trace_ent
         name_claim(f, e->other, r);
     else if (e->role == TRACE_HAS_ROWS)
         r->is_unit = true;
-    else if (e->role == TRACE_HAS_CHILD)
+    else if (e->role == TRACE_HAS_CHILD && !link_is_void(f, n, e))
         take_child(f, r, e);
 }
 
@@ -297,6 +351,8 @@ static int round_ask(struct forward *f, bool *ret_more)
     if (entries.truncated)
         forward_cut(f, "entries");
     if (!err)
+        err = voids_read(f, &entries);
+    if (!err)
         err = take_aliases(f, &entries, first);
     for (uint32_t i = 0; !err && i < entries.count; i++)
         take(f, f->list[first + entries.items[i].key], &entries.items[i]);
@@ -308,9 +364,10 @@ static int round_ask(struct forward *f, bool *ret_more)
 
 /* $1 name, $2 value, $3 since, $4 until, $5 as of, $6 rows at most */
 static const char sql_factor[] =
-    "SELECT CASE WHEN serial = '' THEN unit ELSE serial END AS name, min(\"at\") FROM factors "
+    "SELECT CASE WHEN serial = '' THEN unit ELSE serial END AS name, min(\"at\") FROM factors f "
     "WHERE (name = $1 OR ($1 = '' AND kind = 'material')) AND value = $2 AND \"at\" BETWEEN $3 AND "
-    "$4 AND known_at <= $5 AND NOT retracted GROUP BY 1 ORDER BY 2 LIMIT $6";
+    "$4 AND known_at <= $5 AND NOT retracted AND " TRACE_SQL_STANDS(
+        "unit", "\"at\"", "$5") " GROUP BY 1 ORDER BY 2 LIMIT $6";
 
 /* $1 station, $2 is not used, the others as above */
 static const char sql_station[] =
@@ -523,6 +580,7 @@ void trace_forward_serve(void *owner, struct call *c)
     if (f.conn)
         historian_reader_close(t->historian, f.conn);
     map_fini(&f.names);
+    map_fini(&f.void_links);
     arena_fini(&f.arena);
     if (!err) {
         call_answer_rows(c, bb);

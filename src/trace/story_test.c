@@ -482,6 +482,59 @@ TEST(a_visit_that_is_taken_back_is_none_and_its_rows_are_gone)
     ASK(&f, &a, "trace.forward", "station", "printer", "until", "2025-11-22T08:27:05Z");
     check_list(&a, "units", "serial", "B");
     asked_fini(&a);
+    /* What rules wrote of a stay is gone with it; its other rows are not. */
+    ASK(&f, &a, "trace.forward", "from", "LOT-7");
+    check_list(&a, "units", "serial", "B");
+    asked_fini(&a);
+    ASK(&f, &a, "trace.forward", "from", "operator=bob");
+    check_list(&a, "units", "serial", "A");
+    asked_fini(&a);
+    fixture_close(&f);
+}
+
+/* The reel of a feeder is changed while the unit is there. Rows of single placements say which lot
+ * was on it when: both were used, each finds the unit; what is said again of the same moment is a
+ * correction. A unit window's word, of the moment of leaving, is of the whole stay. */
+TEST(case_24_a_lot_that_changes_within_a_stay_is_two_lots)
+{
+    struct fixture f;
+    struct asked a;
+    fixture_open(&f);
+    fixture_start(&f);
+    add(&f, "print", 12, "1 15 ann 3 LOT-1 - -");
+    add(&f, "print", 14, "1 15 ann 3 LOT-1 - -");
+    add(&f, "print", 16, "1 15 ann 3 LOT-1 - -");
+    add(&f, "print", 16, "1 15 ann 3 LOT-2 - -");
+    add(&f, "presence.line", 20, "1 S printer 10 20 exact 1 -");
+    ASK(&f, &a, "trace.unit", "serial", "S");
+    check_list(&a, "factors", "name,value", "paste,LOT-1 nozzle,3 operator,ann paste,LOT-2");
+    asked_fini(&a);
+    for (int lot = 1; lot <= 2; lot++) {
+        ASK(&f, &a, "trace.forward", "from", lot == 1 ? "LOT-1" : "LOT-2");
+        check_list(&a, "units", "serial", "S");
+        asked_fini(&a);
+    }
+    add(&f, "print", 20, "1 15 bob 3 LOT-2 - -");
+    ASK(&f, &a, "trace.unit", "serial", "S");
+    check_list(&a, "factors", "name,value", "nozzle,3 operator,bob paste,LOT-2");
+    asked_fini(&a);
+    fixture_close(&f);
+}
+
+/* The same stay by another number: its rows are still its unit's. */
+TEST(a_stay_that_is_numbered_anew_keeps_its_rows)
+{
+    struct fixture f;
+    struct asked a;
+    fixture_open(&f);
+    fixture_start(&f);
+    add(&f, "presence.floor", 20, "1 A printer 10 20 ambiguous 0.5 1 7 false");
+    add(&f, "print", 20, "1 15 ann 3 LOT-7 - -");
+    add(&f, "presence.floor", 50, "1 A printer 10 20 ambiguous 0 2 7 true");
+    add(&f, "presence.floor", 50, "1 A printer 10 20 exact 1 1 8 false");
+    ASK(&f, &a, "trace.forward", "from", "LOT-7");
+    check_list(&a, "units", "serial", "A");
+    asked_fini(&a);
     fixture_close(&f);
 }
 

@@ -310,4 +310,16 @@ void trace_json_time(struct buf *out, const char *name, int64_t us);        /* n
     "coalesce(s.visit, "                                                                           \
     "0) AND r.revision > s.revision AND r.known_at <= " as_of ")"
 
+/* Of a row f of facts at the time t, with a station: it is not of a stay that was taken back by
+ * then. A unit window's rows are of the moment at which the stay ended; a stay that was only given
+ * another number still holds. Those that name their unit by its serial are never of one stay. */
+#define TRACE_SQL_STANDS(unit, t, as_of)                                                           \
+    "NOT EXISTS (SELECT 1 FROM (SELECT unit, station, t_in, t_out FROM steps s WHERE retracted "   \
+    "AND known_at <= " as_of " AND NOT EXISTS (SELECT 1 FROM steps r WHERE r.unit = s.unit AND "   \
+    "r.station = s.station AND r.known_at <= " as_of " AND ((r.track = s.track AND "               \
+    "coalesce(r.visit, 0) = coalesce(s.visit, 0) AND r.revision > s.revision) OR (r.t_out = "      \
+    "s.t_out AND coalesce(r.visit, 0) <> coalesce(s.visit, 0) AND NOT r.retracted)))) g WHERE "    \
+    "g.unit = f." unit " AND (f.station = '' OR f.station = g.station) AND f." t                   \
+    " <= g.t_out AND (f." t " > g.t_in OR f." t " = g.t_out))"
+
 #endif

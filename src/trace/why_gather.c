@@ -180,37 +180,61 @@ static const char sql_alias[] = "SELECT unit, serial FROM units WHERE valid_from
 
 /* Whatever was written in the operation tells that the unit was there; and the visits to its
  * station. Per key: the first time, and the first time with the defect. */
+#define STANDS(t) TRACE_SQL_STANDS("unit", t, NOW)
+
 static const char sql_units[] =
-    "WITH r AS (SELECT unit, serial, detected_at AS t, defect = $3 AS bad FROM defects WHERE "
-    "detected_at >= $1 AND detected_at < $2 AND operation = $4 AND NOT retracted "
-    "UNION ALL SELECT unit, serial, decided_at, false FROM verdicts WHERE decided_at >= $1 AND "
-    "decided_at < $2 AND operation = $4 AND NOT retracted "
-    "UNION ALL SELECT unit, serial, measured_at, false FROM measures WHERE measured_at >= $1 AND "
-    "measured_at < $2 AND operation = $4 AND NOT retracted "
-    "UNION ALL SELECT unit, serial, \"at\", false FROM factors WHERE \"at\" >= $1 AND \"at\" < $2 "
-    "AND operation = $4 AND NOT retracted "
-    "UNION ALL SELECT unit, '', t_out, false FROM steps s WHERE t_out >= $1 AND t_out < $2 AND "
-    "(station = $4 OR station IN (SELECT station FROM defects WHERE operation = $4 AND station <> "
-    "'')) AND " TRACE_SQL_HOLDS(
-        NOW) ") "
-             "SELECT unit, serial, min(t), min(t) FILTER (bad) FROM r GROUP BY unit, serial";
+    "WITH r AS (SELECT unit, serial, detected_at AS t, defect = $3 AS bad FROM defects f WHERE "
+    "detected_at >= $1 AND detected_at < $2 AND operation = $4 AND NOT retracted AND " STANDS(
+        "detected_at") " UNION ALL SELECT unit, serial, decided_at, false FROM verdicts f WHERE "
+                       "decided_at >= $1 AND decided_at < $2 AND operation = $4 AND NOT retracted "
+                       "AND " STANDS(
+                           "decided_at") " UNION ALL SELECT unit, serial, measured_at, false FROM "
+                                         "measures f WHERE measured_at >= $1 AND measured_at < $2 "
+                                         "AND operation = $4 AND NOT retracted "
+                                         "AND " STANDS(
+                                             "measured_at") " UNION ALL SELECT unit, serial, "
+                                                            "\"at\", false FROM factors f WHERE "
+                                                            "\"at\" >= $1 AND \"at\" < $2 AND "
+                                                            "operation = $4 AND NOT retracted "
+                                                            "AND " STANDS(
+                                                                "\"at\"") " UNION ALL SELECT unit, "
+                                                                          "'', "
+                                                                          "t_out, false FROM steps "
+                                                                          "s WHERE t_out >= $1 AND "
+                                                                          "t_out < $2 AND "
+                                                                          "(station = $4 OR "
+                                                                          "station IN (SELECT "
+                                                                          "station FROM defects "
+                                                                          "WHERE operation = $4 "
+                                                                          "AND station <> "
+                                                                          "'')) "
+                                                                          "AND " TRACE_SQL_HOLDS(
+                                                                              NOW) ") "
+                                                                                   "SELECT unit, "
+                                                                                   "serial, "
+                                                                                   "min(t), min(t) "
+                                                                                   "FILTER (bad) "
+                                                                                   "FROM r GROUP "
+                                                                                   "BY unit, "
+                                                                                   "serial";
 
 static const char sql_links[] = "SELECT parent, child FROM links WHERE valid_from >= $1 AND "
                                 "valid_from < $2 AND kind <> 'consumption' AND NOT retracted";
 
 static const char sql_lots[] =
-    "SELECT '', child, parent, operation, position, valid_from FROM links WHERE valid_from >= $1 "
-    "AND valid_from < $2 AND kind = 'consumption' AND NOT retracted";
+    "SELECT '', child, parent, operation, position, valid_from FROM links f WHERE valid_from >= $1 "
+    "AND valid_from < $2 AND kind = 'consumption' AND NOT retracted "
+    "AND " TRACE_SQL_STANDS("child", "valid_from", NOW);
 
-static const char sql_factors[] = "SELECT unit, serial, kind, name, operation, value, number, "
-                                  "\"at\" FROM factors WHERE \"at\" >= "
-                                  "$1 AND \"at\" < $2 AND kind NOT IN ('" TRACE_KIND_ORDER
-                                  "', '" TRACE_KIND_RECIPE "') AND NOT retracted";
+static const char sql_factors[] =
+    "SELECT unit, serial, kind, name, operation, value, number, \"at\" FROM factors f WHERE \"at\" "
+    ">= $1 AND \"at\" < $2 AND kind NOT IN ('" TRACE_KIND_ORDER "', '" TRACE_KIND_RECIPE
+    "') AND NOT retracted AND " STANDS("\"at\"");
 
 static const char sql_measures[] =
-    "SELECT unit, serial, characteristic, operation, value, measured_at FROM measures WHERE "
+    "SELECT unit, serial, characteristic, operation, value, measured_at FROM measures f WHERE "
     "measured_at >= $1 AND measured_at < $2 AND operation <> $3 AND value IS NOT NULL AND NOT "
-    "retracted";
+    "retracted AND " STANDS("measured_at");
 
 static const char sql_steps[] =
     "SELECT unit, '', station, epoch(t_out - t_in), t_out FROM steps s WHERE t_out >= $1 AND t_out "

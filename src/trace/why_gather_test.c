@@ -135,6 +135,43 @@ TEST(rows_become_a_matrix_and_the_reel_is_found)
     free(a);
 }
 
+/* Every tenth panel may have been in the oven as another one, until it was read behind it: the stay
+ * that was taken back, and what rules wrote of it, are nobody's. */
+TEST(rows_of_a_stay_that_was_taken_back_do_not_count)
+{
+    static const char *const more[] = {
+        "INSERT INTO steps SELECT 'v' || i, 'n', 'oven', 'reflow', '', " AT(310) ", " AT(
+            320) ", "
+                 "CASE WHEN r = 1 THEN 'ambiguous' ELSE 'missing' END, 0.5, '', '', TIMESTAMP "
+                 "'2026-01-03', r, r = 2, 5 FROM p, range(1, 3) t(r) WHERE i % 10 = 0",
+        "INSERT INTO factors SELECT 'v' || i, '', 'oven', 'reflow', 'machine', 'lane', CAST(i % 3 "
+        "AS VARCHAR), NULL, " AT(320) ", " END " FROM p WHERE i % 10 = 0",
+        "INSERT INTO measures SELECT 'v' || i, 'n', 'r', 'reflow', 'reflow', 'peak', h, NULL, "
+        "NULL, NULL, '', " AT(320) ", TIMESTAMP '2026-01-03', 1, false, '' FROM p WHERE i % 10 = 0",
+        "INSERT INTO links SELECT 'gas' || (i % 7), 'v' || i, 'consumption', NULL, 'valve', "
+        "'oven', "
+        "'', " AT(320) ", NULL, " END " FROM p WHERE i % 10 = 0",
+    };
+    struct fixture f;
+    struct diag diag = {0};
+    struct why_gathered g;
+    const struct why_question q = {"open", NULL, T0_US, T0_US + 48 * HOUR_US, NULL};
+    open_tables(&f);
+    fill_tables(&f);
+    for (size_t i = 0; i < sizeof more / sizeof more[0]; i++)
+        if (duck_exec(f.conn, more[i], &diag))
+            check_fail_at(__FILE__, __LINE__, "%s: %s", more[i], diag.text);
+    if (why_gather(f.conn, &q, &g, &diag))
+        check_fail_at(__FILE__, __LINE__, "%s", diag.text);
+    CHECK_EQ(g.matrix.units, 4000);
+    CHECK(factor(&g, "zone5", "reflow") != NULL);
+    CHECK(factor(&g, "lane", "oven") == NULL);
+    CHECK(factor(&g, "peak", "reflow") == NULL);
+    CHECK(factor(&g, "valve", "oven") == NULL);
+    why_gathered_fini(&g);
+    close_tables(&f);
+}
+
 TEST(a_defect_that_nobody_has_is_said)
 {
     struct fixture f;
