@@ -1,5 +1,5 @@
-/* `lotline replay`: what a past period would have given with changed tracks. The node does the work
- * (replay.c); here is the question, and what people see of the answer. */
+/* `lotline replay`: what a past period would have given with changed tracks and rules. The node
+ * does the work (replay.c); here is the question, and what people see of the answer. */
 #include "app/commands.h"
 #include "base/arena.h"
 #include "base/clock.h"
@@ -19,6 +19,7 @@ struct asking {
     const char *file;
     bool json;
     bool csv;
+    bool results;
 };
 
 /* --------------------------------------------------------------------------------------- question
@@ -42,8 +43,8 @@ static int file_text(const char *path, struct buf *out)
     if (failed)
         return cli_error(EXIT_FAILED, "replay: %s cannot be read", path);
     if (out->len > FILE_BYTES_MAX)
-        return cli_error(EXIT_FAILED, "replay: %s is larger than 1 MiB; give the tracks alone",
-                         path);
+        return cli_error(EXIT_FAILED,
+                         "replay: %s is larger than 1 MiB; give the tracks and rules alone", path);
     return EXIT_OK;
 }
 
@@ -88,13 +89,19 @@ static int question(const struct asking *a, struct buf *body)
 /* ----------------------------------------------------------------------------------------- answer
  */
 
-static void put_cell(struct buf *out, const struct tree *row, const char *title, const char *name)
+/* "": that side has none. */
+static const char *side(const struct tree *row, const char *name, const char *which)
 {
     char key[64];
-    (void)snprintf(key, sizeof key, "%s_before", name);
-    const char *before = tree_text(tree_get(row, key));
-    (void)snprintf(key, sizeof key, "%s_after", name);
-    const char *after = tree_text(tree_get(row, key));
+    (void)snprintf(key, sizeof key, "%s_%s", name, which);
+    const struct tree *cell = tree_get(row, key);
+    return cell && cell->kind != TREE_NULL ? tree_text(cell) : "";
+}
+
+static void put_cell(struct buf *out, const struct tree *row, const char *title, const char *name)
+{
+    const char *before = side(row, name, "before");
+    const char *after = side(row, name, "after");
     struct buf text = {0};
     if (strcmp(before, after) == 0)
         (void)buf_append_text(&text, before);
@@ -127,6 +134,27 @@ static void short_rows(const struct tree *rows, struct buf *out)
     (void)buf_append_u8(out, ']');
 }
 
+/* Results of rules: what of which unit, and how its value was and would be. */
+static void short_results(const struct tree *rows, struct buf *out)
+{
+    static const char *const names[] = {"change",  "rule", "kind", "serial",
+                                        "station", "name", "type", "position"};
+    (void)buf_append_u8(out, '[');
+    TREE_EACH(row, rows)
+    {
+        struct buf line = {0};
+        (void)buf_append_u8(&line, '{');
+        for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+            put(&line, names[i], tree_text(tree_get(row, names[i])));
+        put_cell(&line, row, "value", "value");
+        put_cell(&line, row, "at", "at");
+        (void)buf_printf(out, "%s%s}", out->len > 1 ? "," : "", buf_text(&line));
+        buf_fini(&line);
+    }
+    (void)buf_append_u8(out, ']');
+}
+
+/* All counts are 0 where no track was replayed. */
 static void print_counts(const struct tree *answer)
 {
     static const char *const names[][2] = {
@@ -137,6 +165,8 @@ static void print_counts(const struct tree *answer)
         {"new", "new"},
         {"gone", "gone"},
     };
+    if (strcmp(tree_text(tree_get(answer, "values")), "0") == 0)
+        return;
     (void)printf("Visits that end from %s to %s:", tree_text(tree_get(answer, "from")),
                  tree_text(tree_get(answer, "to")));
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
@@ -145,13 +175,73 @@ static void print_counts(const struct tree *answer)
     (void)puts(".");
 }
 
+static void print_rule(const struct tree *rule)
+{
+    static const char *const names[] = {"same", "changed", "moved", "added", "removed"};
+    (void)printf("Rule %s%s: ", tree_text(tree_get(rule, "rule")),
+                 strcmp(tree_text(tree_get(rule, "new")), "true") == 0 ? " (new)" : "");
+    if (strcmp(tree_text(tree_get(rule, "replayed")), "true") != 0) {
+        (void)printf("not replayed: %s.\n", tree_text(tree_get(rule, "why")));
+        return;
+    }
+    (void)printf("%s rows; results:", tree_text(tree_get(rule, "rows")));
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+        (void)printf("%s %s %s", i ? "," : "", tree_text(tree_get(rule, names[i])), names[i]);
+    TREE_EACH(action, tree_get(rule, "left_out"))
+    (void)printf("; %s rows for its action %s, which was not carried out", tree_text(action),
+                 action->key);
+    (void)puts(".");
+    if (strcmp(tree_text(tree_get(rule, "errors")), "0") != 0)
+        (void)fprintf(stderr, "lotline: rule %s: %s rows were dropped, the last one since %s\n",
+                      tree_text(tree_get(rule, "rule")), tree_text(tree_get(rule, "errors")),
+                      tree_text(tree_get(rule, "error")));
+}
+
+static bool is_true(const struct tree *answer, const char *name)
+{
+    return strcmp(tree_text(tree_get(answer, name)), "true") == 0;
+}
+
 static void print_notes(const struct tree *answer)
 {
     const char *note = tree_text(tree_get(answer, "note"));
     if (note[0])
         (void)fprintf(stderr, "lotline: %s\n", note);
-    if (strcmp(tree_text(tree_get(answer, "truncated")), "true") == 0)
+    if (is_true(answer, "truncated"))
         (void)fputs("lotline: there are more visits that differ; ask for a shorter time\n", stderr);
+    if (is_true(answer, "results_truncated"))
+        (void)fputs("lotline: there are more results that differ; ask for a shorter time\n",
+                    stderr);
+}
+
+/* A heading, and what differs; nothing if nothing does. */
+static int print_rows(struct buf *rows)
+{
+    int code = rows->len > 2 ? cli_print_json(buf_bytes(rows), false) : EXIT_OK;
+    buf_fini(rows);
+    return code;
+}
+
+static int print_tables(const struct tree *answer)
+{
+    struct buf rows = {0};
+    print_counts(answer);
+    short_rows(tree_get(answer, "rows"), &rows);
+    int code = print_rows(&rows);
+    TREE_EACH(rule, tree_get(answer, "rules"))
+    print_rule(rule);
+    short_results(tree_get(answer, "results"), &rows);
+    int result = print_rows(&rows);
+    return code ? code : result;
+}
+
+static int print_csv(const struct asking *a, const struct tree *answer)
+{
+    struct buf rows = {0};
+    (void)tree_print_json(tree_get(answer, a->results ? "results" : "rows"), &rows);
+    int code = cli_print_units(buf_bytes(&rows), false, true);
+    buf_fini(&rows);
+    return code;
 }
 
 static int print_answer(const struct asking *a, struct bytes json)
@@ -159,22 +249,13 @@ static int print_answer(const struct asking *a, struct bytes json)
     struct arena arena = {0};
     struct tree *tree = NULL;
     struct diag diag = {0};
-    struct buf rows = {0};
     int code = EXIT_OK;
-    if (tree_parse_json(&arena, "answer", json, &tree, &diag)) {
+    if (tree_parse_json(&arena, "answer", json, &tree, &diag))
         code = cli_error(EXIT_FAILED, "the node's answer could not be read: %s", diag.text);
-    } else if (a->csv) {
-        (void)tree_print_json(tree_get(tree, "rows"), &rows);
-        code = cli_print_units(buf_bytes(&rows), false, true);
-    } else {
-        print_counts(tree);
-        short_rows(tree_get(tree, "rows"), &rows);
-        if (rows.len > 2)
-            code = cli_print_json(buf_bytes(&rows), false);
-    }
+    else
+        code = a->csv ? print_csv(a, tree) : print_tables(tree);
     if (tree)
         print_notes(tree);
-    buf_fini(&rows);
     arena_fini(&arena);
     return code;
 }
@@ -201,11 +282,13 @@ int command_replay(int argc, char **argv, const struct cli_command *command)
     const struct cli_option options[] = {
         {"data", 0, "DIR", "the node's data directory", &data, NULL},
         {"json", 0, NULL, "print JSON for programs", NULL, &a.json},
-        {"csv", 0, NULL, "print what differs as CSV", NULL, &a.csv},
+        {"csv", 0, NULL, "print the visits that differ as CSV", NULL, &a.csv},
+        {"results", 0, NULL, "with --csv: the results of rules that differ", NULL, &a.results},
         {"from", 0, "TIME", "visits that end from then on; a time, or how long ago: 2h", &a.from,
          NULL},
         {"to", 0, "TIME", "visits that end before then", &a.to, NULL},
-        {"tracks", 0, "FILE", "the changed tracks, as in a configuration (YAML)", &a.file, NULL},
+        {"tracks", 0, "FILE", "the changed tracks and rules, as in a configuration (YAML)", &a.file,
+         NULL},
         {"lead", 0, "TIME",
          "how long before and after the period readings are taken too (default: 10m)", &a.lead,
          NULL},
@@ -220,6 +303,8 @@ int command_replay(int argc, char **argv, const struct cli_command *command)
         return cli_error(EXIT_USAGE, "replay needs --from TIME, --to TIME and --tracks FILE");
     if (a.json && a.csv)
         return cli_error(EXIT_USAGE, "replay: --json or --csv, not both");
+    if (a.results && !a.csv)
+        return cli_error(EXIT_USAGE, "replay: --results goes with --csv");
     if (!cli_time_check(command->name, "from", a.from) ||
         !cli_time_check(command->name, "to", a.to))
         return EXIT_USAGE;

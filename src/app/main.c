@@ -53,10 +53,11 @@ static const struct cli_command commands[] = {
      "  lotline why --defect dent --since 2d --json\n",
      command_why},
     {"replay", "--from TIME --to TIME --tracks FILE",
-     "What a past period would have given with changed tracks: the visits that differ.",
+     "What a past period would have given with changed tracks and rules.",
      "  lotline replay --from 2h --to 1h --tracks belt.yaml\n"
      "  lotline replay --from 2026-11-22T08:00:00Z --to 2026-11-22T12:00:00Z --tracks t.yaml "
-     "--csv\n",
+     "--csv\n"
+     "  lotline replay --from 1d --to 0s --tracks rules.yaml --csv --results\n",
      command_replay},
     {"link", "", "Print a new one-time link that signs in to the console.", NULL, command_link},
     {"backup", "DIR", "Copy a running node's state to DIR.", "  lotline backup /mnt/backup/today\n",

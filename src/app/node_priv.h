@@ -63,7 +63,8 @@ struct node {
     struct uplink_receiver *receiver;
     struct api *api;
     struct metrics *metrics;
-    struct exec *worker; /* the node's own calls */
+    struct exec *worker;   /* the node's own calls */
+    struct exec *replayer; /* replays, one at a time */
 
     struct link_source link_source;
     struct link_store link_store;

@@ -236,6 +236,7 @@ void node_stop(struct node *n)
     if (n->api)
         api_stop(n->api);
     wait_for(n->worker); /* a backup may take longer than who asked for it waited */
+    wait_for(n->replayer);
     node_metrics_stop(n);
     node_links_stop(n);
     if (n->log)
@@ -266,6 +267,7 @@ void node_free(struct node *n)
     api_free(n->api);
     metrics_free(n->metrics);
     exec_thread_free(n->worker);
+    exec_thread_free(n->replayer);
     node_links_free(n);
     broker_free(n->broker);
     stream_engine_free(n->stream);

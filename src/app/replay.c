@@ -2,12 +2,17 @@
 #include "app/replay.h"
 
 #include "app/node_priv.h"
+#include "app/replay_rules.h"
 #include "base/clock.h"
 #include "base/str.h"
+
+#include <stdlib.h>
 
 #define LEAD_DEFAULT_US (INT64_C(10) * 60 * 1000000)
 #define LEAD_MAX_US     (INT64_C(24) * 3600 * 1000000)
 #define SPARE_US        (INT64_C(300) * 1000) /* of the deadline, for the answer's way */
+
+#define REPLAY_STACK_BYTES (1u << 20) /* configurations and statements are trees */
 
 static const struct call_field replay_request[] = {
     {"from", VALUE_STRING, 0, true, "visits that end from this time on (RFC 3339)"},
@@ -15,7 +20,7 @@ static const struct call_field replay_request[] = {
     {"lead", VALUE_STRING, 0, false,
      "how long before and after it readings are taken too; default: 10m"},
     {"tracks", VALUE_STRING, 0, true,
-     "tracks in YAML, as in the configuration: those of the same name are replaced"},
+     "tracks and rules in YAML, as in the configuration: those of the same name are replaced"},
     {"file", VALUE_STRING, 0, false, "what to call it in messages"},
     {0},
 };
@@ -33,12 +38,16 @@ static const struct call_field replay_answer_fields[] = {
     {"truncated", VALUE_BOOL, 0, true, "there are more rows"},
     {"note", VALUE_STRING, 0, true, "what else there is to know, or nothing"},
     {"rows", VALUE_STRING, FIELD_JSON, true, "the visits that differ, in the order of time"},
+    {"rules", VALUE_STRING, FIELD_JSON, true, "what became of each rule that changes"},
+    {"results_truncated", VALUE_BOOL, 0, true, "there are more results"},
+    {"results", VALUE_STRING, FIELD_JSON, true,
+     "what the rules give otherwise than before, in the order of time"},
     {0},
 };
 
 static const struct call_spec replay_spec = {
     .name = "node.replay",
-    .doc = "What a past period would have given with changed tracks.",
+    .doc = "What a past period would have given with changed tracks and rules.",
     .role = CALL_VIEWER,
     .flags = CALL_ONE,
     .request = replay_request,
@@ -51,8 +60,11 @@ struct asking {
     struct replay_period period;
     struct config *over;   /* what was given */
     struct config *tracks; /* with the node's own */
+    struct config *all_rules;
     struct replay_stop stop;
     struct replay_run *run;
+    struct replay_rules *rules; /* NULL: none takes part */
+    bool visits;                /* tracks are replayed */
     struct replay_list before;
     struct buf note;
     struct diag *diag;
@@ -118,15 +130,14 @@ static int read_tracks(struct asking *a)
     arena_fini(&arena);
     if (err)
         return err;
-    if (config_count(a->over, CONFIG_TRACK) == 0)
+    if (config_count(a->over, CONFIG_TRACK) == 0 && config_count(a->over, CONFIG_RULE) == 0)
         return diag_set(a->diag, ERR_INVALID, 0, 0,
-                        "there are no tracks in it: give those that change, as in the "
+                        "there are no tracks in it and no rules: give those that change, as in the "
                         "configuration: \"tracks: [{name: …}]\"");
     note_new_tracks(a);
-    if (config_count(a->over, CONFIG_RULE))
-        (void)buf_printf(&a->note, "%sits rules are not replayed, only its tracks",
-                         a->note.len ? "; " : "");
-    return config_overlay(a->node->config, a->over, CONFIG_TRACK, &a->tracks, a->diag);
+    err = config_overlay(a->node->config, a->over, CONFIG_TRACK, &a->tracks, a->diag);
+    return err ? err
+               : config_overlay(a->node->config, a->over, CONFIG_RULE, &a->all_rules, a->diag);
 }
 
 /* ----------------------------------------------------------------------------------------- before
@@ -161,8 +172,9 @@ static int before_row(void *ctx, const struct value *cells, uint32_t count)
 }
 
 /* What is known now: of each visit the last revision, unless it was taken back. */
-static int before_read(struct asking *a, struct duck_conn *conn)
+static int before_read(void *ctx, struct duck_conn *conn)
 {
+    struct asking *a = ctx;
     struct duck_stmt *s = NULL;
     int err = duck_statement(
         conn,
@@ -187,10 +199,30 @@ static int before_read(struct asking *a, struct duck_conn *conn)
 /* ------------------------------------------------------------------------------------------ replay
  */
 
+struct feeding {
+    struct asking *asking;
+    struct replay_reader reader;
+};
+
+/* The rules get the presences that came, then the rows up to there. */
+static int feed_rules(struct asking *a, int64_t to_us)
+{
+    struct replay_batch *batches = NULL;
+    uint32_t count = 0;
+    int err = replay_run_batches(a->run, &batches, &count);
+    if (!err)
+        err = replay_rules_presences(a->rules, batches, count);
+    for (uint32_t i = 0; i < count; i++)
+        batch_unref(batches[i].batch);
+    free(batches);
+    return err ? err : replay_rules_until(a->rules, to_us, a->diag);
+}
+
 static int feed_take(void *ctx, struct replay_batch *batches, uint32_t count)
 {
-    struct asking *a = ctx;
-    return replay_run_feed(a->run, batches, count, &a->stop);
+    struct feeding *f = ctx;
+    int err = replay_run_feed(f->asking->run, batches, count, &f->asking->stop);
+    return err || !f->asking->rules ? err : feed_rules(f->asking, f->reader.piece_to_us);
 }
 
 struct span {
@@ -209,73 +241,95 @@ static int span_row(void *ctx, const struct value *cells, uint32_t count)
 }
 
 /* Nothing was read: says what there is. */
-static int nothing_read(struct asking *a, struct replay_reader *r)
+struct nothing {
+    struct asking *asking;
+    const char *tags; /* their numbers */
+    const char *what;
+};
+
+static int nothing_read(void *ctx, struct duck_conn *conn)
 {
+    const struct nothing *n = ctx;
+    struct diag *diag = n->asking->diag;
     char first[CLOCK_TEXT_BYTES_MAX];
     char last[CLOCK_TEXT_BYTES_MAX];
     struct span span = {INT64_MAX, INT64_MIN};
     struct duck_stmt *s = NULL;
-    int err = duck_statement(r->conn,
+    int err = duck_statement(conn,
                              "SELECT min(ts), max(ts) FROM points WHERE quality = 0 AND tag IN "
                              "(SELECT unnest(string_split($1, ','))::UINTEGER)",
-                             &s, a->diag);
+                             &s, diag);
     if (!err)
-        err = duck_bind_text(s, 1, buf_text(&r->tag_list));
+        err = duck_bind_text(s, 1, n->tags);
     if (!err)
-        err = duck_run(s, span_row, &span, a->diag);
+        err = duck_run(s, span_row, &span, diag);
     if (err)
         return err;
     if (span.first_us > span.last_us)
-        return diag_set(a->diag, ERR_NOT_FOUND, 0, 0,
-                        "no good value of the tracks' signals is stored");
+        return diag_set(diag, ERR_NOT_FOUND, 0, 0, "no good value of %s is stored", n->what);
     (void)clock_format(span.first_us, first);
     (void)clock_format(span.last_us, last);
-    return diag_set(a->diag, ERR_NOT_FOUND, 0, 0,
-                    "there are no values of the tracks' signals in that time%s: those that are "
-                    "stored reach from %s to %s",
-                    a->period.to_us <= span.first_us ? ", which is older than what is kept" : "",
-                    first, last);
+    return diag_set(
+        diag, ERR_NOT_FOUND, 0, 0,
+        "there are no values of %s in that time%s: those that are stored reach from %s to %s",
+        n->what,
+        n->asking->period.to_us <= span.first_us ? ", which is older than what is kept" : "", first,
+        last);
 }
 
-static int replay_values(struct asking *a, struct duck_conn *conn, uint64_t *ret_values)
+static int replay_visits(struct asking *a, uint64_t *ret_values)
 {
-    struct replay_reader r = {
-        .conn = conn,
+    struct feeding f = {.asking = a};
+    struct replay_reader *r = &f.reader;
+    *r = (struct replay_reader){
+        .historian = a->node->historian,
         .node = a->node->catalogue.node,
         .named = a->over,
         .stop = &a->stop,
         .take = feed_take,
-        .ctx = a,
+        .ctx = &f,
     };
-    int err = replay_reader_tags(&r, replay_run_track(a->run), a->diag);
+    if (a->rules)
+        replay_run_keep(a->run);
+    int err = replay_reader_tags(r, replay_run_track(a->run), a->diag);
     if (!err)
         err = replay_run_start(a->run, a->diag);
     if (!err)
-        err = replay_reader_run(&r, &a->period, a->diag);
-    if (!err && r.values == 0)
-        err = nothing_read(a, &r);
-    *ret_values = r.values;
-    replay_reader_fini(&r);
+        err = replay_reader_run(r, &a->period, a->diag);
+    struct nothing n = {a, buf_text(&r->tag_list), "the tracks' signals"};
+    if (!err && r->values == 0)
+        err = replay_on_reader(r->historian, nothing_read, &n, a->diag);
+    *ret_values = r->values;
+    replay_reader_fini(r);
+    return err;
+}
+
+static int replay_rest(struct asking *a)
+{
+    int err = replay_rules_end(a->rules, a->diag);
+    struct nothing n = {a, replay_rules_tags(a->rules), "the streams that the rules read"};
+    if (!err && !a->visits && n.tags[0] && replay_rules_rows(a->rules) == 0)
+        err = replay_on_reader(a->node->historian, nothing_read, &n, a->diag);
     return err;
 }
 
 static int replay_tables(struct asking *a, uint64_t *ret_values)
 {
-    struct duck_conn *conn = NULL;
-    int err = historian_reader_open(a->node->historian, &conn);
-    if (err)
-        return diag_set(a->diag, err, 0, 0, "the historian is not open at present");
-    err = before_read(a, conn);
-    if (!err)
-        err = replay_values(a, conn, ret_values);
-    historian_reader_close(a->node->historian, conn);
-    return err;
+    int err = OK;
+    if (a->visits)
+        err = replay_on_reader(a->node->historian, before_read, a, a->diag);
+    if (!err && a->rules)
+        err = replay_rules_open(a->rules, a->diag);
+    if (!err && a->visits)
+        err = replay_visits(a, ret_values);
+    return !err && a->rules ? replay_rest(a) : err;
 }
 
 /* ------------------------------------------------------------------------------------------ answer
  */
 
-static int put_answer(const struct asking *a, const struct replay_answer *answer, uint64_t values,
+static int put_answer(const struct asking *a, const struct replay_answer *answer,
+                      const struct replay_rules_answer *rules, uint64_t values,
                       struct batch_builder *bb)
 {
     uint32_t col = 0;
@@ -288,38 +342,101 @@ static int put_answer(const struct asking *a, const struct replay_answer *answer
         batch_set_i64(bb, col++, (int64_t)answer->counts[i]);
     batch_set_bool(bb, col++, answer->truncated);
     int err = batch_set_bytes(bb, col++, buf_bytes(&a->note));
-    return err ? err : batch_set_bytes(bb, col, buf_bytes(&answer->rows));
+    if (!err)
+        err = batch_set_bytes(bb, col++, buf_bytes(&answer->rows));
+    if (!err)
+        err = batch_set_bytes(bb, col++, buf_bytes(&rules->rules));
+    batch_set_bool(bb, col++, rules->results.truncated);
+    return err ? err : batch_set_bytes(bb, col, buf_bytes(&rules->results.rows));
+}
+
+/* The tracks, and the rules that change with them. */
+static int rules_make(struct asking *a)
+{
+    const struct replay_rules_options options = {
+        .config = a->all_rules,
+        .over = a->over,
+        .catalogue = &a->node->catalogue,
+        .presences = a->run ? replay_run_catalogue(a->run) : NULL,
+        .trace = a->node->trace,
+        .historian = a->node->historian,
+        .stop = &a->stop,
+        .period = a->period,
+    };
+    int err = replay_rules_new(&options, &a->rules, a->diag);
+    if (err && a->diag->text[0] && config_count(a->over, CONFIG_RULE) == 0) {
+        /* A rule of the node does not go with the changed tracks: what these do is shown still. */
+        (void)buf_printf(&a->note, "%sno rule is replayed: %s:%u:%u: %s", a->note.len ? "; " : "",
+                         a->diag->file, a->diag->line, a->diag->column, a->diag->text);
+        *a->diag = (struct diag){0};
+        err = OK;
+    }
+    if (!err && a->rules && replay_rules_count(a->rules) == 0) {
+        replay_rules_free(a->rules);
+        a->rules = NULL;
+    }
+    return err;
+}
+
+static int parts_make(struct asking *a)
+{
+    int err = OK;
+    if (config_count(a->tracks, CONFIG_TRACK))
+        err = replay_run_new(a->tracks, &a->node->catalogue, &a->run, a->diag);
+    if (!err)
+        err = rules_make(a);
+    a->visits = config_count(a->over, CONFIG_TRACK) || (a->rules && replay_rules_join(a->rules));
+    return err;
+}
+
+/* The visits after, NULL: none were replayed. The rules want them with all their revisions. */
+static int compare(struct asking *a, struct replay_list *after, struct replay_answer *answer,
+                   struct replay_rules_answer *rules)
+{
+    struct replay_list none = {0};
+    after = after ? after : &none;
+    int err = replay_list_name(after);
+    if (!err && a->rules)
+        err = replay_rules_diff(a->rules, &a->before, after, rules);
+    if (err)
+        return err;
+    replay_list_settle(&a->before);
+    replay_list_settle(after);
+    return replay_diff(&a->before, after, &a->period, answer);
 }
 
 static int answer_make(struct asking *a, struct batch_builder *bb)
 {
     struct replay_answer answer = {.truncated = false};
+    struct replay_rules_answer rules = {.results = {.truncated = false}};
     struct replay_list *after = NULL;
     uint64_t values = 0;
-    int err = replay_run_new(a->tracks, &a->node->catalogue, &a->run, a->diag);
+    int err = parts_make(a);
     if (!err)
         err = replay_tables(a, &values);
-    if (!err)
+    if (!err && a->visits)
         err = replay_run_presences(a->run, &after);
-    if (!err) {
-        replay_list_settle(&a->before);
-        err = replay_list_name(after);
-    }
-    if (!err) {
-        replay_list_settle(after);
-        err = replay_diff(&a->before, after, &a->period, &answer);
+    if (!err)
+        err = compare(a, after, &answer, &rules);
+    if (!err && !a->rules) {
+        (void)buf_append_text(&rules.rules, "[]");
+        (void)buf_append_text(&rules.results.rows, "[]");
     }
     if (!err)
-        err = put_answer(a, &answer, values, bb);
+        err = put_answer(a, &answer, &rules, values, bb);
     buf_fini(&answer.rows);
+    buf_fini(&rules.rules);
+    buf_fini(&rules.results.rows);
     return err;
 }
 
 static void asking_fini(struct asking *a)
 {
+    replay_rules_free(a->rules);
     replay_run_free(a->run);
     replay_list_fini(&a->before);
     config_free(a->tracks);
+    config_free(a->all_rules);
     config_free(a->over);
     buf_fini(&a->note);
 }
@@ -366,6 +483,7 @@ int node_replay_add(struct node *n)
 {
     if (!n->historian || !n->trace)
         return OK;
-    return catalogue_call_add(&n->catalogue, &replay_spec, historian_reader(n->historian),
-                              replay_serve, n);
+    int err = exec_thread_new("replay", REPLAY_STACK_BYTES, &n->replayer);
+    return err ? err
+               : catalogue_call_add(&n->catalogue, &replay_spec, n->replayer, replay_serve, n);
 }

@@ -1,22 +1,24 @@
-/* What a past period would have given with other tracks: the call node.replay.
+/* What a past period would have given with other tracks and rules: the call node.replay.
  *
- * Somebody who is about to change a track wants to see what the change does before it goes live. So
- * the stored readings of a period go through a second track stage that has the changed tracks, and
- * its presences are compared with those that the node's tables hold. Nothing is written anywhere.
- * docs/replay.md says what is compared and how.
+ * Somebody who is about to change a track or a rule wants to see what the change does before it
+ * goes live. So the stored readings of a period go through a second track stage that has the
+ * changed tracks, and its presences are compared with those that the node's tables hold;
+ * replay_rules.h has the rules. Nothing is written anywhere. docs/replay.md says what is compared
+ * and how.
  *
  * replay.c serves the call, replay_read.c reads the points as batches, replay_run.c is the second
  * stage with a feed in memory, replay_diff.c compares and prints. Private to app/.
  *
- * It is served on the historian's reader, like `why`: one moment of the tables is read, and other
- * questions wait meanwhile. It ends at its caller's deadline, and when nobody waits any more.
+ * It is served on a thread of its own, one at a time, and reads by short tasks on the historian's
+ * reader, so that other questions get their turn. It ends at its caller's deadline, and when nobody
+ * waits any more.
  */
 #ifndef LOTLINE_APP_REPLAY_H
 #define LOTLINE_APP_REPLAY_H
 
 #include "base/arena.h"
 #include "config/config.h"
-#include "db/duckdb.h"
+#include "historian/historian.h"
 #include "model/catalogue.h"
 #include "track/track.h"
 
@@ -128,7 +130,7 @@ struct replay_stream {
 };
 
 struct replay_reader {
-    struct duck_conn *conn;
+    struct historian *historian;
     const char *node;
     const struct config *named; /* whose tracks must have values */
     const struct replay_stop *stop;
@@ -141,13 +143,23 @@ struct replay_reader {
     uint32_t tag_cap;
     struct buf tag_list; /* "1,5,7" */
     uint64_t values;     /* read within the period */
+    int64_t piece_to_us; /* all before was read: the end of the piece that is taken */
 
     /* Takes a piece's batches, in order. */
     int (*take)(void *ctx, struct replay_batch *batches, uint32_t count);
     void *ctx;
 };
 
-/* What the stage's tracks read. Set conn, node, named, stop, take and ctx first; the rest zero. */
+/* Runs fn by a task of its own on the historian's reader, so that others' questions wait for that
+ * one alone. Its error, or that of the historian. */
+int replay_on_reader(struct historian *h, int (*fn)(void *ctx, struct duck_conn *conn), void *ctx,
+                     struct diag *diag);
+
+/* The stored value, bit for bit (docs/historian.md); false if there is none. cells: i, u, d, b. */
+bool replay_value_of(const struct value *cells, enum value_type type, struct value *ret);
+
+/* What the stage's tracks read. Set historian, node, named, stop, take and ctx first; the rest
+ * zero. */
 int replay_reader_tags(struct replay_reader *r, const struct track_stage *track, struct diag *diag);
 
 /* Reads all of it, piece by piece. */
@@ -170,6 +182,16 @@ int replay_run_start(struct replay_run *r, struct diag *diag);
 /* Blocks until the tracks have taken all. References are taken, also on failure. */
 int replay_run_feed(struct replay_run *r, struct replay_batch *batches, uint32_t count,
                     const struct replay_stop *stop);
+
+/* From now on the batches of presences are kept until they are asked for. Before start. */
+void replay_run_keep(struct replay_run *r);
+
+/* Those since the last call, in the order in which each track told them; between two feeds. The
+ * list and its references are the caller's. */
+int replay_run_batches(struct replay_run *r, struct replay_batch **ret, uint32_t *ret_count);
+
+/* The streams of the tracks. */
+const struct catalogue *replay_run_catalogue(const struct replay_run *r);
 
 /* The presences so far; between two feeds. Its error if they could not all be kept. */
 int replay_run_presences(struct replay_run *r, struct replay_list **ret);

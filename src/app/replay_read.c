@@ -23,6 +23,35 @@
 #define PIECE_US_MAX     (INT64_C(3600) * 1000000)
 #define PIECE_POINTS_LOW (REPLAY_POINTS_MAX / 4)
 
+/* ----------------------------------------------------------------------------------------- reader
+ */
+
+struct reading {
+    struct historian *historian;
+    int (*fn)(void *ctx, struct duck_conn *conn);
+    void *ctx;
+    struct diag *diag;
+};
+
+static int reading_run(void *ctx)
+{
+    const struct reading *g = ctx;
+    struct duck_conn *conn = NULL;
+    int err = historian_reader_open(g->historian, &conn);
+    if (err)
+        return diag_set(g->diag, err, 0, 0, "the historian is not open at present");
+    err = g->fn(g->ctx, conn);
+    historian_reader_close(g->historian, conn);
+    return err;
+}
+
+int replay_on_reader(struct historian *h, int (*fn)(void *ctx, struct duck_conn *conn), void *ctx,
+                     struct diag *diag)
+{
+    struct reading g = {h, fn, ctx, diag};
+    return exec_call(historian_reader(h), reading_run, &g);
+}
+
 /* ------------------------------------------------------------------------------------------- tags
  */
 
@@ -133,19 +162,30 @@ static const char sql_tags[] =
     "SELECT id, stream, tag, type, uom, scale, \"offset\", flags FROM tags "
     "WHERE node = $1 ORDER BY id";
 
+struct tags_asked {
+    struct replay_reader *reader;
+    struct diag *diag;
+};
+
+static int tags_read(void *ctx, struct duck_conn *conn)
+{
+    const struct tags_asked *a = ctx;
+    struct duck_stmt *s = NULL;
+    int err = duck_statement(conn, sql_tags, &s, a->diag);
+    if (!err)
+        err = duck_bind_text(s, 1, a->reader->node);
+    return err ? err : duck_run(s, tag_row, a->reader, a->diag);
+}
+
 int replay_reader_tags(struct replay_reader *r, const struct track_stage *track, struct diag *diag)
 {
     struct track_signal_of signal;
-    struct duck_stmt *s = NULL;
+    struct tags_asked asked = {r, diag};
     int err = OK;
     for (uint32_t i = 0; !err && track_signal_at(track, i, &signal); i++)
         err = stream_column(r, &signal);
     if (!err)
-        err = duck_statement(r->conn, sql_tags, &s, diag);
-    if (!err)
-        err = duck_bind_text(s, 1, r->node);
-    if (!err)
-        err = duck_run(s, tag_row, r, diag);
+        err = replay_on_reader(r->historian, tags_read, &asked, diag);
     if (err == ERR_LIMIT)
         return diag_set(diag, err, 0, 0, "the tracks read more than %d tags", REPLAY_TAGS_MAX);
     return err ? err : tags_missing(r, diag);
@@ -163,6 +203,9 @@ struct point {
 
 struct piece {
     struct replay_reader *reader;
+    int64_t from_us;
+    int64_t to_us;
+    struct diag *diag;
     struct arena arena; /* texts */
     struct point *points;
     uint32_t count;
@@ -213,8 +256,7 @@ static float float_of(const struct value *d, const struct value *u)
     return v;
 }
 
-/* The stored value, bit for bit (docs/historian.md); false if there is none. cells: i, u, d, b. */
-static bool value_of(const struct value *cells, enum value_type type, struct value *ret)
+bool replay_value_of(const struct value *cells, enum value_type type, struct value *ret)
 {
     const struct value *i = &cells[0];
     const struct value *u = &cells[1];
@@ -258,7 +300,7 @@ static int point_row(void *ctx, const struct value *cells, uint32_t count)
         return ERR_INTERNAL;
     if (p->count == REPLAY_POINTS_MAX)
         return ERR_LIMIT;
-    if (!value_of(&cells[2], tag->field.type, &point.value))
+    if (!replay_value_of(&cells[2], tag->field.type, &point.value))
         return OK;
     point.tag = (uint32_t)(tag - r->tags);
     if (point.value.type == VALUE_STRING || point.value.type == VALUE_BYTES) {
@@ -276,25 +318,26 @@ static int point_row(void *ctx, const struct value *cells, uint32_t count)
 }
 
 /* ERR_LIMIT: there are more than a piece may hold. */
-static int piece_read(struct piece *p, int64_t from_us, int64_t to_us, struct diag *diag)
+static int piece_read(void *ctx, struct duck_conn *conn)
 {
+    struct piece *p = ctx;
     struct replay_reader *r = p->reader;
     struct duck_stmt *s = NULL;
     piece_reset(p);
-    int err = duck_statement(r->conn,
+    int err = duck_statement(conn,
                              "SELECT tag, ts, i, u, d, b FROM points WHERE quality = 0 AND ts >= "
                              "$1 AND ts < $2 AND tag IN (SELECT unnest(string_split($3, "
                              "','))::UINTEGER) ORDER BY ts, tag, rowid LIMIT $4",
-                             &s, diag);
+                             &s, p->diag);
     if (!err)
-        err = duck_bind_time(s, 1, from_us);
+        err = duck_bind_time(s, 1, p->from_us);
     if (!err)
-        err = duck_bind_time(s, 2, to_us);
+        err = duck_bind_time(s, 2, p->to_us);
     if (!err)
         err = duck_bind_text(s, 3, buf_text(&r->tag_list));
     if (!err)
         err = duck_bind_i64(s, 4, REPLAY_POINTS_MAX + 1);
-    return err ? err : duck_run(s, point_row, p, diag);
+    return err ? err : duck_run(s, point_row, p, p->diag);
 }
 
 /* ---------------------------------------------------------------------------------------- batches
@@ -426,6 +469,7 @@ static int piece_take(struct piece *p, const struct replay_period *period)
         return err;
     uint32_t count = p->batch_count;
     p->batch_count = 0;
+    r->piece_to_us = p->to_us;
     return r->take(r->ctx, p->batches, count);
 }
 
@@ -435,7 +479,7 @@ static int piece_take(struct piece *p, const struct replay_period *period)
 int replay_reader_run(struct replay_reader *r, const struct replay_period *period,
                       struct diag *diag)
 {
-    struct piece p = {.reader = r};
+    struct piece p = {.reader = r, .diag = diag};
     int64_t at = period->from_us - period->lead_us;
     int64_t end = period->to_us + period->lead_us;
     int64_t length = PIECE_US_FIRST;
@@ -443,8 +487,10 @@ int replay_reader_run(struct replay_reader *r, const struct replay_period *perio
     while (!err && at < end && r->tag_count) {
         int64_t to = end - at < length ? end : at + length;
         err = r->stop->fn(r->stop->ctx);
+        p.from_us = at;
+        p.to_us = to;
         if (!err)
-            err = piece_read(&p, at, to, diag);
+            err = replay_on_reader(r->historian, piece_read, &p, diag);
         if (err == ERR_LIMIT && to - at > 1) {
             length = (to - at) / 2;
             err = OK;

@@ -5,6 +5,7 @@
  * presences go (into a list). It has a catalogue of its own, since configuring adds streams.
  */
 #include "app/replay.h"
+#include "base/array.h"
 #include "base/err.h"
 
 #include <pthread.h>
@@ -24,6 +25,10 @@ struct replay_run {
 
     /* The sink's. */
     struct replay_list presences;
+    bool keeps;
+    struct replay_batch *kept;
+    uint32_t kept_count;
+    uint32_t kept_cap;
     int err;
 
     /* Under the mutex. */
@@ -192,6 +197,16 @@ static int presence_add(struct replay_list *l, const char *track, const struct b
     return err;
 }
 
+static int batch_keep(struct replay_run *r, const struct flow_item *item)
+{
+    struct replay_batch *kept = array_room(r->kept, r->kept_count, &r->kept_cap, 64, sizeof *kept);
+    if (!kept)
+        return ERR_NOMEM;
+    r->kept = kept;
+    kept[r->kept_count++] = (struct replay_batch){item->stream->name, batch_ref(item->batch)};
+    return OK;
+}
+
 static void sink_ready(void *ctx, struct flow *flow)
 {
     struct replay_run *r = ctx;
@@ -200,6 +215,8 @@ static void sink_ready(void *ctx, struct flow *flow)
         const char *track = item.stream->name + strlen(TRACK_STREAM_PREFIX);
         for (uint32_t row = 0; !r->err && row < item.batch->rows; row++)
             r->err = presence_add(&r->presences, track, item.batch, row);
+        if (!r->err && r->keeps)
+            r->err = batch_keep(r, &item);
         flow_finish(&item, item.at, OK);
     }
 }
@@ -222,6 +239,26 @@ int replay_run_presences(struct replay_run *r, struct replay_list **ret)
     if (!err)
         *ret = &r->presences;
     return err;
+}
+
+void replay_run_keep(struct replay_run *r)
+{
+    r->keeps = true;
+}
+
+int replay_run_batches(struct replay_run *r, struct replay_batch **ret, uint32_t *ret_count)
+{
+    int err = exec_call(r->sink, sink_nothing, r);
+    *ret = NULL;
+    *ret_count = 0;
+    if (err)
+        return err;
+    *ret = r->kept;
+    *ret_count = r->kept_count;
+    r->kept = NULL;
+    r->kept_count = 0;
+    r->kept_cap = 0;
+    return OK;
 }
 
 static int run_attach(struct replay_run *r, uint32_t i, struct outlet *producer)
@@ -315,6 +352,11 @@ const struct track_stage *replay_run_track(const struct replay_run *r)
     return r->track;
 }
 
+const struct catalogue *replay_run_catalogue(const struct replay_run *r)
+{
+    return &r->catalogue;
+}
+
 int replay_run_start(struct replay_run *r, struct diag *diag)
 {
     return track_start(r->track, diag);
@@ -329,6 +371,9 @@ void replay_run_free(struct replay_run *r)
     for (uint32_t i = 0; i < r->flow_count; i++)
         flow_unref(r->flows[i]);
     free(r->flows);
+    for (uint32_t i = 0; i < r->kept_count; i++)
+        batch_unref(r->kept[i].batch);
+    free(r->kept);
     catalogue_fini(&r->catalogue);
     replay_list_fini(&r->presences);
     (void)pthread_cond_destroy(&r->cond);

@@ -115,8 +115,8 @@ static int rule_add(struct trace *t, const struct config_object *object, const s
     return map_put(&t->rules, bytes_of_text(object->name), rule, NULL);
 }
 
-static int config_rules(struct trace *t, const struct config *config, struct catalogue *catalogue,
-                        struct diag *diag)
+int trace_config_rules(struct trace *t, const struct config *config, struct catalogue *catalogue,
+                       struct diag *diag)
 {
     int err = OK;
     for (size_t i = 0; !err && i < config_count(config, CONFIG_RULE); i++) {
@@ -192,6 +192,6 @@ int trace_config(struct trace *t, const struct config *config, struct catalogue 
 {
     int err = config_characteristics(t, config, diag);
     if (!err)
-        err = config_rules(t, config, catalogue, diag);
+        err = trace_config_rules(t, config, catalogue, diag);
     return err ? err : config_tracks(t, config);
 }

@@ -110,7 +110,7 @@ struct row {
     const struct feed_record *record;
     const struct batch *batch;
     uint32_t row;
-    struct historian_txn *txn;
+    const struct trace_sink *sink;
     char unit_text[TRACE_UNIT_TEXT + 1];
     char serial_text[TRACE_CELL_BYTES_MAX];
     struct bytes unit;   /* empty if the row names a serial … */
@@ -123,6 +123,11 @@ static struct bytes row_key(const struct row *r)
     return r->serial.len ? r->serial : r->unit;
 }
 
+static int row_insert(const struct row *r, int table, const struct value *cells)
+{
+    return r->sink->insert(r->sink->ctx, table, cells);
+}
+
 static struct value row_time(const struct row *r)
 {
     return cell_from_time(batch_times(r->batch)[r->row]);
@@ -133,7 +138,7 @@ static void row_end(const struct row *r, struct value *cells)
 {
     cells[0] = cell_from_text(r->record->node);
     cells[1] = cell_from_text(bytes_of_text(r->rule->name));
-    cells[2] = cell_from_time(historian_known_at(r->txn));
+    cells[2] = cell_from_time(r->sink->known_at);
     cells[3] = cell_from_count((int64_t)r->record->at.seq);
     cells[4] = cell_no();
 }
@@ -183,12 +188,12 @@ static int row_measure(const struct row *r, const char *name)
         cell_from_number(c->has_target, c->target),
         cell_from_text(bytes_of_text(c->uom[0] ? c->uom : uom)),
         row_time(r),
-        cell_from_time(historian_known_at(r->txn)),
+        cell_from_time(r->sink->known_at),
         cell_from_count((int64_t)r->record->at.seq),
         cell_no(),
         cell_from_text(r->serial),
     };
-    return historian_insert(r->txn, &trace_tables[TRACE_MEASURES], cells);
+    return row_insert(r, TRACE_MEASURES, cells);
 }
 
 static int row_factor(const struct row *r, const char *kind, const char *name)
@@ -208,7 +213,7 @@ static int row_factor(const struct row *r, const char *kind, const char *name)
     cells[7] = cell_from_number(present, number);
     cells[8] = row_time(r);
     row_end(r, &cells[9]);
-    return historian_insert(r->txn, &trace_tables[TRACE_FACTORS], cells);
+    return row_insert(r, TRACE_FACTORS, cells);
 }
 
 static int row_defect(const struct row *r, const char *name)
@@ -223,7 +228,7 @@ static int row_defect(const struct row *r, const char *name)
     cells[5] = cell_from_text(r->position);
     cells[6] = row_time(r);
     row_end(r, &cells[7]);
-    return historian_insert(r->txn, &trace_tables[TRACE_DEFECTS], cells);
+    return row_insert(r, TRACE_DEFECTS, cells);
 }
 
 /* The words of devices and inspections; NULL: none is said. */
@@ -252,7 +257,7 @@ static int row_verdict(const struct row *r, const char *name)
     cells[4] = cell_from_text(bytes_of_text(verdict));
     cells[5] = row_time(r);
     row_end(r, &cells[6]);
-    return historian_insert(r->txn, &trace_tables[TRACE_VERDICTS], cells);
+    return row_insert(r, TRACE_VERDICTS, cells);
 }
 
 /* ----------------------------------------------------------------------------------------- links
@@ -275,11 +280,11 @@ static int row_link(const struct row *r, const struct bytes keys[2], const char 
     const struct trace_mark a = {.kind = kind,
                                  .position = position,
                                  .t_from = cells[7].i64,
-                                 .known_at = historian_known_at(r->txn),
+                                 .known_at = r->sink->known_at,
                                  .revision = (int64_t)r->record->at.seq};
     row_end(r, &cells[9]);
-    int err = historian_insert(r->txn, &trace_tables[TRACE_LINKS], cells);
-    return err ? err : trace_index_link(trace_index_txn, r->txn, keys, &a);
+    int err = row_insert(r, TRACE_LINKS, cells);
+    return err || !r->sink->txn ? err : trace_index_link(trace_index_txn, r->sink->txn, keys, &a);
 }
 
 /* Without a column that says so, the position of a child is its number in the list. */
@@ -360,13 +365,33 @@ static int row_record(struct row *r)
     const struct trace_mark a = {.role = TRACE_HAS_ROWS,
                                  .t_from = row_time(r).i64,
                                  .t_to = row_time(r),
-                                 .known_at = historian_known_at(r->txn),
+                                 .known_at = r->sink->known_at,
                                  .revision = (int64_t)r->record->at.seq};
-    return err ? err : trace_index_insert(trace_index_txn, r->txn, row_key(r), &a);
+    return err || !r->sink->txn ? err
+                                : trace_index_insert(trace_index_txn, r->sink->txn, row_key(r), &a);
+}
+
+int trace_rows(const struct trace *t, const struct trace_rule *rule,
+               const struct feed_record *record, const struct batch *batch,
+               const struct trace_sink *sink)
+{
+    int err = OK;
+    for (uint32_t row = 0; !err && row < batch->rows; row++) {
+        for (const struct trace_rule *action = rule; action && !err; action = action->next) {
+            struct row r = {t, action, record, batch, row, sink, .position = {0}};
+            err = row_record(&r);
+        }
+    }
+    return err;
 }
 
 /* --------------------------------------------------------------------------------------- records
  */
+
+static int txn_insert(void *ctx, int table, const struct value *cells)
+{
+    return historian_insert(ctx, &trace_tables[table], cells);
+}
 
 static const struct trace_rule *record_rule(const struct trace *t, const struct feed_record *r)
 {
@@ -385,15 +410,12 @@ int trace_record(void *ctx, const struct feed_record *record, const struct batch
 {
     const struct trace *t = ctx;
     const struct trace_rule *rule = record_rule(t, record);
+    const struct trace_sink sink = {txn_insert, txn, historian_known_at(txn), txn};
     int err = OK;
-    for (uint32_t row = 0; !err && row < batch->rows; row++) {
-        if (!rule)
-            err = presence_row(record, batch, row, txn);
-        for (const struct trace_rule *action = rule; action && !err; action = action->next) {
-            struct row r = {t, action, record, batch, row, txn, .position = {0}};
-            err = row_record(&r);
-        }
-    }
     *ret_points = rule != NULL;
+    if (rule)
+        return trace_rows(t, rule, record, batch, &sink);
+    for (uint32_t row = 0; !err && row < batch->rows; row++)
+        err = presence_row(record, batch, row, txn);
     return err;
 }

@@ -227,6 +227,20 @@ int trace_index_entry(struct arena *arena, struct bytes text, struct trace_entry
 
 /* ------------------------------------------------------------------------------------ record.c */
 
+/* Where the rows of a rule's actions go: into a transaction, or to whoever asks what they would be.
+ */
+struct trace_sink {
+    int (*insert)(void *ctx, int table, const struct value *cells);
+    void *ctx;
+    int64_t known_at;
+    struct historian_txn *txn; /* NULL: nothing is written into the index */
+};
+
+/* What the actions of a rule (the first of them) make of a batch. */
+int trace_rows(const struct trace *t, const struct trace_rule *rule,
+               const struct feed_record *record, const struct batch *batch,
+               const struct trace_sink *sink);
+
 bool trace_wants(void *ctx, const struct feed_record *record);
 int trace_record(void *ctx, const struct feed_record *record, const struct batch *batch,
                  struct historian_txn *txn, bool *ret_points);
@@ -244,6 +258,10 @@ int trace_action_bind(struct arena *arena, const char *rule, const struct schema
 
 int trace_config(struct trace *t, const struct config *config, struct catalogue *catalogue,
                  struct diag *diag);
+
+/* The trace actions of the rules alone. */
+int trace_config_rules(struct trace *t, const struct config *config, struct catalogue *catalogue,
+                       struct diag *diag);
 
 /* ------------------------------------------------------------------------------ unit.c, units.c */
 
