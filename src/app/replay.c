@@ -143,13 +143,14 @@ static int read_tracks(struct asking *a)
 /* ----------------------------------------------------------------------------------------- before
  */
 
-/* track, station, unit, serial, status, evidence, t_in, t_out, probability */
+/* track, station, unit, serial, status, evidence, t_in, t_out, probability, visit, revision,
+ * retracted */
 static int before_row(void *ctx, const struct value *cells, uint32_t count)
 {
     struct asking *a = ctx;
     struct arena arena = {0};
     const char *text[6] = {"", "", "", "", "", ""};
-    int err = count == 9 ? OK : ERR_INTERNAL;
+    int err = count == 12 ? OK : ERR_INTERNAL;
     for (int i = 0; !err && i < 6; i++) {
         text[i] = arena_copy(&arena, cells[i].bytes);
         err = text[i] ? OK : ERR_NOMEM;
@@ -164,6 +165,9 @@ static int before_row(void *ctx, const struct value *cells, uint32_t count)
         .t_in = cells[6].i64,
         .t_out = cells[7].i64,
         .probability = cells[8].type == VALUE_NULL ? 1 : cells[8].f64,
+        .visit = cells[9].i64,
+        .revision = cells[10].i64,
+        .retracted = cells[11].boolean,
     };
     if (!err)
         err = replay_list_add(&a->before, &p);
@@ -171,21 +175,19 @@ static int before_row(void *ctx, const struct value *cells, uint32_t count)
     return err;
 }
 
-/* What is known now: of each visit the last revision, unless it was taken back. */
+/* What is known now, all revisions: replay_list_settle takes of each visit the last one. */
 static int before_read(void *ctx, struct duck_conn *conn)
 {
     struct asking *a = ctx;
     struct duck_stmt *s = NULL;
     int err = duck_statement(
         conn,
-        "WITH p AS (SELECT * FROM (SELECT * FROM steps WHERE node = $1 AND t_out >= $2 AND t_in < "
-        "$3 AND track <> '' QUALIFY row_number() OVER (PARTITION BY track, unit, station, "
-        "coalesce(visit, 0) ORDER BY revision DESC, known_at DESC) = 1) WHERE NOT retracted), u AS "
-        "(SELECT unit, "
-        "arg_max(serial, known_at) AS serial FROM units WHERE unit IN (SELECT unit FROM p) AND NOT "
-        "retracted GROUP BY unit) SELECT p.track, p.station, p.unit, coalesce(u.serial, ''), "
-        "p.status, p.evidence, p.t_in, p.t_out, p.probability FROM p LEFT JOIN u ON p.unit = "
-        "u.unit ORDER BY p.track, p.station, p.t_in, p.unit",
+        "WITH p AS (SELECT * FROM steps WHERE node = $1 AND t_out >= $2 AND t_in < $3 AND track <> "
+        "''), u AS (SELECT unit, arg_max(serial, known_at) AS serial FROM units WHERE unit IN "
+        "(SELECT unit FROM p) AND NOT retracted GROUP BY unit) SELECT p.track, p.station, p.unit, "
+        "coalesce(u.serial, ''), p.status, p.evidence, p.t_in, p.t_out, p.probability, "
+        "coalesce(p.visit, 0), p.revision, p.retracted FROM p LEFT JOIN u ON p.unit = u.unit ORDER "
+        "BY p.track, p.station, p.t_in, p.unit, p.revision, p.known_at",
         &s, a->diag);
     if (!err)
         err = duck_bind_text(s, 1, a->node->catalogue.node);

@@ -135,11 +135,14 @@ int replay_facts_result(struct replay_facts *l, const struct trace_result *resul
 /* ------------------------------------------------------------------------------------------ names
  */
 
-/* Of units: id → its serial; of visits: id and t_out → the station. */
+/* Of units: id → its serial; of visits: id and t_out → the station, or taken_back. */
 struct names {
     struct map serials;
     struct map stations;
 };
+
+/* A visit that ended then was told of and does not hold any more: nor do the results of it. */
+static const char taken_back[] = "";
 
 #define VISIT_KEY_BYTES 80
 
@@ -149,18 +152,29 @@ static struct bytes visit_key(const char *unit, int64_t t_out, char out[static V
     return bytes_of(out, len > 0 ? (size_t)len : 0);
 }
 
-static int names_read(struct names *n, const struct replay_list *visits)
+static int stations_read(struct names *n, const struct replay_list *visits, bool hold)
 {
     char key[VISIT_KEY_BYTES];
     int err = OK;
     for (uint32_t i = 0; !err && i < visits->count; i++) {
         const struct replay_presence *p = &visits->items[i];
-        err = map_put(&n->serials, bytes_of_text(p->unit), (void *)(uintptr_t)p->serial, NULL);
-        if (!err)
-            err = map_put(&n->stations, visit_key(p->unit, p->t_out, key),
-                          (void *)(uintptr_t)p->station, NULL);
+        err = map_put(&n->stations, visit_key(p->unit, p->t_out, key),
+                      (void *)(uintptr_t)(hold ? p->station : taken_back), NULL);
     }
     return err;
+}
+
+static int names_read(struct names *n, struct replay_list *visits)
+{
+    int err = OK;
+    for (uint32_t i = 0; !err && i < visits->count; i++) {
+        const struct replay_presence *p = &visits->items[i];
+        err = map_put(&n->serials, bytes_of_text(p->unit), (void *)(uintptr_t)p->serial, NULL);
+    }
+    if (!err)
+        err = stations_read(n, visits, false);
+    replay_list_settle(visits);
+    return err ? err : stations_read(n, visits, true);
 }
 
 /* "?…": was not read, and the rest is another each time. */
@@ -179,7 +193,7 @@ static int fact_name(struct replay_facts *l, struct replay_fact *f, const struct
     if (!f->serial[0])
         f->serial = serial ? serial : f->kind == REPLAY_LINK ? f->unit : "";
     f->serial = serial_of(l, f->serial);
-    if (!f->station[0] && station)
+    if (!f->station[0] && station && station != taken_back)
         f->station = replay_facts_text(l, bytes_of_text(station));
     if (named && f->kind == REPLAY_LINK)
         f->name = serial_of(l, named);
@@ -188,12 +202,26 @@ static int fact_name(struct replay_facts *l, struct replay_fact *f, const struct
     return f->serial && f->station && f->name && f->value ? OK : ERR_NOMEM;
 }
 
-int replay_facts_name(struct replay_facts *l, const struct replay_list *visits)
+static bool fact_holds(const struct replay_fact *f, const struct names *n)
+{
+    char key[VISIT_KEY_BYTES];
+    const char *child = f->kind == REPLAY_LINK ? f->name : "";
+    return map_find(&n->stations, visit_key(f->unit, f->at, key)) != taken_back &&
+           map_find(&n->stations, visit_key(child, f->at, key)) != taken_back;
+}
+
+int replay_facts_name(struct replay_facts *l, struct replay_list *visits)
 {
     struct names n = {0};
+    uint32_t kept = 0;
     int err = names_read(&n, visits);
-    for (uint32_t i = 0; !err && i < l->count; i++)
-        err = fact_name(l, &l->items[i], &n);
+    for (uint32_t i = 0; !err && i < l->count; i++) {
+        struct replay_fact *f = &l->items[kept];
+        *f = l->items[i];
+        kept += fact_holds(f, &n);
+        err = fact_name(l, f, &n);
+    }
+    l->count = kept;
     map_fini(&n.serials);
     map_fini(&n.stations);
     return err;

@@ -606,8 +606,8 @@ static void put_rule(struct replay_rules *r, uint32_t i, struct buf *out)
     (void)buf_append_text(out, "}}");
 }
 
-int replay_rules_diff(struct replay_rules *r, const struct replay_list *before,
-                      const struct replay_list *after, struct replay_rules_answer *ret)
+int replay_rules_diff(struct replay_rules *r, struct replay_list *before, struct replay_list *after,
+                      struct replay_rules_answer *ret)
 {
     facts_drop(r, &r->before);
     facts_drop(r, &r->after);

@@ -69,8 +69,9 @@ int replay_facts_value(struct replay_facts *l, const struct replay_fact *like,
                        const struct value *v, bool is_text);
 void replay_facts_fini(struct replay_facts *l);
 
-/* Units get the serials, and the stations, that these visits have. */
-int replay_facts_name(struct replay_facts *l, const struct replay_list *visits);
+/* Units get the serials, and the stations, that these visits have: all that were told of, which are
+ * settled by this. The results of those that do not hold any more are dropped. */
+int replay_facts_name(struct replay_facts *l, struct replay_list *visits);
 
 /* Of what was said twice of one moment the last; by (rule, kind, …, time). */
 void replay_facts_settle(struct replay_facts *l);
@@ -184,8 +185,8 @@ struct replay_rules_answer {
     struct replay_answer results; /* what differs */
 };
 
-/* before, after: all visits of both sides, with their serials. */
-int replay_rules_diff(struct replay_rules *r, const struct replay_list *before,
-                      const struct replay_list *after, struct replay_rules_answer *ret);
+/* before, after: all visits of both sides that were told of, with their serials; settled by this. */
+int replay_rules_diff(struct replay_rules *r, struct replay_list *before, struct replay_list *after,
+                      struct replay_rules_answer *ret);
 
 #endif
