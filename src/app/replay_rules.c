@@ -33,6 +33,7 @@ struct chosen {
     bool stored;
     bool left[ACTIONS_LEFT];
     const char *why; /* why not, NULL: it was replayed */
+    int64_t back_us; /* how long before a row what it is made of may lie: windows */
     uint64_t rows;   /* within the period */
     uint64_t counts[REPLAY_FACT_CHANGES];
 };
@@ -222,9 +223,14 @@ static int rules_choose(struct replay_rules *r)
         actions_read(c);
         c->is_new = !catalogue_stream_find(r->options.catalogue, bytes_of_text(c->rule.name));
         c->target = is_changed(r, c);
-        for (uint32_t k = 0; k < i; k++)
-            c->target =
-                c->target || (r->rules[k].target && r->rules[k].rule.output == c->rule.from);
+        c->back_us = c->rule.window_us;
+        for (uint32_t k = 0; k < i; k++) {
+            const struct chosen *before = &r->rules[k];
+            if (before->rule.output != c->rule.from)
+                continue;
+            c->target = c->target || before->target;
+            c->back_us += before->back_us;
+        }
     }
     for (uint32_t i = r->count; i-- > 0;) {
         struct chosen *c = &r->rules[i];
@@ -434,7 +440,7 @@ int replay_rules_open(struct replay_rules *r, struct diag *diag)
         const struct chosen *c = &r->rules[i];
         if (!c->used)
             continue;
-        lead_us = lead_us < c->rule.window_us ? c->rule.window_us : lead_us;
+        lead_us = lead_us < c->back_us ? c->back_us : lead_us;
         if (is_read_from_store(c->rule.from))
             err = replay_rows_add(&r->rows, c->rule.from);
     }

@@ -185,7 +185,8 @@ struct replay_rules_answer {
     struct replay_answer results; /* what differs */
 };
 
-/* before, after: all visits of both sides that were told of, with their serials; settled by this. */
+/* before, after: all visits of both sides that were told of, with their serials; settled by this.
+ */
 int replay_rules_diff(struct replay_rules *r, struct replay_list *before, struct replay_list *after,
                       struct replay_rules_answer *ret);
 

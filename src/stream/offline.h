@@ -1,8 +1,9 @@
 /* Rules beside the engine, over batches in memory: what a past period would have given with others.
  *
  * They are compiled as the engine does it, and their pipelines are the same; but nothing is
- * attached to anything, no action is carried out and nothing is kept. now() is the time of the row,
- * so that the same batches give the same rows whenever they are pushed. One thread.
+ * attached to anything, no action is carried out and nothing is kept. now() is the time of a
+ * batch's last row, so that the same batches give the same rows whenever they are pushed. One
+ * thread.
  */
 #ifndef LOTLINE_STREAM_OFFLINE_H
 #define LOTLINE_STREAM_OFFLINE_H
