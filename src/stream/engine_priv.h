@@ -168,6 +168,9 @@ int rule_init(struct rule *r, struct stream_engine *e, const struct rule_options
               struct plan *plan, struct exec *exec);
 /* The stream it makes: its outlet is the rule's until a log stands between. */
 void rule_output_set(struct rule *r, struct stream *output);
+/* What a pipeline of the rule is made with; nothing is skipped. */
+struct pipeline_options rule_pipeline_options(const struct rule *r, pipeline_emit_fn emit_fn,
+                                              void *ctx);
 int rule_open(struct rule *r);  /* makes the pipeline, attaches; any thread, before the producers */
 void rule_go(struct rule *r);   /* after the replay */
 void rule_stop(struct rule *r); /* on_stopped, on its loop, when nothing of it runs any more */

@@ -115,14 +115,7 @@ static void emit(void *ctx, struct batch *b, struct record_key key, struct posit
 int stream_offline_use(struct stream_offline *o, uint32_t i)
 {
     const struct rule *r = &o->engine->rules[i];
-    const struct pipeline_options options = {
-        .plan = r->plan,
-        .lateness_us = r->options.lateness_us,
-        .gap_max_us = r->options.gap_max_us,
-        .unit_time_us = r->options.unit_time_us,
-        .emit = emit,
-        .ctx = &o->rules[i],
-    };
+    const struct pipeline_options options = rule_pipeline_options(r, emit, &o->rules[i]);
     return o->rules[i].pipeline ? OK : pipeline_new(&options, &o->rules[i].pipeline);
 }
 

@@ -434,9 +434,10 @@ static int input_attach(struct rule *r, int which, struct stream *s)
     return OK;
 }
 
-int rule_open(struct rule *r)
+struct pipeline_options rule_pipeline_options(const struct rule *r, pipeline_emit_fn emit_fn,
+                                              void *ctx)
 {
-    struct pipeline_options o = {
+    return (struct pipeline_options){
         .plan = r->plan,
         .lateness_us = r->options.lateness_us,
         .gap_max_us = r->options.gap_max_us,
@@ -444,9 +445,14 @@ int rule_open(struct rule *r)
         .unit_lead_us = r->options.unit_lead_us,
         .unit_lag_us = r->options.unit_lag_us,
         .unit_delay_us = r->options.unit_delay_us,
-        .emit = emit,
-        .ctx = r,
+        .emit = emit_fn,
+        .ctx = ctx,
     };
+}
+
+int rule_open(struct rule *r)
+{
+    struct pipeline_options o = rule_pipeline_options(r, emit, r);
     if (rule_is_durable(r))
         o.skip = stream_log_key(r->engine->options.log, bytes_of_text(r->output->name));
     int err = pipeline_new(&o, &r->pipeline);
