@@ -145,11 +145,13 @@ export interface Reached {
   at: string | null; // suspect since
   station: string; // where it was last
   seen: string | null;
+  probability: number; // that it is this unit, and not another
 }
 
 export interface Containment {
   from: string;
   count: number;
+  possible: number; // of these, how many are not certain
   truncated: boolean;
   units: Reached[];
 }

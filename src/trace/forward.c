@@ -10,6 +10,7 @@
 #include "trace/story.h"
 
 #include <inttypes.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -35,7 +36,10 @@ static const struct call_field forward_answer[] = {
     {"truncated", VALUE_BOOL, 0, true, "a limit cut something off: there are more"},
     {"reason", VALUE_STRING, 0, false, "which limit that was"},
     {"units", VALUE_STRING, FIELD_JSON, true,
-     "the units, the nearest first: serial, unit, depth, via, kind, at, station, seen"},
+     "the units, the nearest first: serial, unit, depth, via, kind, at, station, seen, "
+     "probability"},
+    {"possible", VALUE_INT64, 0, true,
+     "how many of them are only possible: it may have been another unit (probability below 1)"},
     {0},
 };
 
@@ -58,6 +62,7 @@ struct reached {
     const char *station;  /* where it was last */
     int64_t at;           /* since when it is suspect; INT64_MIN = always */
     int64_t seen;         /* last */
+    double sure;          /* that it was reached, and not another unit */
     uint32_t depth;
     bool is_unit; /* a track saw it, or rows tell of it */
     bool seed;
@@ -79,10 +84,10 @@ struct forward {
     int64_t as_of_us;
     uint32_t depth_max;
     uint32_t units_max;
-    const char *reason;    /* of being cut off; NULL = it is whole */
-    struct map names;      /* text → struct name */
-    struct map void_links; /* void_key → f: of stays that were taken back */
-    struct name **list;    /* in the order in which they were met */
+    const char *reason; /* of being cut off; NULL = it is whole */
+    struct map names;   /* text → struct name */
+    struct map links;   /* link_key → double: how likely it is, if not certain; 0: taken back */
+    struct name **list; /* in the order in which they were met */
     uint32_t name_count;
     uint32_t name_cap;
     uint32_t asked; /* names of the list that were asked for */
@@ -127,6 +132,7 @@ static struct reached *reached_add(struct forward *f, const char *name, uint32_t
                           .station = "",
                           .at = INT64_MIN,
                           .seen = INT64_MIN,
+                          .sure = 1,
                           .depth = depth};
     f->all[f->all_count++] = r;
     f->unit_count++;
@@ -162,6 +168,7 @@ static void reached_join(struct forward *f, struct reached *a, struct reached *b
     struct reached *far = near == a ? b : a;
     far->same = near;
     near->at = far->at < near->at ? far->at : near->at;
+    near->sure = fmax(near->sure, far->sure);
     near->seed = near->seed || far->seed;
     near->is_unit = near->is_unit || far->is_unit;
     f->unit_count -= !near->claimed && !far->claimed;
@@ -188,19 +195,21 @@ static void name_claim(struct forward *f, const char *text, const struct reached
         return;
     f->unit_count--;
     claimed->claimed = true;
+    claimed->sure = r->sure;
     claimed->at = r->at;
     claimed->via = r->via;
     claimed->kind = r->kind;
     (void)name_add(f, text, claimed);
 }
 
-static struct reached *seed_add(struct forward *f, const char *text, int64_t at)
+static struct reached *seed_add(struct forward *f, const char *text, int64_t at, double sure)
 {
     struct name *known = map_find_text(&f->names, text);
     struct reached *r = known ? reached_own(known->reached) : reached_add(f, text, 0);
     if (!r || (!known && !name_add(f, text, r)))
         return NULL;
     r->at = known && r->at < at ? r->at : at;
+    r->sure = known ? fmax(r->sure, sure) : sure;
     r->seed = true;
     return r;
 }
@@ -226,30 +235,38 @@ static void take_alias(struct forward *f, const struct name *n, const struct tra
 }
 
 /* Of the arena; NULL: no memory. */
-static const char *void_key(struct forward *f, const char *parent, const char *child, int64_t at)
+static const char *link_key(struct forward *f, const char *parent, const char *child, int64_t at)
 {
     return arena_printf(&f->arena, "%s\n%s\n%" PRId64, parent, child, at);
 }
 
-/* $1 names of children, one a line; $2 as of */
-static const char sql_voids[] =
-    "SELECT parent, child, valid_from FROM links f WHERE child IN (SELECT unnest(string_split($1, "
-    "'\n'))) AND NOT (" TRACE_SQL_STANDS("child", "valid_from", "$2") ")";
+#define LINK_STANDS TRACE_SQL_STANDS("child", "valid_from", "$2")
+#define LINK_SHARE  TRACE_SQL_SHARE("child", "valid_from", "$2")
 
-static int void_row(void *ctx, const struct value *c, uint32_t count)
+/* $1 names of children, one a line; $2 as of */
+static const char sql_links[] =
+    "SELECT * FROM (SELECT parent, child, valid_from, CASE WHEN " LINK_STANDS " THEN " LINK_SHARE
+    " ELSE 0 END AS sure FROM links f WHERE child IN (SELECT unnest(string_split($1, '\n')))) "
+    "WHERE sure < 1";
+
+static int link_row(void *ctx, const struct value *c, uint32_t count)
 {
     struct forward *f = ctx;
-    if (count != 3)
+    if (count != 4)
         return ERR_INTERNAL;
     const char *parent = arena_copy(&f->arena, c[0].bytes);
     const char *child = arena_copy(&f->arena, c[1].bytes);
-    const char *key = parent && child ? void_key(f, parent, child, c[2].i64) : NULL;
-    return key ? map_put(&f->void_links, bytes_of_text(key), f, NULL) : ERR_NOMEM;
+    const char *key = parent && child ? link_key(f, parent, child, c[2].i64) : NULL;
+    double *sure = arena_alloc(&f->arena, sizeof *sure);
+    if (!key || !sure)
+        return ERR_NOMEM;
+    *sure = c[3].f64;
+    return map_put(&f->links, bytes_of_text(key), sure, NULL);
 }
 
-/* Which of the links to these children are of a stay that was taken back. The index does not know.
- */
-static int voids_read(struct forward *f, const struct trace_entries *entries)
+/* Which of the links to these children are of a stay that was taken back, or that may have been
+ * another unit's. The index does not know. */
+static int links_read(struct forward *f, const struct trace_entries *entries)
 {
     struct duck_stmt *s = NULL;
     struct buf names = {0};
@@ -258,32 +275,37 @@ static int voids_read(struct forward *f, const struct trace_entries *entries)
             (void)buf_printf(&names, "%s%s", names.len ? "\n" : "", entries->items[i].other);
     int err = buf_error(&names);
     if (!err && names.len)
-        err = duck_prepare(f->conn, sql_voids, &s, f->diag);
+        err = duck_prepare(f->conn, sql_links, &s, f->diag);
     if (s) {
         err = duck_bind_text(s, 1, buf_text(&names));
         if (!err)
             err = duck_bind_time(s, 2, f->as_of_us);
         if (!err)
-            err = duck_run(s, void_row, f, f->diag);
+            err = duck_run(s, link_row, f, f->diag);
     }
     duck_stmt_free(s);
     buf_fini(&names);
     return err;
 }
 
-static bool link_is_void(struct forward *f, const struct name *n, const struct trace_entry *e)
+static double link_sure(struct forward *f, const struct name *n, const struct trace_entry *e)
 {
-    const char *key = f->void_links.count ? void_key(f, n->text, e->other, e->t_from) : NULL;
-    return key && map_find_text(&f->void_links, key);
+    const char *key = f->links.count ? link_key(f, n->text, e->other, e->t_from) : NULL;
+    const double *sure = key ? map_find_text(&f->links, key) : NULL;
+    return sure ? *sure : 1;
 }
 
-static void take_child(struct forward *f, struct reached *r, const struct trace_entry *e)
+static void take_child(struct forward *f, struct reached *r, const struct trace_entry *e,
+                       double sure)
 {
     /* Of a lot or a serial, the time that was asked for is when it was used; a factor's or a
      * station's units have been chosen by it already. */
     bool in_time = r->at == INT64_MIN ? e->t_from >= f->since_us && e->t_from <= f->until_us
                                       : e->t_from >= r->at - STORY_LATE_US;
-    if (!in_time || map_find_text(&f->names, e->other))
+    const struct name *known = map_find_text(&f->names, e->other);
+    if (in_time && known)
+        reached_own(known->reached)->sure = fmax(reached_own(known->reached)->sure, r->sure * sure);
+    if (!in_time || known || sure <= 0)
         return;
     if (r->depth >= f->depth_max) {
         forward_cut(f, "depth");
@@ -293,6 +315,7 @@ static void take_child(struct forward *f, struct reached *r, const struct trace_
     if (!child || !name_add(f, e->other, child))
         return;
     child->via = r->name;
+    child->sure = r->sure * sure;
     child->kind = e->kind;
     child->at = e->t_from;
 }
@@ -306,8 +329,8 @@ static void take(struct forward *f, const struct name *n, const struct trace_ent
         name_claim(f, e->other, r);
     else if (e->role == TRACE_HAS_ROWS)
         r->is_unit = true;
-    else if (e->role == TRACE_HAS_CHILD && !link_is_void(f, n, e))
-        take_child(f, r, e);
+    else if (e->role == TRACE_HAS_CHILD)
+        take_child(f, r, e, link_sure(f, n, e));
 }
 
 /* Of the entries of one visit the latest revision alone says what its serial is. */
@@ -351,7 +374,7 @@ static int round_ask(struct forward *f, bool *ret_more)
     if (entries.truncated)
         forward_cut(f, "entries");
     if (!err)
-        err = voids_read(f, &entries);
+        err = links_read(f, &entries);
     if (!err)
         err = take_aliases(f, &entries, first);
     for (uint32_t i = 0; !err && i < entries.count; i++)
@@ -364,26 +387,30 @@ static int round_ask(struct forward *f, bool *ret_more)
 
 /* $1 name, $2 value, $3 since, $4 until, $5 as of, $6 rows at most */
 static const char sql_factor[] =
-    "SELECT CASE WHEN serial = '' THEN unit ELSE serial END AS name, min(\"at\") FROM factors f "
-    "WHERE (name = $1 OR ($1 = '' AND kind = 'material')) AND value = $2 AND \"at\" BETWEEN $3 AND "
-    "$4 AND known_at <= $5 AND NOT retracted AND " TRACE_SQL_STANDS(
-        "unit", "\"at\"", "$5") " GROUP BY 1 ORDER BY 2 LIMIT $6";
+    "SELECT CASE WHEN serial = '' THEN unit ELSE serial END AS name, min(\"at\"), "
+    "max(" TRACE_SQL_SHARE("unit", "\"at\"",
+                           "$5") ") FROM factors f "
+                                 "WHERE (name = $1 OR ($1 = '' AND kind = 'material')) AND value = "
+                                 "$2 AND \"at\" BETWEEN $3 AND "
+                                 "$4 AND known_at <= $5 AND NOT retracted AND " TRACE_SQL_STANDS(
+                                     "unit", "\"at\"", "$5") " GROUP BY 1 ORDER BY 2 LIMIT $6";
 
 /* $1 station, $2 is not used, the others as above */
 static const char sql_station[] =
-    "SELECT unit, min(coalesce(t_in, t_out)) FROM steps s WHERE station = $1 AND $2 = $2 AND "
-    "coalesce(t_out, t_in) >= $3 AND coalesce(t_in, t_out) <= $4 AND known_at <= $5 "
-    "AND " TRACE_SQL_HOLDS("$5") " GROUP BY unit ORDER BY 2 LIMIT $6";
+    "SELECT unit, min(coalesce(t_in, t_out)), max(" TRACE_SQL_SURE
+    ") FROM steps s WHERE station = $1 AND $2 = $2 AND "
+    "coalesce(t_out, t_in) >= $3 AND coalesce(t_in, t_out) <= $4 "
+    "AND " TRACE_SQL_LATEST("$5") " GROUP BY unit ORDER BY 2 LIMIT $6";
 
 static int seed_row(void *ctx, const struct value *c, uint32_t count)
 {
     struct forward *f = ctx;
-    if (count != 2)
+    if (count != 3)
         return ERR_INTERNAL;
     const char *name = arena_copy(&f->arena, c[0].bytes);
     if (!name)
         return ERR_NOMEM;
-    (void)seed_add(f, name, c[1].i64);
+    (void)seed_add(f, name, c[1].i64, c[2].f64);
     return OK;
 }
 
@@ -420,7 +447,7 @@ static int seeds_find(struct forward *f, const char *from, const char *station)
         const char *name = arena_copy(&f->arena, bytes_of(from, (size_t)(equals - from)));
         return name ? seeds_read(f, sql_factor, name, equals + 1) : ERR_NOMEM;
     }
-    if (!seed_add(f, from, INT64_MIN))
+    if (!seed_add(f, from, INT64_MIN, 1))
         return ERR_NOMEM;
     return seeds_read(f, sql_factor, "", from);
 }
@@ -463,10 +490,11 @@ static void reached_print(const struct reached *r, bool first, struct buf *out)
         else
             (void)buf_append_text(out, "null");
     }
+    trace_json_number(out, "probability", r->sure);
     (void)buf_append_u8(out, '}');
 }
 
-static uint32_t units_print(struct forward *f, struct buf *out)
+static uint32_t units_print(struct forward *f, uint32_t *ret_possible, struct buf *out)
 {
     uint32_t count = 0;
     if (f->all_count)
@@ -480,6 +508,7 @@ static uint32_t units_print(struct forward *f, struct buf *out)
             break;
         }
         reached_print(f->all[i], count == 0, out);
+        *ret_possible += f->all[i]->sure < 1;
         count++;
     }
     (void)buf_append_u8(out, ']');
@@ -498,13 +527,15 @@ static const char *reason_text(const struct forward *f)
 static int answer_fill(struct forward *f, const char *from, struct batch_builder *bb)
 {
     struct buf out = {0};
-    int64_t count = units_print(f, &out);
+    uint32_t possible = 0;
+    int64_t count = units_print(f, &possible, &out);
     int err = batch_builder_row(bb, clock_wall_us()) < 0 ? ERR_NOMEM : OK;
     if (!err)
         err = batch_set_bytes(bb, 0, bytes_of_text(from));
     if (!err) {
         batch_set_i64(bb, 1, count);
         batch_set_bool(bb, 2, f->reason != NULL);
+        batch_set_i64(bb, 5, possible);
     }
     if (!err && f->reason)
         err = batch_set_bytes(bb, 3, bytes_of_text(reason_text(f)));
@@ -580,7 +611,7 @@ void trace_forward_serve(void *owner, struct call *c)
     if (f.conn)
         historian_reader_close(t->historian, f.conn);
     map_fini(&f.names);
-    map_fini(&f.void_links);
+    map_fini(&f.links);
     arena_fini(&f.arena);
     if (!err) {
         call_answer_rows(c, bb);

@@ -1,6 +1,9 @@
 /* Objects of an answer's lists, as JSON text that grows member by member. See trace_priv.h. */
 #include "base/clock.h"
+#include "base/str.h"
 #include "trace/trace_priv.h"
+
+#include <math.h>
 
 void trace_json_string(struct bytes v, struct buf *out)
 {
@@ -51,4 +54,13 @@ void trace_json_time(struct buf *out, const char *name, int64_t us)
 void trace_json_begin(struct buf *out)
 {
     (void)buf_append_text(out, out->len > 1 ? ",{" : "{");
+}
+
+void trace_json_number(struct buf *out, const char *name, double v)
+{
+    char text[STR_NUMBER_BYTES_MAX] = "null";
+    if (isfinite(v))
+        (void)str_from_double(v, text);
+    trace_json_name(out, name);
+    (void)buf_append_text(out, text);
 }

@@ -9,15 +9,6 @@
 /* ------------------------------------------------------------------------------------------ JSON
  */
 
-static void json_number(struct buf *out, const char *name, double v)
-{
-    char text[STR_NUMBER_BYTES_MAX] = "null";
-    if (isfinite(v))
-        (void)str_from_double(v, text);
-    trace_json_name(out, name);
-    (void)buf_append_text(out, text);
-}
-
 static void json_count(struct buf *out, const char *name, uint32_t v)
 {
     trace_json_name(out, name);
@@ -84,7 +75,7 @@ static void print_steps(const struct story *s, struct buf *out)
         print_said(s, i, TRACE_KIND_ORDER, fact, "order", out);
         trace_json_maybe(out, "result", v->result);
         trace_json_text(out, "verdict", v->verdict);
-        json_number(out, "probability", v->probability);
+        trace_json_number(out, "probability", v->probability);
         trace_json_text(out, "evidence", v->evidence);
         trace_json_text(out, "place", v->place);
         trace_json_text(out, "node", v->node);
@@ -117,10 +108,10 @@ static void print_measure(const struct story *s, const struct story_fact *f, str
                   (isnan(f->upper) || f->value <= f->upper);
     trace_json_begin(out);
     trace_json_text(out, "characteristic", f->name);
-    json_number(out, "value", f->value);
-    json_number(out, "lower", f->lower);
-    json_number(out, "upper", f->upper);
-    json_number(out, "target", f->target);
+    trace_json_number(out, "value", f->value);
+    trace_json_number(out, "lower", f->lower);
+    trace_json_number(out, "upper", f->upper);
+    trace_json_number(out, "target", f->target);
     trace_json_text(out, "uom", f->more);
     trace_json_name(out, "ok");
     (void)buf_append_text(out, !limited ? "null" : within ? "true" : "false");
@@ -133,7 +124,7 @@ static void print_factor(const struct story *s, const struct story_fact *f, stru
     trace_json_text(out, "kind", f->more);
     trace_json_text(out, "name", f->name);
     trace_json_text(out, "value", f->text);
-    json_number(out, "number", f->value);
+    trace_json_number(out, "number", f->value);
     print_end(s, f, "at", out);
 }
 

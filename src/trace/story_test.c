@@ -263,6 +263,15 @@ static const char *text_of(struct asked *a, const char *name, uint32_t row)
     return arena_copy(&a->arena, column_bytes(&c, row));
 }
 
+static int64_t number_of(const struct asked *a, const char *name)
+{
+    CHECK_OK(a->err);
+    int32_t col = schema_find(a->answer->schema, bytes_of_text(name));
+    CHECK(col >= 0);
+    struct column c = batch_column(a->answer, (uint32_t)col);
+    return column_value(&c, 0).i64;
+}
+
 static struct tree *list_of(struct asked *a, const char *name)
 {
     struct tree *t = NULL;
@@ -467,6 +476,16 @@ TEST(a_visit_that_is_taken_back_is_none_and_its_rows_are_gone)
     check_list(&a, "steps", "station,status,probability", "printer,ambiguous,0.5");
     check_list(&a, "measures", "characteristic,value", "thick,15");
     asked_fini(&a);
+    ASK(&f, &a, "trace.forward", "from", "LOT-7");
+    check_list(&a, "units", "serial,probability", "A,0.5 B,0.5");
+    CHECK_EQ(number_of(&a, "possible"), 2);
+    asked_fini(&a);
+    ASK(&f, &a, "trace.forward", "from", "operator=ann");
+    check_list(&a, "units", "serial,probability", "A,0.5 B,0.5");
+    asked_fini(&a);
+    ASK(&f, &a, "trace.forward", "station", "printer", "until", "2025-11-22T08:27:05Z");
+    check_list(&a, "units", "serial,probability", "A,0.5 B,0.5");
+    asked_fini(&a);
     add(&f, "presence.floor", 50, "1 A printer 10 20 ambiguous 0 2 7 true");
     add(&f, "presence.floor", 50, "2 B printer 10 20 exact 1 2 7 false");
     add(&f, "presence.floor", 50, "1 A printer 30 40 exact 1 1 9 false");
@@ -484,7 +503,8 @@ TEST(a_visit_that_is_taken_back_is_none_and_its_rows_are_gone)
     asked_fini(&a);
     /* What rules wrote of a stay is gone with it; its other rows are not. */
     ASK(&f, &a, "trace.forward", "from", "LOT-7");
-    check_list(&a, "units", "serial", "B");
+    check_list(&a, "units", "serial,probability", "B,1");
+    CHECK_EQ(number_of(&a, "possible"), 0);
     asked_fini(&a);
     ASK(&f, &a, "trace.forward", "from", "operator=bob");
     check_list(&a, "units", "serial", "A");

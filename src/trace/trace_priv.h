@@ -310,6 +310,7 @@ void trace_json_name(struct buf *out, const char *name);
 void trace_json_text(struct buf *out, const char *name, const char *text);
 void trace_json_maybe(struct buf *out, const char *name, const char *text); /* null if empty */
 void trace_json_time(struct buf *out, const char *name, int64_t us);        /* null if INT64_MIN */
+void trace_json_number(struct buf *out, const char *name, double v);        /* null if not finite */
 
 /* The table u: what serial the units of the table p bear now. */
 #define TRACE_SQL_SERIALS                                                                          \
@@ -327,6 +328,24 @@ void trace_json_time(struct buf *out, const char *name, int64_t us);        /* n
     "AND r.track = s.track AND r.station = s.station AND coalesce(r.visit, 0) = "                  \
     "coalesce(s.visit, "                                                                           \
     "0) AND r.revision > s.revision AND r.known_at <= " as_of ")"
+
+/* Of a row s of steps: it is what was known last of the visit by then, and that was not taken back.
+ */
+#define TRACE_SQL_LATEST(as_of)                                                                    \
+    "NOT s.retracted AND s.known_at <= " as_of " AND NOT EXISTS (SELECT 1 FROM steps r WHERE "     \
+    "r.unit = s.unit AND r.track = s.track AND r.station = s.station AND coalesce(r.visit, 0) = "  \
+    "coalesce(s.visit, 0) AND r.revision > s.revision AND r.known_at <= " as_of ")"
+
+/* Of a row s of steps: how likely it was this unit. */
+#define TRACE_SQL_SURE "CASE WHEN s.status = 'ambiguous' THEN coalesce(s.probability, 1) ELSE 1 END"
+
+/* Of a row f of facts at the time t, with a station: how likely it is the unit's, 1 unless it is of
+ * a stay that may have been another's. */
+#define TRACE_SQL_SHARE(unit, t, as_of)                                                            \
+    "coalesce((SELECT max(g.sure) FROM (SELECT unit, station, t_in, t_out, " TRACE_SQL_SURE        \
+    " AS sure FROM steps s WHERE status = 'ambiguous' AND " TRACE_SQL_LATEST(                      \
+        as_of) ") g WHERE g.unit = f." unit " AND (f.station = '' OR f.station = g.station) AND "  \
+               "f." t " <= g.t_out AND (f." t " > g.t_in OR f." t " = g.t_out)), 1)"
 
 /* Of a row f of facts at the time t, with a station: it is not of a stay that was taken back by
  * then. A unit window's rows are of the moment at which the stay ended; a stay that was only given

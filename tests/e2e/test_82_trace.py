@@ -91,6 +91,7 @@ def test_containment(line):
     answer = forward(line, "from=LOT-7")
     assert {u["serial"] for u in answer["units"]} == {"P1", "P2", "B1", "B2"}
     assert answer["count"] == 4 and not answer["truncated"]
+    assert answer["possible"] == 0 and {u["probability"] for u in answer["units"]} == {1}
     answer = forward(line, "from=nozzle%3D3")
     assert named(answer["units"], "serial", "depth") == [("P1", 0), ("B1", 1), ("B2", 1)]
     answer = forward(line, "from=LOT-7&limit=2")

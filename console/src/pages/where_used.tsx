@@ -14,6 +14,8 @@ export function whereUsedPath(kind: string, name: string, value: string): string
 function Units({ units }: { units: Reached[] }) {
   const t = useText();
   const word = useWord();
+  const certainty = (p: number) =>
+    p < 1 ? t("possiblePercent", { percent: (100 * p).toPrecision(2) }) : t("certain");
   const unit = (key: string) => <a href={routeTo(["units", key])}>{key}</a>;
   return (
     <Table
@@ -29,6 +31,7 @@ function Units({ units }: { units: Reached[] }) {
         { title: t("suspectSince"), cell: (u) => <Moment at={u.at} /> },
         { title: t("lastStation"), cell: (u) => u.station || t("none") },
         { title: t("lastSeen"), cell: (u) => <Moment at={u.seen} /> },
+        { title: t("howCertain"), cell: (u) => certainty(u.probability) },
       ]}
     />
   );
@@ -118,6 +121,7 @@ export function WhereUsedPage({ asked }: { asked: Record<string, string> }) {
         <>
           <p role="status" class={answer.truncated ? "bad" : ""} data-count={answer.count}>
             {t(answer.truncated ? "whereUsedMore" : "whereUsedCount", { count: `${answer.count}` })}
+            {answer.possible > 0 && ` ${t("whereUsedPossible", { count: `${answer.possible}` })}`}
           </p>
           <Units units={answer.units} />
         </>
