@@ -265,6 +265,19 @@ static int by_key(const void *x, const void *y)
     return order ? order : compare_i64(a->order, b->order);
 }
 
+/* In the order in which partners are looked for. */
+static int by_value(const void *x, const void *y)
+{
+    const struct replay_fact *a = x;
+    const struct replay_fact *b = y;
+    int order = compare_key(a, b);
+    if (!order)
+        order = compare_i64(a->at, b->at);
+    if (!order)
+        order = strcmp(a->value, b->value);
+    return order ? order : compare_i64(a->order, b->order);
+}
+
 void replay_facts_settle(struct replay_facts *l)
 {
     uint32_t kept = 0;
@@ -279,6 +292,8 @@ void replay_facts_settle(struct replay_facts *l)
             l->items[kept++] = *f;
     }
     l->count = kept;
+    if (kept)
+        qsort(l->items, kept, sizeof *l->items, by_value);
 }
 
 /* ---------------------------------------------------------------------------------------- partners
@@ -296,6 +311,26 @@ struct same_key {
 static int64_t distance(const struct replay_fact *a, const struct replay_fact *b)
 {
     return a->at < b->at ? b->at - a->at : a->at - b->at;
+}
+
+/* Several rows may have one moment: those that are the same in value too go before all others. */
+static void partners_same(const struct same_key *k)
+{
+    uint32_t i = k->a;
+    uint32_t j = k->b;
+    while (i < k->a_end && j < k->b_end) {
+        struct replay_fact *a = &k->before[i];
+        struct replay_fact *b = &k->after[j];
+        int order = compare_i64(a->at, b->at);
+        if (!order)
+            order = strcmp(a->value, b->value);
+        if (!order) {
+            a->other = (int32_t)j;
+            b->other = (int32_t)i;
+        }
+        i += order <= 0;
+        j += order >= 0;
+    }
 }
 
 static uint32_t next_alone(const struct replay_fact *items, uint32_t at, uint32_t end)
@@ -345,6 +380,7 @@ static void match(struct replay_facts *before, struct replay_facts *after, int64
         k.a_end = order <= 0 ? key_end(before, k.a) : k.a;
         k.b_end = order >= 0 ? key_end(after, k.b) : k.b;
         if (order == 0) {
+            partners_same(&k);
             partners_find(&k, REPLAY_SAME_US - 1);
             if (before->items[k.a].kind != REPLAY_VALUE)
                 partners_find(&k, reach_us);

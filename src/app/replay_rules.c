@@ -103,11 +103,12 @@ static const char *lookup_why(struct replay_rules *r, const struct lookup *l,
                               const struct batch *rows)
 {
     char text[CLOCK_TEXT_BYTES_MAX];
-    if (l->from < 0)
+    if (l->from < 0) {
         return why_text(r,
                         "the lookup %s does not say since when its rows hold (it has no `from`), "
                         "so what it was then is not known",
                         l->name);
+    }
     if (!rows || rows->rows == 0)
         return why_text(r, "the lookup %s has no rows", l->name);
     int64_t since = table_since(l, rows);

@@ -389,3 +389,69 @@ def test_a_plants_rules_give_the_same_again(tmp_path, children, start_node):
     assert answer["results"] == []
     assert all(r["replayed"] for r in answer["rules"])
     assert sum(r["same"] for r in answer["rules"]) > 1000
+
+
+# ------------------------------------------------------------- rows that are put together again
+
+
+def historian_rule(name, sql):
+    return f'  - {{name: {name}, sql: "{sql}", actions: [{{historian: {{}}}}]}}\n'
+
+
+def test_lines_of_one_moment_are_told_apart_or_not_replayed(start_node, tmp_path):
+    drop = tmp_path / "drop"
+    drop.mkdir()
+    rules = "rules:\n" + historian_rule("copy", "SELECT serial, feeder, offset FROM insp")
+    node = start_node(sources_config(drop) + rules)
+    lines = ["2026-01-05T12:00:00Z,S1,f1,1\n", "2026-01-05T12:00:00Z,S2,f2,2\n",
+             "2026-02-05T12:00:00Z,S3,,3\n", "2026-02-05T12:00:00Z,S4,f4,4\n"]
+    put(drop, "one.csv", "at,serial,feeder,offset\n" + "".join(lines))
+    wait_until(lambda: len(texts(node, "copy", "serial")) == 4, "the file's rows")
+    path = tmp_path / "rules.yaml"
+
+    def answer(begin, end, sql):
+        path.write_text("rules:\n" + historian_rule("copy", sql))
+        done = subprocess.run(asked(node, begin, end, path, "--json"), capture_output=True,
+                              text=True, timeout=60)
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)
+
+    january = ("2026-01-01T00:00:00Z", "2026-02-01T00:00:00Z")
+    same = answer(*january, "SELECT serial, feeder, offset FROM insp")
+    assert same["results"] == [] and counts(same) == {"copy": {"same": 6}}
+    one = answer(*january, "SELECT serial, feeder, offset FROM insp WHERE feeder = 'f2'")
+    assert [(r["change"], r["name"], r["value_before"]) for r in one["results"]] == [
+        ("removed", "feeder", "f1"), ("removed", "offset", "1"), ("removed", "serial", "S1")]  # the whole row
+    (said,) = answer("2026-02-01T00:00:00Z", "2026-03-01T00:00:00Z", "SELECT serial FROM insp")["rules"]
+    assert not said["replayed"] and "several of its stored rows have one time" in said["why"]
+
+
+SCANS = """\
+streams:
+  - {name: scans, source: mqtt, topic: scans/+, format: json}
+rules:
+"""
+
+
+def test_messages_without_declared_columns(start_node, tmp_path):
+    rule_of_scans = historian_rule("big", "SELECT code, n FROM scans WHERE n > 2")
+    node = start_node("name: n\nlisten: {mqtt: 127.0.0.1:0, http: 127.0.0.1:0}\n" + SCANS + rule_of_scans)
+    rows = [{"code": f"C{n}", "n": n} if n % 2 else {"n": n} for n in range(6)]
+    with Importer(node, "scans/1") as importer:
+        for row in rows:
+            assert importer.put(row)[0] == 0
+    stored = "SELECT count(*) n, min(ts)::VARCHAR a, max(ts)::VARCHAR b FROM history WHERE stream = 'big' AND tag = 'n'"
+    wait_until(lambda: node.sql(stored)[0]["n"] == 3, "the rows of the rule")
+    path = tmp_path / "rules.yaml"
+
+    def answer(sql):
+        path.write_text("rules:\n" + historian_rule("big", sql))
+        done = subprocess.run(asked(node, "1h", "0s", path, "--json"), capture_output=True,
+                              text=True, timeout=60)
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)
+
+    same = answer("SELECT code, n FROM scans WHERE n > 2")
+    assert same["results"] == [] and counts(same) == {"big": {"same": 5}}
+    more = answer("SELECT code, n FROM scans WHERE n > 1")
+    assert [(r["change"], r["name"], r["value_after"]) for r in more["results"]] == [("added", "n", "2")]
