@@ -125,6 +125,8 @@ static const struct row track_rows[] = {
     COUNTER(track, track_stats, missing, "Presences whose interval is not wholly known."),
     COUNTER(track, track_stats, ghosts, "Pulses without a unit, and units that nobody saw come."),
     COUNTER(track, track_stats, lost, "Units that did not come out where they should."),
+    COUNTER(track, track_stats, hurried,
+            "Pulses of a line that were decided before their codes, since too many waited."),
     COUNTER(track, track_stats, bounces, "Pulses that were the echo of another one."),
     COUNTER(track, track_stats, late, "Readings of a belt behind what was decided already."),
     COUNTER(track, track_stats, twice,

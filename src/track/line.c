@@ -129,6 +129,19 @@ static int pulse_add(struct line *l, const struct line_pulse *p)
     return OK;
 }
 
+static int line_decide(struct line *l, int64_t until_us);
+
+/* Room for so many more. When too many wait for their codes, the older half is decided without. */
+static int pulses_relieve(struct line *l, uint32_t more)
+{
+    if (l->pulse_count + more <= LINE_PULSES_MAX)
+        return OK;
+    uint32_t waiting = l->pulse_count;
+    int err = line_decide(l, pulse_at(l, waiting / 2)->time_us);
+    l->track.stats->hurried += waiting - l->pulse_count;
+    return err;
+}
+
 /* Whether the edge is another one of the pulse before, or of a unit that comes back. */
 static bool pulse_is_new(struct line *l, struct line_gate *g, int64_t time_us)
 {
@@ -170,7 +183,9 @@ static int gate_measure(struct line *l, uint32_t gate, int64_t time_us)
                                .row = g->more,
                                .gate = gate};
         scan_open(&p.scan, &g->scanner);
-        err = pulse_add(l, &p);
+        err = pulses_relieve(l, 1);
+        if (!err)
+            err = pulse_add(l, &p);
     }
     return err;
 }
@@ -182,7 +197,7 @@ static int pulse_shot(struct line *l, struct line_pulse *p, uint32_t units)
 {
     const int64_t time_us = p->time_us;
     const uint32_t row = p->row;
-    int err = OK;
+    int err = pulses_relieve(l, units);
     for (uint32_t i = 0; i < units && !err; i++) {
         p->time_us = time_us + i;
         p->row = row | i << LINE_SHOT_SHIFT;

@@ -803,6 +803,35 @@ TEST(case_16_an_indexing_table_is_a_belt_of_its_turns)
     bench_free(t);
 }
 
+/* 2 × 24 pulses a second, and codes may come for ten minutes: more than can wait. */
+TEST(pulses_that_are_too_many_to_wait_are_decided_without_their_codes)
+{
+    static const char config[] =
+        "name: n\n"
+        "tracks:\n"
+        "  - name: line\n"
+        "    parts:\n"
+        "      - {station: mould, capacity: 24, order: fifo, time_max: 900ms, to: out}\n"
+        "      - {station: look, to: out}\n"
+        "    gates:\n"
+        "      - {signal: plc.line.g0, into: mould, units: 24}\n"
+        "      - {signal: plc.line.g1, out_of: mould, units: 24}\n"
+        "      - {signal: plc.line.g2, into: look, unit: plc.line.c0, scan_time: 10m}\n"
+        "      - {signal: plc.line.g3, out_of: look}\n";
+    struct bench *t = bench_new(config, 130);
+    for (int i = 0; i < 120; i++) {
+        pulse(t, 0, 1000 + i * 1000);
+        pulse(t, 1, 1500 + i * 1000);
+    }
+    bench_run(t);
+    /* Of 5,760 at least so many were decided early that the others can wait. */
+    CHECK(t->stats.hurried >= 2 * 24 * 120 - LINE_PULSES_MAX);
+    CHECK(t->stats.hurried <= LINE_PULSES_MAX / 2 + 24);
+    CHECK(t->stats.presences >= t->stats.hurried / 48 * 24); /* some with revisions */
+    CHECK_EQ(t->stats.lost + t->stats.ghosts, 0);
+    bench_free(t);
+}
+
 TEST(a_wrong_line_is_said_with_its_place_and_what_to_do)
 {
     check_bad("    parts: [{station: a, order: random, capacity: 4}]\n"

@@ -106,6 +106,7 @@ struct track_stats {
     uint64_t lost_records;
     uint64_t ghosts;  /* pulses without a unit, and units that nobody saw come */
     uint64_t lost;    /* units that did not come out where they should */
+    uint64_t hurried; /* pulses that were decided before their codes, since too many waited */
     uint64_t bounces; /* pulses that were another's echo, or of a unit that came back */
     uint64_t late;    /* readings of a belt behind what was decided already */
     uint64_t twice;   /* presences whose serial another unit bore elsewhere meanwhile */
