@@ -402,13 +402,14 @@ static int text_write(const struct buf *text, const char *file)
 
 static int config_write(const struct run *r, const struct scenario *scenario, const char *file)
 {
-    uint16_t ports[MACHINES];
+    struct plant_access access = {
+        .host = r->options.host, .interval = r->options.interval, .eyes = scenario->eyes};
     struct renaming names;
     struct buf marked = {0};
     struct buf text = {0};
     for (unsigned m = 0; m < MACHINES; m++)
-        ports[m] = r->listeners[m].port;
-    plant_config(r->options.host, ports, r->options.interval, &marked);
+        access.ports[m] = r->listeners[m].port;
+    plant_config(&access, &marked);
     plant_rules(r->options.host, r->listeners[MACHINES].port, r->options.files, &marked);
     renaming_make(scenario->names, &names);
     renamed_text(&names, buf_text(&marked), &text);

@@ -15,7 +15,8 @@
  * Who does what: plant_names.c all names; plant_rename.c other names for all of them; plant_belt.c
  * how the belt moves; plant_air.c drifts, noise and faults in the physical quantities; plant_book.c
  * what the MES knows (orders, lots, rota); plant_line.c events, stations and units; plant_defect.c
- * what becomes of a unit; plant_ledger.c the truth; plant_tags.c what the machines show; the rest
+ * what becomes of a unit; plant_eyes.c light barriers, speeds that sway, hands that take units off
+ * and put them on; plant_ledger.c the truth; plant_tags.c what the machines show; the rest
  * how it leaves.
  */
 #ifndef LOTLINE_SIM_PLANT_H
@@ -159,6 +160,10 @@ struct scenario {
     double missing_pulse; /* probabilities, a unit */
     double double_pulse;
     double unread;
+    bool eyes;       /* light barriers at the stations; they too miss units, or see them twice */
+    double sway;     /* up to this part the belt and the machines are slower or faster */
+    double removed;  /* probability, a unit on its way to the next machine: somebody takes it off */
+    double inserted; /* probability, a panel: it is put on by hand behind the printer */
     struct rate_spec stops, ramps, slips, reversals;
     struct fault_spec faults[FAULTS_MAX];
     uint32_t fault_count;
@@ -244,6 +249,7 @@ struct step {
     uint8_t station;
     uint8_t result; /* enum outcome */
     bool unread;
+    uint8_t pulses_in, pulses_out; /* of the light barriers */
     int64_t t_in, t_out;
     char operator[NAME_BYTES];
 };
@@ -296,6 +302,20 @@ struct queue {
     uint32_t count;
 };
 
+/* Light barriers of a station: what goes in, what comes out, what goes back to be repaired. */
+enum eye {
+    EYE_IN,
+    EYE_OUT,
+    EYE_REJECT,
+    EYES,
+};
+
+struct eye_pulse {
+    int64_t at_us; /* when the unit came that it saw last */
+    int64_t again_us;
+    bool twice; /* it saw it again after again_us */
+};
+
 /* A station that has one unit at a time. */
 struct station {
     struct queue queue;
@@ -303,6 +323,7 @@ struct station {
     bool working;
     int64_t t_in, t_out; /* of the present or last cycle */
     int64_t free_us;
+    struct eye_pulse eyes[EYES];
     uint8_t result; /* of the present or last cycle; shown late in it */
     uint32_t done, failed;
     char serial[SERIAL_BYTES + 1]; /* as shown */
@@ -327,7 +348,7 @@ struct plant_ports {
     void *ctx;
     /* A unit is through a station that inspects or repairs. */
     void (*inspected)(void *ctx, struct plant *p, const struct unit *u, enum machine station);
-    /* It has left the line: finished, scrapped, held, split, or in_line at the end. */
+    /* It has left the line: finished, scrapped, held, removed, split, or in_line at the end. */
     void (*left)(void *ctx, struct plant *p, const struct unit *u, const char *status, int64_t t);
 };
 
@@ -341,7 +362,7 @@ struct plant {
     int64_t live_us;  /* told afterwards); wall time of live_t */
     int64_t now_us;
     double pace; /* cycle times = nominal × pace */
-    struct rand rand_flow, rand_book, rand_quality;
+    struct rand rand_flow, rand_book, rand_quality, rand_eyes, rand_hands;
     struct belt belt;
     struct station stations[STATIONS];
     struct queue belt_units; /* on it; those before it wait at the station OVEN */
@@ -424,6 +445,17 @@ void defect_place(struct plant *p, struct unit *u, int64_t t);
 void defect_reflow(struct plant *p, struct unit *u);
 bool defect_electrical(const struct unit *u, bool *ret_contact); /* one that ICT finds */
 enum outcome defect_result(const struct unit *u, enum machine station);
+
+/* plant_eyes.c */
+void eyes_start(struct plant *p);
+/* A unit passes the barrier at t. How many pulses it gives: 0, 1 or 2; 0 where there are none. */
+unsigned eye_pass(struct plant *p, unsigned station, enum eye which, int64_t t);
+/* Whether its light is broken at t, which is p->now_us or later. */
+bool eye_sees(const struct plant *p, unsigned station, enum eye which, int64_t t);
+/* Factor on the speed of a station, or of the belt (OVEN), at t. */
+double sway(const struct scenario *s, unsigned who, int64_t t);
+bool hand_takes(struct plant *p);
+bool hand_puts(struct plant *p);
 
 /* plant_ledger.c: appends the unit's line to a FILE *. */
 void ledger_unit(struct plant *p, const struct unit *u, const char *status, int64_t t, FILE *to);

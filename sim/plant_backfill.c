@@ -76,7 +76,7 @@ static void row_print(struct row *r, struct buf *out)
     (void)buf_printf(out, "{\"ts\":%lld.%03lld", (long long)(wall / 1000),
                      (long long)(wall % 1000));
     for (const struct plant_tag *tag = plant_tags; tag->name; tag++) {
-        if (plant_tag_is_of(tag, r->machine))
+        if (plant_tag_is_of(tag, r->machine, r->b->plant->scenario.eyes))
             row_value(r, tag, i++, out);
     }
     (void)buf_append_text(out, "}");
@@ -86,7 +86,7 @@ static bool cycle_changed(const struct plant_backfill *b, enum machine m)
 {
     unsigned i = 0;
     for (const struct plant_tag *tag = plant_tags; tag->name; tag++) {
-        if (!plant_tag_is_of(tag, m))
+        if (!plant_tag_is_of(tag, m, b->plant->scenario.eyes))
             continue;
         const char *last = b->groups[m].last[i++];
         if (m != OVEN && tag->type == TAG_BIT)

@@ -54,7 +54,8 @@ static void piece_add(struct belt *b, int64_t length, double to, double slip)
 
 static double wandering(struct belt *b)
 {
-    return b->nominal * (1 + WANDER * rand_normal(&b->rand) * b->scenario->noise);
+    double swaying = b->nominal * sway(b->scenario, OVEN, b->end_us + CRUISE_US);
+    return swaying * (1 + WANDER * rand_normal(&b->rand) * b->scenario->noise);
 }
 
 static double per_hour(const struct scenario *s)

@@ -52,17 +52,16 @@ void plant_topic(enum machine m, struct buf *out)
                      plant_group_names[m]);
 }
 
-static void print_device(const char *host, uint16_t port, enum machine m, const char *interval,
-                         struct buf *out)
+static void print_device(const struct plant_access *access, enum machine m, struct buf *out)
 {
     (void)buf_printf(out,
                      "  - name: @%s\n    driver: modbus-tcp\n    address: %s:%u\n"
                      "    place: " PLACE_PREFIX "/@%s\n    groups:\n      - name: @%s\n"
                      "        interval: %s\n        gap_max_ms: 15000\n        tags:\n",
-                     plant_machine_names[m], host, port, place_of(m), plant_group_names[m],
-                     interval);
+                     plant_machine_names[m], access->host, access->ports[m], place_of(m),
+                     plant_group_names[m], access->interval);
     for (const struct plant_tag *tag = plant_tags; tag->name; tag++) {
-        if (plant_tag_is_of(tag, m))
+        if (plant_tag_is_of(tag, m, access->eyes))
             print_tag(tag, out);
     }
 }
@@ -111,12 +110,11 @@ static void print_belt(struct buf *out)
         device, group, BELT_EXIT_MM, BELT_PANEL_MM);
 }
 
-void plant_config(const char *host, const uint16_t ports[static MACHINES], const char *interval,
-                  struct buf *out)
+void plant_config(const struct plant_access *access, struct buf *out)
 {
     (void)buf_append_text(out, "devices:\n");
     for (unsigned m = 0; m < MACHINES; m++)
-        print_device(host, ports[m], (enum machine)m, interval, out);
+        print_device(access, (enum machine)m, out);
     (void)buf_append_text(out, "\ntracks:\n");
     for (unsigned m = 0; m < STATIONS; m++) {
         if (m == OVEN)

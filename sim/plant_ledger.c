@@ -21,8 +21,11 @@ static void print_steps(const struct plant *p, const struct unit *u, struct buf 
             (void)buf_printf(out, ",\"t_out\":%lld", (long long)plant_wall(p, s->t_out));
         else
             (void)buf_append_text(out, ",\"t_out\":null");
-        (void)buf_printf(out, ",\"result\":\"%s\",\"operator\":\"%s\",\"read\":%s}",
+        (void)buf_printf(out, ",\"result\":\"%s\",\"operator\":\"%s\",\"read\":%s",
                          outcome_name(s->result), s->operator, s->unread ? "false" : "true");
+        if (p->scenario.eyes && s->station != OVEN)
+            (void)buf_printf(out, ",\"pulses\":[%u,%u]", s->pulses_in, s->pulses_out);
+        (void)buf_append_text(out, "}");
     }
     (void)buf_append_text(out, "]");
 }

@@ -12,8 +12,10 @@
 #define CHANGEOVER  4               /* takts */
 #define WIP_MAX     120             /* units in the line; above, panels wait outside */
 #define REPAIR_ODDS 0.85
-#define LEAVE_MM    10.0 /* behind the exit sensor the panel is taken off */
-#define EVENT_NONE  UINT32_MAX
+#define WAY_US                                                                                     \
+    (6 * SECOND_US)     /* from machine to machine, where light barriers tell the two apart */
+#define LEAVE_MM   10.0 /* behind the exit sensor the panel is taken off */
+#define EVENT_NONE UINT32_MAX
 
 enum event_kind {
     EVENT_ARRIVE,
@@ -23,6 +25,7 @@ enum event_kind {
     EVENT_END,
     EVENT_ENTER,
     EVENT_EXIT,
+    EVENT_COME,
 };
 
 /* Nominal seconds of a cycle; the oven has none. */
@@ -202,13 +205,23 @@ static void belt_offer(struct plant *p, int64_t t)
     event_add(p, when, EVENT_ENTER, OVEN, s->queue.first);
 }
 
-static void unit_go(struct plant *p, struct unit *u, enum machine station, int64_t t)
+static void unit_come(struct plant *p, struct unit *u, enum machine station, int64_t t)
 {
     queue_add(&p->stations[station].queue, u);
     if (station == OVEN)
         belt_offer(p, t);
     else
         station_offer(p, station, t);
+}
+
+static void unit_go(struct plant *p, struct unit *u, enum machine station, int64_t t)
+{
+    if (station != PRINTER && hand_takes(p))
+        unit_leave(p, u, "removed", t);
+    else if (p->scenario.eyes)
+        event_add(p, t + paced(p, WAY_US), EVENT_COME, station, u);
+    else
+        unit_come(p, u, station, t);
 }
 
 static void on_scan(struct plant *p, unsigned i, struct unit *u, int64_t t)
@@ -266,8 +279,11 @@ static void on_begin(struct plant *p, unsigned i, struct unit *u, int64_t t)
     double scatter = 1 + 0.02 * rand_normal(&p->rand_flow);
     s->working = true;
     s->t_in = t;
-    s->t_out = t + paced(p, (double)cycle_s[i] * SECOND_US * (scatter > 0.8 ? scatter : 0.8));
-    u->steps[u->step_count - 1].t_in = t;
+    double cycle = (double)cycle_s[i] * SECOND_US / sway(&p->scenario, i, t);
+    s->t_out = t + paced(p, cycle * (scatter > 0.8 ? scatter : 0.8));
+    struct step *step = &u->steps[u->step_count - 1];
+    step->t_in = t;
+    step->pulses_in = (uint8_t)eye_pass(p, i, EYE_IN, t);
     work(p, i, u, t);
     event_add(p, s->t_out, EVENT_END, i, u);
 }
@@ -305,9 +321,19 @@ static void split(struct plant *p, struct unit *panel, int64_t t)
     unit_leave(p, panel, "split", t);
 }
 
+static bool is_repaired(const struct unit *u, bool pass)
+{
+    return !pass && u->repairs < REPAIRS_MAX;
+}
+
+static enum eye eye_of(unsigned i, const struct station *s, const struct unit *u)
+{
+    return i == ICT && is_repaired(u, s->result == PASS) ? EYE_REJECT : EYE_OUT;
+}
+
 static void tested(struct plant *p, struct unit *u, int64_t t, bool pass)
 {
-    if (!pass && u->repairs < REPAIRS_MAX) {
+    if (is_repaired(u, pass)) {
         unit_go(p, u, REWORK, t);
         return;
     }
@@ -322,6 +348,7 @@ static void on_end(struct plant *p, unsigned i, struct unit *u, int64_t t)
     struct step *step = &u->steps[u->step_count - 1];
     step->t_out = t;
     step->result = s->result;
+    step->pulses_out = (uint8_t)eye_pass(p, i, eye_of(i, s, u), t);
     s->working = false;
     s->unit = NULL;
     s->free_us = t + paced(p, GAP_US);
@@ -418,7 +445,12 @@ static void panel_enter(struct plant *p, int64_t t)
     u->revision = p->revision[p->product];
     (void)snprintf(u->serial, sizeof u->serial, "P%07llu", (unsigned long long)p->panels);
     (void)snprintf(u->order, sizeof u->order, "WO-%05llu", (unsigned long long)p->order_number);
-    unit_go(p, u, PRINTER, t);
+    if (!hand_puts(p)) {
+        unit_go(p, u, PRINTER, t);
+        return;
+    }
+    u->printed_us = t; /* elsewhere */
+    unit_go(p, u, SPI, t);
 }
 
 static void on_arrive(struct plant *p, int64_t t)
@@ -463,6 +495,9 @@ static void event_run(struct plant *p, const struct event *e)
     case EVENT_EXIT:
         belt_leave(p, e->t_us);
         break;
+    case EVENT_COME:
+        unit_come(p, e->unit, (enum machine)e->station, e->t_us);
+        break;
     }
 }
 
@@ -494,6 +529,7 @@ int plant_start(struct plant *p, const struct scenario *s, int64_t start_us)
     rand_seed(&p->rand_flow, s->seed * 4);
     rand_seed(&p->rand_book, s->seed * 4 + 2);
     rand_seed(&p->rand_quality, s->seed * 4 + 3);
+    eyes_start(p);
     belt_start(&p->belt, &p->scenario);
     int err = book_start(p);
     if (err || p->belt.failed)

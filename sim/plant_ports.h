@@ -37,10 +37,8 @@ struct plant_value {
 /* Ends with a row whose name is NULL. */
 extern const struct plant_tag plant_tags[];
 
-static inline bool plant_tag_is_of(const struct plant_tag *tag, enum machine m)
-{
-    return tag->machines >> m & 1;
-}
+/* Whether that machine shows it, with or without light barriers. */
+bool plant_tag_is_of(const struct plant_tag *tag, enum machine m, bool eyes);
 
 /* As the machine shows it at t, which is p->now_us or later. */
 struct plant_value plant_tag_value(struct plant *p, const struct plant_tag *tag, enum machine m,
@@ -49,10 +47,17 @@ struct plant_value plant_tag_value(struct plant *p, const struct plant_tag *tag,
 /* Brings the machine's registers up to date. */
 void plant_registers(struct plant *p, enum machine m, int64_t t, struct modbus_unit *unit);
 
+/* How a node reaches the machines. */
+struct plant_access {
+    const char *host;
+    uint16_t ports[MACHINES];
+    const char *interval;
+    bool eyes;
+};
+
 /* The sections devices and tracks of a node's configuration. Here and in the next two the names are
  * marked, for renamed_text. */
-void plant_config(const char *host, const uint16_t ports[static MACHINES], const char *interval,
-                  struct buf *out);
+void plant_config(const struct plant_access *access, struct buf *out);
 
 /* The sections streams, characteristics and rules: what is asked of the MES, what is read from
  * files (if there are any) and the trace that is made. */

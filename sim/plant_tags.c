@@ -10,12 +10,12 @@
  *     400018-400021  product, 8 characters         400022         recipe revision, uint16
  *     400023-400027  order, 10 characters
  *     000001         cycle: 1 from its begin to its end
- *     printer        400031 squeegee pressure, float, N    400033 print speed, float, mm/s
- *     placer_a, _b   400031 … 400037  vacuum of nozzle 1 … 4, float, kPa
- *                    400039 position being placed (1 … 10; 0 none)   400040 by which nozzle
- *                    400041 … 400050  which nozzle places position C1 … J1
- *     aoi            400031 lamp, float, %          ict  400031 supply, float, V
- *     rework_bench   400031 tip temperature, float, °C
+ *     100001 100002  light barriers where units go in, where they come out, if the scenario has
+ * them 100003         ict: where those come out that go to be repaired printer        400031
+ * squeegee pressure, float, N    400033 print speed, float, mm/s placer_a, _b   400031 … 400037
+ * vacuum of nozzle 1 … 4, float, kPa 400039 position being placed (1 … 10; 0 none)   400040 by
+ * which nozzle 400041 … 400050  which nozzle places position C1 … J1 aoi            400031 lamp,
+ * float, %          ict  400031 supply, float, V rework_bench   400031 tip temperature, float, °C
  *     depanel        400031-400040 … 400061-400070  serials of the four boards, from 70 % of the
  *                    cycle on until the next scan
  *   oven
@@ -68,6 +68,7 @@ enum quantity {
     Q_LEFT,
     Q_HALL_T,
     Q_HALL_RH,
+    Q_EYE,
 };
 
 #define OF(m)  (1u << (m))
@@ -125,8 +126,16 @@ const struct plant_tag plant_tags[] = {
     {"exit", OF(OVEN), '1', 2, TAG_BIT, 0, Q_EXIT, 0, NULL},
     {"temperature", OF(HALL), '3', 1, TAG_TENTH, 0, Q_HALL_T, 0, "°C"},
     {"humidity", OF(HALL), '3', 2, TAG_TENTH, 0, Q_HALL_RH, 0, "%"},
+    {"eye_in", SINGLE, '1', 1, TAG_BIT, 0, Q_EYE, EYE_IN, NULL},
+    {"eye_out", SINGLE, '1', 2, TAG_BIT, 0, Q_EYE, EYE_OUT, NULL},
+    {"eye_reject", OF(ICT), '1', 3, TAG_BIT, 0, Q_EYE, EYE_REJECT, NULL},
     {.name = NULL},
 };
+
+bool plant_tag_is_of(const struct plant_tag *tag, enum machine m, bool eyes)
+{
+    return (tag->machines >> m & 1) && (eyes || tag->quantity != Q_EYE);
+}
 
 /* Whether the sensor at `at` mm sees a panel. */
 static bool sensor(struct plant *p, int64_t t, double at, bool entry)
@@ -233,6 +242,8 @@ static double station_number(struct plant *p, const struct plant_tag *tag, enum 
         return s->revision;
     case Q_CYCLE:
         return s->working;
+    case Q_EYE:
+        return eye_sees(p, m, tag->index, t);
     case Q_PLACE_POSITION:
         return position;
     case Q_PLACE_NOZZLE:
@@ -321,7 +332,7 @@ static void register_put(struct modbus_unit *unit, const struct plant_tag *tag,
 void plant_registers(struct plant *p, enum machine m, int64_t t, struct modbus_unit *unit)
 {
     for (const struct plant_tag *tag = plant_tags; tag->name; tag++) {
-        if (plant_tag_is_of(tag, m))
+        if (plant_tag_is_of(tag, m, p->scenario.eyes))
             register_put(unit, tag, plant_tag_value(p, tag, m, t));
     }
 }

@@ -172,6 +172,94 @@ TEST(a_held_unit_leaves_at_its_next_station)
     stop(p);
 }
 
+/* Light barriers, hands and sway: as often as the scenario says, and every unit is accounted for.
+ */
+struct floor_seen {
+    uint64_t panels, put_on, taken, left;
+    uint64_t pulses[3]; /* passages that gave so many */
+    double shortest_s, longest_s;
+};
+
+static void on_left_floor(void *ctx, struct plant *p, const struct unit *u, const char *status,
+                          int64_t t)
+{
+    struct floor_seen *f = ctx;
+    (void)p;
+    (void)t;
+    f->left++;
+    f->taken += strcmp(status, "removed") == 0;
+    f->panels += u->board == 0;
+    f->put_on += u->board == 0 && u->step_count > 0 && u->steps[0].station == SPI;
+    for (uint32_t i = 0; i < u->step_count; i++) {
+        const struct step *s = &u->steps[i];
+        if (s->station == OVEN || s->t_out == 0)
+            continue;
+        f->pulses[s->pulses_in]++;
+        f->pulses[s->pulses_out]++;
+        double took = (double)(s->t_out - s->t_in) / SECOND_US;
+        if (s->station != PRINTER)
+            continue;
+        f->shortest_s = fmin(f->shortest_s, took);
+        f->longest_s = fmax(f->longest_s, took);
+    }
+}
+
+TEST(a_floor_that_is_not_ideal_is_so_as_often_as_it_is_said)
+{
+    struct scenario s;
+    struct floor_seen f = {.shortest_s = 1000};
+    scenario_default(&s);
+    s.eyes = true;
+    s.missing_pulse = 0.02;
+    s.double_pulse = 0.01;
+    s.sway = 0.2;
+    s.removed = 0.002;
+    s.inserted = 0.02;
+    struct plant *p = calloc(1, sizeof *p);
+    CHECK(p != NULL);
+    p->ports = (struct plant_ports){.ctx = &f, .left = on_left_floor};
+    CHECK_EQ(plant_start(p, &s, 0), OK);
+    plant_run(p, 96 * HOUR_US);
+    plant_end(p);
+    CHECK_EQ(f.panels, p->panels);
+    double passes = (double)(f.pulses[0] + f.pulses[1] + f.pulses[2]);
+    CHECK(passes > 50000);
+    CHECK(fabs((double)f.pulses[0] / passes - 0.02) < 0.003);
+    CHECK(fabs((double)f.pulses[2] / passes - 0.98 * 0.01) < 0.002);
+    CHECK(fabs((double)f.put_on / (double)f.panels - 0.02) < 0.01);
+    double ways = 5 * (double)f.panels + (double)p->boards;
+    CHECK(fabs((double)f.taken / ways - 0.002) < 0.001);
+    CHECK(f.shortest_s > 40 / 1.2 * 0.9 && f.shortest_s < 40 / 1.15);
+    CHECK(f.longest_s > 40 / 0.85 && f.longest_s < 40 / 0.8 * 1.1);
+    stop(p);
+}
+
+TEST(a_barrier_shows_what_passed_and_a_missed_unit_not)
+{
+    struct scenario s;
+    scenario_default(&s);
+    s.eyes = true;
+    s.double_pulse = 1;
+    struct seen seen;
+    struct plant *p = start(&s, &seen);
+    CHECK_EQ(eye_pass(p, AOI, EYE_IN, HOUR_US), 2);
+    CHECK(!eye_sees(p, AOI, EYE_IN, HOUR_US - 1));
+    CHECK(eye_sees(p, AOI, EYE_IN, HOUR_US));
+    CHECK(!eye_sees(p, AOI, EYE_OUT, HOUR_US));
+    unsigned rising = 0;
+    bool was = false;
+    for (int64_t t = HOUR_US; t < HOUR_US + 20 * SECOND_US; t += SECOND_US / 10) {
+        bool is = eye_sees(p, AOI, EYE_IN, t);
+        rising += is && !was;
+        was = is;
+    }
+    CHECK_EQ(rising, 2);
+    p->scenario.missing_pulse = 1;
+    CHECK_EQ(eye_pass(p, AOI, EYE_OUT, HOUR_US), 0);
+    CHECK(!eye_sees(p, AOI, EYE_OUT, HOUR_US));
+    stop(p);
+}
+
 /* Where the belt is is what it did: its way between two moments is the integral of its speed. */
 TEST(the_way_of_the_belt_is_the_integral_of_its_speed)
 {
