@@ -597,7 +597,7 @@ static int stays_say(struct assign *a)
         if (w.first) {
             whole_choose(c, weights, said, &w);
             w.sure = whole_sure(c, weights, &w);
-            said[w.likeliest] = true;
+            said[w.likeliest] = w.probability >= STAY_SURE; /* not a pulse of nobody, likely */
             err = whole_say(a, &w, weights);
         }
         if (!err)

@@ -1,0 +1,57 @@
+/* Stations with buffers between them, as they stand on most floors: sensors where units go in and
+ * out, no belt that would say where they are meanwhile. */
+#include "tests/support/line_bench.h"
+
+static const char config[] = "name: n\n"
+                             "tracks:\n"
+                             "  - name: line\n"
+                             "    parts:\n"
+                             "      - {station: print, time_min: 2s, time_max: 6s, to: rack}\n"
+                             "      - {buffer: rack, time_min: 1s, to: press}\n"
+                             "      - {station: press, time_min: 2s, time_max: 6s, to: shelf}\n"
+                             "      - {buffer: shelf, time_min: 1s, to: check}\n"
+                             "      - {station: check, time_min: 2s, time_max: 6s}\n"
+                             "    gates:\n"
+                             "      - {signal: plc.line.g0, into: print, unit: plc.line.c0}\n"
+                             "      - {signal: plc.line.g1, out_of: print}\n"
+                             "      - {signal: plc.line.g2, into: press, unit: plc.line.c1}\n"
+                             "      - {signal: plc.line.g3, out_of: press}\n"
+                             "      - {signal: plc.line.g4, into: check, unit: plc.line.c2}\n"
+                             "      - {signal: plc.line.g5, out_of: check}\n"
+                             "    odds: {missed: 0.02, spurious: 0.005, removed: 0.001,\n"
+                             "           appeared: 0.001}\n";
+
+/* Four seconds in each station and two between them; `but` is the gate that gives no pulse. */
+static void unit_goes(struct bench *t, int ms, const char *serial, int but)
+{
+    for (int gate = 0; gate < 6; gate++) {
+        int at = ms + gate / 2 * 6000 + gate % 2 * 4000;
+        if (gate % 2 == 0)
+            code(t, gate / 2, at - 500, serial);
+        if (gate != but)
+            pulse(t, gate, at);
+    }
+}
+
+static struct bench *three_units(int but)
+{
+    struct bench *t = bench_new(config, 60);
+    unit_goes(t, 1000, "A", -1);
+    unit_goes(t, 11000, "B", but);
+    unit_goes(t, 21000, "C", -1);
+    return t;
+}
+
+TEST(a_unit_that_is_seen_twice_as_it_leaves_left_the_first_time)
+{
+    for (int gate = 1; gate < 6; gate += 2) {
+        struct bench *t = three_units(-1);
+        pulse(t, gate, 11000 + gate / 2 * 6000 + 4000 + 1500);
+        bench_run(t);
+        CHECK_STAY(t, "B", "print", 11000, 15000, "exact");
+        CHECK_STAY(t, "B", "press", 17000, 21000, "exact");
+        CHECK_STAY(t, "B", "check", 23000, 27000, "exact");
+        CHECK_STAY(t, "C", "check", 33000, 37000, "exact");
+        bench_free(t);
+    }
+}
