@@ -1,7 +1,6 @@
 /* Pulses, and what should have been one: the branches of each hypothesis. See assign.h. */
 #include "track/assign.h"
 
-#include "base/array.h"
 #include "track/assign_priv.h"
 
 #include <assert.h>
@@ -12,114 +11,6 @@
 #define WINDOW_DENSITY 2.393653682408596 /* 6 / sqrt(2 pi): the normal's over an even one's */
 #define SKIPPED_MAX    3                 /* units that may have passed unseen before the one seen */
 #define BEHIND_MAX     4 /* of a list: so many out of the window, and no later one is in it */
-#define CODES_FIRST    64
-
-/* ---------------------------------------------------------------------------------------- a line
- */
-
-int assign_new(const struct assign_model *model, struct assign **ret)
-{
-    assert(model->part_count <= ASSIGN_PARTS_MAX && model->way_count <= ASSIGN_WAYS_MAX);
-    struct assign *a = calloc(1, sizeof *a);
-    if (!a)
-        return ERR_NOMEM;
-    a->model = *model;
-    a->parts = calloc(model->part_count + 1u, sizeof *a->parts);
-    a->codes = calloc(CODES_FIRST, sizeof *a->codes);
-    a->dwells = calloc(model->part_count + 1u, sizeof *a->dwells);
-    a->code_cap = CODES_FIRST;
-    if (!a->parts || !a->codes || !a->dwells || ways_index(a) != OK) {
-        assign_free(a);
-        return ERR_NOMEM;
-    }
-    assign_reset(a);
-    *ret = a;
-    return OK;
-}
-
-static void codes_free(struct assign *a)
-{
-    for (uint32_t i = 1; i < a->code_count; i++)
-        free(a->codes[i].text);
-    map_fini(&a->code_of);
-    a->code_of = (struct map){0};
-    a->code_count = 1;
-}
-
-void assign_reset(struct assign *a)
-{
-    a->unit_end = 0;
-    a->free_count = 0;
-    a->order = 0;
-    a->visit = 0;
-    a->cluster_free = ASSIGN_NOBODY;
-    for (uint32_t i = 0; i < a->cluster_end; i++) {
-        a->clusters[i]->next_free = a->cluster_free;
-        a->cluster_free = i;
-    }
-    for (uint32_t i = 0; i < a->model.part_count; i++)
-        a->parts[i] = (struct part_list){.units = a->parts[i].units, .cap = a->parts[i].cap};
-    a->reached_us = INT64_MIN;
-    memset(a->dwells, 0, a->model.part_count * sizeof *a->dwells);
-    codes_free(a);
-    a->stats = (struct assign_stats){0};
-}
-
-void assign_free(struct assign *a)
-{
-    if (!a)
-        return;
-    for (uint32_t i = 0; a->parts && i < a->model.part_count; i++)
-        free(a->parts[i].units);
-    for (uint32_t i = 0; i < a->cluster_end; i++) {
-        rows_fini(&a->clusters[i]->rows);
-        free(a->clusters[i]);
-    }
-    if (a->codes)
-        codes_free(a);
-    rows_fini(&a->work.rows);
-    rows_fini(&a->next);
-    rows_fini(&a->fan[0]);
-    rows_fini(&a->fan[1]);
-    free(a->clusters);
-    free(a->codes);
-    free(a->dwells);
-    free(a->parts);
-    ways_free(a);
-    free(a->units);
-    free(a->unit_free);
-    free(a);
-}
-
-/* ----------------------------------------------------------------------------------------- codes
- */
-
-int assign_code_number(struct assign *a, const char *text, uint32_t *ret)
-{
-    *ret = 0;
-    if (!text[0])
-        return OK;
-    void *found = map_find_text(&a->code_of, text);
-    if (found) {
-        *ret = (uint32_t)(uintptr_t)found;
-        return OK;
-    }
-    struct assign_code *codes =
-        array_room(a->codes, a->code_count, &a->code_cap, CODES_FIRST, sizeof *codes);
-    char *copy = codes ? strdup(text) : NULL;
-    if (codes)
-        a->codes = codes;
-    if (!copy)
-        return ERR_NOMEM;
-    int err = map_add_text(&a->code_of, text, (void *)(uintptr_t)a->code_count);
-    if (err) {
-        free(copy);
-        return err;
-    }
-    a->codes[a->code_count] = (struct assign_code){.text = copy};
-    *ret = a->code_count++;
-    return OK;
-}
 
 /* --------------------------------------------------------------------------------------- an event
  */
@@ -182,11 +73,6 @@ static bool is_belt(const struct assign *a, uint16_t part)
 static double belt_mm(const struct assign *a, uint16_t part, int64_t time_us)
 {
     return is_belt(a, part) ? a->model.mm(a->model.ctx, part, time_us) : 0;
-}
-
-static bool is_in_line(const struct assign_state *s)
-{
-    return s->part < ASSIGN_PARTS_MAX;
 }
 
 /* ------------------------------------------------------------------------------- where somebody is
@@ -548,6 +434,114 @@ static int branch_pass(struct event *e, uint32_t row, const struct assign_way *w
     return err ? err : fan_end(e);
 }
 
+/* Whether a unit may leave the one part unseen and be seen as it comes out of the other: not where
+ * its position would say that it has gone on (it is overdue then), nor where anybody may be next.
+ */
+static bool is_hop(const struct assign *a, const struct assign_way *before, uint16_t through)
+{
+    return before->from != ASSIGN_OUTSIDE && !is_belt(a, before->from) && !is_belt(a, through) &&
+           a->model.parts[before->from].order != ASSIGN_RANDOM;
+}
+
+/* Whether that one would have been in its way: in the part that it went through, or before it where
+ * it stood. */
+static bool is_in_way(const struct event *e, const struct assign_state *s,
+                      const struct assign_state *other, uint16_t through)
+{
+    if (other->part == through)
+        return true;
+    if (other == s || other->part != s->part)
+        return false;
+    return e->a->model.parts[s->part].order == ASSIGN_LIFO ? is_before(e->a, s, other)
+                                                           : is_before(e->a, other, s);
+}
+
+/* How likely nobody was in its way: those that may be pulses of nobody. */
+static double hop_free(const struct event *e, const struct assign_state *s, uint32_t n,
+                       uint32_t column, uint16_t through)
+{
+    double p = 1;
+    for (uint32_t i = 0; i < n; i++)
+        p *= is_in_way(e, &s[column], &s[i], through) ? s[i].doubt : 1;
+    return p;
+}
+
+/* When it left unseen into the part that it comes out of now: as long before as units mostly are
+ * there. False: it cannot have. */
+static bool hop_when(const struct event *e, const struct assign_state *s, uint16_t through,
+                     int64_t *ret_us)
+{
+    const struct assign *a = e->a;
+    const struct assign_part *p = &a->model.parts[s->part];
+    const struct assign_part *q = &a->model.parts[through];
+    const struct assign_dwell *d = &a->dwells[through];
+    int64_t first_us = s->t_in + p->time_min_us;
+    int64_t last_us = e->now_us - q->time_min_us;
+    if (p->time_max_us && s->t_in + p->time_max_us < last_us)
+        last_us = s->t_in + p->time_max_us;
+    if (q->time_max_us && e->now_us - q->time_max_us > first_us)
+        first_us = e->now_us - q->time_max_us;
+    if (first_us > last_us)
+        return false;
+    *ret_us = first_us + (last_us - first_us) / 2;
+    if (a->model.learns && dwell_is_known(d)) {
+        int64_t mean_us = e->now_us - (int64_t)d->mean_us;
+        *ret_us = mean_us < first_us ? first_us : mean_us > last_us ? last_us : mean_us;
+    }
+    return true;
+}
+
+/* Nobody is in the gate's part, and the unit is the next of the one before: it went on unseen and
+ * made the pulse. */
+static int branch_hop(struct event *e, uint32_t row, const struct assign_way *before,
+                      const struct assign_way *w, uint32_t column)
+{
+    struct assign *a = e->a;
+    int64_t when = 0;
+    const struct rows *work = &a->work.rows;
+    const struct assign_state *s = rows_states(work, row);
+    double weight = work->w[row] * a->model.odds.missed * before->share * w->share *
+                    (1 - a->model.odds.missed) * (1 - s[column].doubt) *
+                    code_weight(e, s, work->n, column) * hop_free(e, s, work->n, column, w->from);
+    if (!(weight > 0) || !hop_when(e, &s[column], w->from, &when))
+        return OK;
+    int err = fan_begin(e, row, weight);
+    for (uint32_t k = 0; k < work->n && !err; k++) {
+        if (!is_in_way(e, &s[column], &s[k], w->from))
+            continue;
+        rows_states(fan_in(e), 0)[k] = (struct assign_state){.part = ASSIGN_GONE};
+        work_doubt(a, rows_stays(fan_in(e), 0), k, 0);
+    }
+    if (!err)
+        err = fan_evict(e, w->into, column);
+    struct rows *in = fan_in(e);
+    for (uint32_t i = 0; i < in->count && !err; i++) {
+        struct assign_state *to = &rows_states(in, i)[column];
+        const struct undecided stay = {.t_out = when, .end = EDGE_UNSEEN};
+        stay_note(e, to, rows_stays(in, i), column, &stay, 1);
+        state_enter(e, to, column, w->from, when, 0, EDGE_UNSEEN);
+        row_pass(e, rows_states(in, i), rows_stays(in, i), column, w->into, EDGE_SEEN);
+    }
+    return err ? err : fan_end(e);
+}
+
+/* Those of one way of the gate. */
+static int row_hops(struct event *e, uint32_t row, const struct assign_way *w)
+{
+    struct assign *a = e->a;
+    const struct rows *work = &a->work.rows;
+    int err = OK;
+    if (w->from == ASSIGN_OUTSIDE)
+        return OK;
+    struct way_list ways = into_ways(a, w->from);
+    for (const struct assign_way *b = ways.first; b < ways.end; b++) {
+        for (uint32_t k = 0; is_hop(a, b, w->from) && k < work->n && !err; k++)
+            if (rows_states(work, row)[k].part == b->from)
+                err = branch_hop(e, row, b, w, k);
+    }
+    return err;
+}
+
 /* A unit whose code is read where it cannot be was carried there. */
 static int branch_moved(struct event *e, uint32_t row, const struct assign_way *w, uint32_t column)
 {
@@ -568,7 +562,7 @@ struct worth {
     double spurious;
 };
 
-/* Where it was before it was seen, it was unseen. */
+/* Where it was before it was seen, it was unseen: for as long as units mostly are there. */
 static void newcomer_before(struct event *e, struct assign_state *s, double *m, uint16_t part,
                             double real)
 {
@@ -578,6 +572,8 @@ static void newcomer_before(struct event *e, struct assign_state *s, double *m, 
     s->ref_mm = belt_mm(a, part, e->now_us) - a->model.parts[part].length_mm;
     if (is_belt(a, part))
         s->t_in = a->model.when(a->model.ctx, part, s->ref_mm, e->now_us);
+    else if (a->model.learns && dwell_is_known(&a->dwells[part]))
+        s->t_in = e->now_us - (int64_t)a->dwells[part].mean_us;
     s->begin = EDGE_UNSEEN;
     s->visit = visit_number(e, a->work.units[e->newcomer], part);
     struct undecided stay = {.t_out = e->now_us, .end = EDGE_SEEN, .breach = ASSIGN_APPEARED};
@@ -676,6 +672,8 @@ static int row_branches(struct event *e, uint32_t row)
             if (w->from == s->part && w->from != ASSIGN_OUTSIDE)
                 err = branch_pass(e, row, w, k);
         }
+        if (!err)
+            err = row_hops(e, row, w);
     }
     return err ? err : row_moved(e, row);
 }
@@ -729,6 +727,25 @@ static int gather_part(struct event *e, uint16_t part)
     return gather_list(e, part, lifo ? 0 : SKIPPED_MAX + 1, lifo ? SKIPPED_MAX + 1 : 0);
 }
 
+/* Those that may have gone into the part unseen and come out of it now. */
+static int gather_hops(struct event *e, uint16_t through)
+{
+    struct assign *a = e->a;
+    const struct part_list *l = &a->parts[through];
+    int err = OK;
+    for (uint32_t i = l->first; i < l->end; i++) {
+        const struct assign_unit *u = &a->units[l->units[i]];
+        if (work_find(a, l->units[i]) == ASSIGN_NOBODY && u->cluster == ASSIGN_NOBODY &&
+            !(u->one.doubt > 0))
+            return OK; /* somebody is there, under all hypotheses */
+    }
+    struct way_list ways = into_ways(a, through);
+    for (const struct assign_way *b = ways.first; b < ways.end && !err; b++)
+        if (is_hop(a, b, through))
+            err = gather_part(e, b->from);
+    return err;
+}
+
 static int gather(struct event *e)
 {
     struct assign *a = e->a;
@@ -736,6 +753,8 @@ static int gather(struct event *e)
     struct way_list ways = gate_ways(a, e->gate);
     for (const struct assign_way *w = ways.first; w < ways.end && !err; w++) {
         if (w->from != ASSIGN_OUTSIDE)
+            err = gather_hops(e, w->from);
+        if (!err && w->from != ASSIGN_OUTSIDE)
             err = gather_part(e, w->from);
         if (!err && w->into != ASSIGN_OUTSIDE && a->model.parts[w->into].capacity)
             err = gather_list(e, w->into, UINT32_MAX, 0);
@@ -873,66 +892,6 @@ int assign_reach(struct assign *a, int64_t time_us)
             again = true;
         }
         a->reached_us = time_us;
-    }
-    return err;
-}
-
-/* ------------------------------------------------------------------------------------- questions
- */
-
-void assign_stats_get(const struct assign *a, struct assign_stats *ret)
-{
-    *ret = a->stats;
-    for (uint32_t i = 0; i < a->unit_end; i++) {
-        const struct assign_unit *u = &a->units[i];
-        if (!u->order || u->cluster == ASSIGN_NOBODY)
-            continue;
-        uint32_t count = a->clusters[u->cluster]->rows.count;
-        ret->hypotheses = count > ret->hypotheses ? count : ret->hypotheses;
-    }
-}
-
-/* Where it is likeliest to be; false: not in the line. */
-static bool unit_where(const struct assign *a, const struct assign_unit *u,
-                       struct assign_where *ret)
-{
-    const struct cluster *c = u->cluster == ASSIGN_NOBODY ? NULL : a->clusters[u->cluster];
-    uint32_t column = 0;
-    while (c && &a->units[c->units[column]] != u)
-        column++;
-    const struct assign_state *best = &u->one;
-    double sum = 1;
-    double most = 0;
-    for (uint32_t i = 0; c && i < c->rows.count; i++) {
-        const struct assign_state *s = &rows_states(&c->rows, i)[column];
-        sum = 0;
-        for (uint32_t k = 0; k < c->rows.count; k++)
-            if (rows_states(&c->rows, k)[column].part == s->part)
-                sum += c->rows.w[k];
-        if (sum > most) {
-            most = sum;
-            best = s;
-        }
-    }
-    *ret = (struct assign_where){
-        .unit = u->id,
-        .code = code_text(a, best->code),
-        .part = best->part,
-        .t_in = best->t_in,
-        .in_mm = best->ref_mm,
-        .probability = (c ? most : 1) * (1 - best->doubt),
-    };
-    return is_in_line(best);
-}
-
-int assign_each(const struct assign *a, int (*one)(void *ctx, const struct assign_where *w),
-                void *ctx)
-{
-    int err = OK;
-    for (uint32_t i = 0; i < a->unit_end && !err; i++) {
-        struct assign_where w;
-        if (a->units[i].order && unit_where(a, &a->units[i], &w))
-            err = one(ctx, &w);
     }
     return err;
 }

@@ -373,6 +373,49 @@ static void world_passes(struct naive *n, const struct world *w, struct naive_pu
     }
 }
 
+/* Out of a part in which nobody is, somebody who stood in the one before and gave no pulse between.
+ */
+static void world_hops(struct naive *n, const struct world *w, struct naive_pulse *p)
+{
+    for (uint32_t i = 0; i < n->line->way_count * n->line->way_count * UNITS; i++) {
+        const struct assign_way *in = &n->line->ways[i / UNITS % n->line->way_count];
+        const struct assign_way *out = &n->line->ways[i / UNITS / n->line->way_count];
+        const struct naive_unit *u = &w->units[i % UNITS];
+        if (out->gate != p->gate || in->into != out->from || in->from == ASSIGN_OUTSIDE ||
+            out->from == ASSIGN_OUTSIDE || u->part != in->from || naive_belt(n, in->from) ||
+            naive_belt(n, out->from) || n->line->parts[in->from].order == ASSIGN_RANDOM)
+            continue;
+        bool fits = true;
+        bool lifo = n->line->parts[in->from].order == ASSIGN_LIFO;
+        for (int k = 0; k < UNITS; k++) {
+            const struct naive_unit *o = &w->units[k];
+            fits = fits && o->part != out->from &&
+                   (o->part != u->part || (lifo ? o->t_in <= u->t_in : o->t_in >= u->t_in));
+        }
+        const struct assign_part *from = &n->line->parts[in->from];
+        const struct assign_part *through = &n->line->parts[out->from];
+        int64_t first = u->t_in + from->time_min_us;
+        int64_t last = p->now - through->time_min_us;
+        if (from->time_max_us && last > u->t_in + from->time_max_us)
+            last = u->t_in + from->time_max_us;
+        if (through->time_max_us && first < p->now - through->time_max_us)
+            first = p->now - through->time_max_us;
+        if (!fits || first > last)
+            continue;
+        struct world to = *w;
+        p->unit = (int)(i % UNITS);
+        p->way = out;
+        p->end = EDGE_SEEN;
+        to.weight *= odds.missed * in->share * (1 - odds.missed) * out->share;
+        if (p->code && u->code != p->code && (u->code || naive_held(w, p->code, p->unit)))
+            to.weight *= odds.misread;
+        int64_t when = first + (last - first) / 2;
+        world_leave(&to, p->unit, when, EDGE_UNSEEN, ASSIGN_KEPT);
+        world_enter(n, &to, p->unit, out->from, when, 0, EDGE_UNSEEN);
+        naive_room(n, &to, p);
+    }
+}
+
 static void world_newcomers(struct naive *n, const struct world *w, struct naive_pulse *p)
 {
     uint32_t entries = 0;
@@ -428,6 +471,7 @@ static void naive_take(struct naive *n, struct naive_pulse *p)
     for (uint32_t i = 0; i < n->count && !n->full; i++) {
         world_newcomers(n, &n->worlds[i], p);
         world_passes(n, &n->worlds[i], p);
+        world_hops(n, &n->worlds[i], p);
         world_moves(n, &n->worlds[i], p);
     }
     worlds_turn(n);

@@ -108,12 +108,20 @@ struct part_list {
     int64_t due_us; /* no belt: nor until then */
 };
 
-/* The ways by gate and by the part they leave, and where those of each begin. */
+static inline bool is_in_line(const struct assign_state *s)
+{
+    return s->part < ASSIGN_PARTS_MAX;
+}
+
+/* The ways by gate, by the part they leave and the one they lead into, and where those of each
+ * begin. */
 struct assign_ways {
     struct assign_way *by_gate;
     struct assign_way *by_part;
+    struct assign_way *by_into;
     uint32_t *gates;
     uint32_t *parts;
+    uint32_t *intos;
     double *due_mm; /* of a belt: the way from where a unit is overdue */
 };
 
@@ -178,6 +186,7 @@ int ways_index(struct assign *a); /* ERR_NOMEM */
 void ways_free(struct assign *a);
 struct way_list gate_ways(const struct assign *a, uint16_t gate);
 struct way_list part_ways(const struct assign *a, uint16_t part); /* those that leave it */
+struct way_list into_ways(const struct assign *a, uint16_t part); /* those that lead into it */
 
 /* Whether one of the units in front has to be looked at; false: none is overdue. */
 bool part_may_be_due(struct assign *a, uint16_t part, int64_t now_us);

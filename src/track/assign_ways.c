@@ -1,5 +1,5 @@
-/* The ways of a line by their gates and by the parts they leave, and when somebody may be overdue:
- * what keeps a pulse from looking at the whole line. See assign.h.
+/* The ways of a line by their gates, by the parts they leave and by those they lead into, and when
+ * somebody may be overdue: what keeps a pulse from looking at the whole line. See assign.h.
  *
  * Of each part a bound is kept before which none of those in front can be overdue: a position of
  * its belt, or a moment. It holds until one of its units changes; so between two pulses a part
@@ -14,15 +14,22 @@
 
 #define DUE_SURE_MM 1e-3 /* the bound is earlier by so much: it only says whom to look at */
 
-static void ways_sort(const struct assign_model *m, bool by_gate, struct assign_way *ways,
+enum way_key { BY_GATE, BY_PART, BY_INTO };
+
+static uint16_t way_key(const struct assign_way *w, enum way_key by)
+{
+    return by == BY_GATE ? w->gate : by == BY_PART ? w->from : w->into;
+}
+
+static void ways_sort(const struct assign_model *m, enum way_key by, struct assign_way *ways,
                       uint32_t *firsts)
 {
-    uint32_t keys = by_gate ? m->gate_count : m->part_count;
+    uint32_t keys = by == BY_GATE ? m->gate_count : m->part_count;
     uint32_t n = 0;
     for (uint32_t key = 0; key < keys; key++) {
         firsts[key] = n;
         for (uint32_t i = 0; i < m->way_count; i++)
-            if ((by_gate ? m->ways[i].gate : m->ways[i].from) == key)
+            if (way_key(&m->ways[i], by) == key)
                 ways[n++] = m->ways[i];
     }
     firsts[keys] = n;
@@ -40,6 +47,13 @@ struct way_list part_ways(const struct assign *a, uint16_t part)
     assert(part < a->model.part_count);
     const struct assign_ways *w = &a->ways;
     return (struct way_list){w->by_part + w->parts[part], w->by_part + w->parts[part + 1u]};
+}
+
+struct way_list into_ways(const struct assign *a, uint16_t part)
+{
+    assert(part < a->model.part_count);
+    const struct assign_ways *w = &a->ways;
+    return (struct way_list){w->by_into + w->intos[part], w->by_into + w->intos[part + 1u]};
 }
 
 /* The way from where a unit that has come exactly is overdue at all gates of the belt. */
@@ -61,13 +75,17 @@ int ways_index(struct assign *a)
     struct assign_ways *w = &a->ways;
     w->by_gate = calloc(m->way_count + 1u, sizeof *w->by_gate);
     w->by_part = calloc(m->way_count + 1u, sizeof *w->by_part);
+    w->by_into = calloc(m->way_count + 1u, sizeof *w->by_into);
     w->gates = calloc(m->gate_count + 1u, sizeof *w->gates);
     w->parts = calloc(m->part_count + 1u, sizeof *w->parts);
+    w->intos = calloc(m->part_count + 1u, sizeof *w->intos);
     w->due_mm = calloc(m->part_count + 1u, sizeof *w->due_mm);
-    if (!w->by_gate || !w->by_part || !w->gates || !w->parts || !w->due_mm)
+    if (!w->by_gate || !w->by_part || !w->by_into || !w->gates || !w->parts || !w->intos ||
+        !w->due_mm)
         return ERR_NOMEM;
-    ways_sort(m, true, w->by_gate, w->gates);
-    ways_sort(m, false, w->by_part, w->parts);
+    ways_sort(m, BY_GATE, w->by_gate, w->gates);
+    ways_sort(m, BY_PART, w->by_part, w->parts);
+    ways_sort(m, BY_INTO, w->by_into, w->intos);
     for (uint16_t part = 0; part < m->part_count; part++)
         w->due_mm[part] = belt_due_mm(a, part);
     return OK;
@@ -77,8 +95,10 @@ void ways_free(struct assign *a)
 {
     free(a->ways.by_gate);
     free(a->ways.by_part);
+    free(a->ways.by_into);
     free(a->ways.gates);
     free(a->ways.parts);
+    free(a->ways.intos);
     free(a->ways.due_mm);
 }
 

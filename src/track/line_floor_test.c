@@ -55,3 +55,41 @@ TEST(a_unit_that_is_seen_twice_as_it_leaves_left_the_first_time)
         bench_free(t);
     }
 }
+
+TEST(a_unit_that_gave_no_pulse_into_a_station_is_the_one_that_comes_out_of_it)
+{
+    for (int gate = 2; gate < 6; gate += 2) {
+        struct bench *t = three_units(gate);
+        const char *missed = gate == 2 ? "press" : "check";
+        int out_ms = 11000 + gate / 2 * 6000 + 4000;
+        bench_run(t);
+        CHECK_EQ(stays_of(t, "B", missed), 1);
+        const struct seen *b = stay_of(t, "B", missed, 0);
+        CHECK_STR(b->status, "missing");
+        CHECK(b->probability > 0.9);
+        /* It left the rack after 1 s at the earliest, and was in the press for 2 at least. */
+        CHECK_EQ((b->t_in - T0) / 1000, out_ms - (2000 + 5000) / 2);
+        CHECK_EQ((b->t_out - T0) / 1000, out_ms);
+        CHECK_STAY(t, "A", missed, out_ms - 14000, out_ms - 10000, "exact");
+        CHECK_STAY(t, "C", missed, out_ms + 6000, out_ms + 10000, "exact");
+        CHECK_EQ(t->alarms, 0);
+        bench_free(t);
+    }
+}
+
+TEST(a_unit_that_came_unseen_was_there_as_long_as_units_mostly_are)
+{
+    for (int gate = 0; gate < 4; gate += 2) {
+        struct bench *t = bench_new(config, 150);
+        char serial[8];
+        for (int i = 0; i < 10; i++) {
+            (void)snprintf(serial, sizeof serial, "U%d", i);
+            unit_goes(t, 1000 + i * 10000, serial, i == 9 ? gate : -1);
+        }
+        bench_run(t);
+        CHECK_STAY(t, "U9", gate ? "press" : "print", gate ? 97000 : 91000, gate ? 101000 : 95000,
+                   "missing");
+        CHECK_STAY(t, "U9", "check", 103000, 107000, "exact");
+        bench_free(t);
+    }
+}
