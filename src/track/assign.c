@@ -560,7 +560,42 @@ static int branch_moved(struct event *e, uint32_t row, const struct assign_way *
 struct worth {
     double real;
     double spurious;
+    bool alone; /* only if those in the part that it comes out of never were */
 };
+
+static bool part_has_entry(const struct assign *a, uint16_t part)
+{
+    struct way_list ways = into_ways(a, part);
+    for (const struct assign_way *w = ways.first; w < ways.end; w++)
+        if (w->from == ASSIGN_OUTSIDE)
+            return true;
+    return false;
+}
+
+/* How likely the part had room for somebody whose entry into the line gave no pulse; 1: surely. */
+static double entry_free(const struct event *e, uint32_t row, uint16_t part)
+{
+    const struct assign *a = e->a;
+    const struct assign_state *s = rows_states(&a->work.rows, row);
+    double p = 1;
+    if (part == ASSIGN_OUTSIDE || !part_has_entry(a, part))
+        return 0;
+    for (uint32_t i = 0; i < a->work.rows.n && !is_belt(a, part); i++)
+        p *= s[i].part == part ? s[i].doubt : 1;
+    return p;
+}
+
+/* Whoever is in that part was a pulse of nobody. */
+static void fan_empty(const struct event *e, uint16_t part)
+{
+    struct assign_state *s = rows_states(fan_in(e), 0);
+    for (uint32_t i = 0; i < fan_in(e)->n; i++) {
+        if (s[i].part != part)
+            continue;
+        s[i] = (struct assign_state){.part = ASSIGN_GONE};
+        work_doubt(e->a, rows_stays(fan_in(e), 0), i, 0);
+    }
+}
 
 /* Where it was before it was seen, it was unseen: for as long as units mostly are there. */
 static void newcomer_before(struct event *e, struct assign_state *s, double *m, uint16_t part,
@@ -597,6 +632,8 @@ static int branch_newcomer(struct event *e, uint32_t row, const struct assign_wa
         err = rows_add(&a->next, work->w[row] * worth.spurious, s, rows_stays(work, row));
     if (!err)
         err = fan_begin(e, row, work->w[row] * (full ? real : real + worth.spurious));
+    if (!err && worth.alone)
+        fan_empty(e, w->from);
     if (!err)
         err = fan_evict(e, w->into, e->newcomer);
     struct rows *in = fan_in(e);
@@ -631,12 +668,19 @@ static int row_newcomers(struct event *e, uint32_t row)
     struct way_list ways = gate_ways(a, e->gate);
     for (const struct assign_way *w = ways.first; w < ways.end; w++)
         count += (w->from == ASSIGN_OUTSIDE) == entry;
-    /* Who has a code is somebody. */
-    const struct worth worth = {.real = (entry ? 1 : o->appeared) / count,
-                                .spurious = (e->code ? 0 : o->spurious) / count};
-    for (const struct assign_way *w = ways.first; w < ways.end && !err; w++)
-        if ((w->from == ASSIGN_OUTSIDE) == entry)
-            err = branch_newcomer(e, row, w, worth);
+    for (const struct assign_way *w = ways.first; w < ways.end && !err; w++) {
+        if ((w->from == ASSIGN_OUTSIDE) != entry)
+            continue;
+        double free = entry_free(e, row, w->from);
+        double entered = free < 1 ? 0 : o->missed; /* into the line, and gave no pulse there */
+        /* Who has a code is somebody. */
+        const struct worth worth = {.real = (entry ? 1 : o->appeared + entered) / count,
+                                    .spurious = (e->code ? 0 : o->spurious) / count};
+        err = branch_newcomer(e, row, w, worth);
+        if (!err && free > 0 && free < 1)
+            err = branch_newcomer(e, row, w,
+                                  (struct worth){.real = o->missed * free / count, .alone = true});
+    }
     return err;
 }
 

@@ -416,6 +416,18 @@ static void world_hops(struct naive *n, const struct world *w, struct naive_puls
     }
 }
 
+/* A unit that came into the line there without a pulse, if there was room for it. */
+static double naive_entered(const struct naive *n, const struct world *w, uint16_t part)
+{
+    bool entry = false;
+    bool room = true;
+    for (uint32_t i = 0; i < n->line->way_count; i++)
+        entry = entry || (n->line->ways[i].from == ASSIGN_OUTSIDE && n->line->ways[i].into == part);
+    for (int i = 0; i < UNITS; i++)
+        room = room && (naive_belt(n, part) || w->units[i].part != part);
+    return entry && room ? odds.missed : 0;
+}
+
 static void world_newcomers(struct naive *n, const struct world *w, struct naive_pulse *p)
 {
     uint32_t entries = 0;
@@ -435,7 +447,9 @@ static void world_newcomers(struct naive *n, const struct world *w, struct naive
         if (p->way->gate != p->gate || (entries && !entry))
             continue;
         struct world to = *w;
-        to.weight *= held * (entries ? 1.0 / entries : odds.appeared / others);
+        to.weight *=
+            held * (entries ? 1.0 / entries
+                            : (odds.appeared + naive_entered(n, w, p->way->from)) / others);
         to.units[p->unit] = (struct naive_unit){.part = -1, .code = p->code};
         naive_room(n, &to, p);
     }

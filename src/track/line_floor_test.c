@@ -93,3 +93,33 @@ TEST(a_unit_that_came_unseen_was_there_as_long_as_units_mostly_are)
         bench_free(t);
     }
 }
+
+/* What goes by before the first gate sees it is as likely as that the gate is blind, and not as
+ * rare as what people put on by hand. */
+TEST(a_unit_that_the_first_gate_of_a_line_missed_is_believed)
+{
+    static const char single[] = "name: n\n"
+                                 "tracks:\n"
+                                 "  - name: line\n"
+                                 "    parts:\n"
+                                 "      - {station: print, time_min: 2s, time_max: 6s}\n"
+                                 "    gates:\n"
+                                 "      - {signal: plc.line.g0, into: print, unit: plc.line.c0}\n"
+                                 "      - {signal: plc.line.g1, out_of: print}\n"
+                                 "    odds: {missed: 0.02, spurious: 0.005, removed: 0.001,\n"
+                                 "           appeared: 0.001}\n";
+    struct bench *t = bench_new(single, 60);
+    code(t, 0, 500, "A");
+    pulse(t, 0, 1000);
+    pulse(t, 1, 5000);
+    pulse(t, 1, 15000); /* nobody went in */
+    bench_run(t);
+    CHECK_STAY(t, "A", "print", 1000, 5000, "exact");
+    CHECK_EQ(stays_of(t, "?", "print"), 1);
+    const struct seen *b = stay_of(t, "?", "print", 0);
+    CHECK_STR(b->status, "ambiguous");
+    CHECK(b->probability > 0.8076 && b->probability < 0.8078); /* 0.021 of 0.026 */
+    CHECK_EQ((b->t_out - T0) / 1000, 15000);
+    CHECK_EQ(t->alarms, 1);
+    bench_free(t);
+}
