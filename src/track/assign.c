@@ -849,6 +849,23 @@ static int rows_branch(struct event *e)
     return err;
 }
 
+/* A cluster that is full would not be asked any more: whether the newcomer is in it is decided. */
+static int newcomer_decide(const struct event *e)
+{
+    struct assign *a = e->a;
+    struct rows *r = &a->work.rows;
+    double here = 0;
+    if (r->n < ASSIGN_CLUSTER_UNITS_MAX)
+        return OK;
+    for (uint32_t i = 0; i < r->count; i++)
+        here += rows_states(r, i)[e->newcomer].part != ASSIGN_ABSENT ? r->w[i] : 0;
+    for (uint32_t i = 0; i < r->count; i++)
+        if ((rows_states(r, i)[e->newcomer].part != ASSIGN_ABSENT) != (here >= 0.5))
+            r->w[i] = 0;
+    a->stats.forced++;
+    return work_settle(a);
+}
+
 int assign_pulse(struct assign *a, const struct assign_pulse *p)
 {
     struct event e = {.a = a, .gate = p->gate, .now_us = p->time_us};
@@ -865,6 +882,8 @@ int assign_pulse(struct assign *a, const struct assign_pulse *p)
     a->stats.pulses++;
     if (!err)
         err = work_settle(a);
+    if (!err)
+        err = newcomer_decide(&e);
     if (!err)
         holders_note(&e);
     return err ? err : work_end(a);
@@ -892,7 +911,7 @@ static int unit_overdue(struct assign *a, uint32_t unit, int64_t now_us)
 {
     struct event e = {.a = a, .now_us = now_us, .newcomer = ASSIGN_NOBODY};
     work_begin(a);
-    int err = work_add(a, unit);
+    int err = work_load(a, unit);
     uint32_t column = work_find(a, unit);
     rows_clear(&a->next, a->work.rows.n);
     for (uint32_t i = 0; i < a->work.rows.count && !err; i++) {

@@ -278,14 +278,15 @@ static int work_add_cluster(struct assign *a, uint32_t slot)
     return err ? err : work_settle(a);
 }
 
-int work_add(struct assign *a, uint32_t unit)
+/* With so much room left. */
+static int work_add_within(struct assign *a, uint32_t unit, uint32_t room)
 {
     if (work_find(a, unit) != ASSIGN_NOBODY)
         return OK;
     struct assign_unit *u = &a->units[unit];
     struct cluster *c = u->cluster == ASSIGN_NOBODY ? NULL : a->clusters[u->cluster];
     uint32_t more = c ? c->rows.n : 1;
-    if (a->work.rows.n + more + 1 > ASSIGN_CLUSTER_UNITS_MAX) { /* one more is the newcomer */
+    if (a->work.rows.n + more + room > ASSIGN_CLUSTER_UNITS_MAX) {
         a->stats.forced++;
         return OK;
     }
@@ -297,6 +298,16 @@ int work_add(struct assign *a, uint32_t unit)
     return work_product(a, &one, 0);
 }
 
+int work_add(struct assign *a, uint32_t unit)
+{
+    return work_add_within(a, unit, 1); /* the newcomer's */
+}
+
+int work_load(struct assign *a, uint32_t unit)
+{
+    return work_add_within(a, unit, 0);
+}
+
 int work_new_unit(struct assign *a, const uint8_t id[static TRACK_UNIT_BYTES], uint32_t *ret)
 {
     uint32_t unit = 0;
@@ -304,7 +315,7 @@ int work_new_unit(struct assign *a, const uint8_t id[static TRACK_UNIT_BYTES], u
     if (err)
         return err;
     a->units[unit].one = (struct assign_state){.part = ASSIGN_ABSENT};
-    err = work_add(a, unit);
+    err = work_add_within(a, unit, 0);
     *ret = a->work.rows.n - 1;
     return err;
 }
@@ -357,7 +368,10 @@ static void stay_note_revision(const struct assign *a, const struct undecided *s
             at = i;
             break;
         }
-        at = u->said[i].visit < u->said[at].visit ? i : at;
+        /* What was said most often is most likely said again. */
+        bool less = u->said[i].revision < u->said[at].revision;
+        bool same = u->said[i].revision == u->said[at].revision;
+        at = less || (same && u->said[i].visit < u->said[at].visit) ? i : at;
     }
     u->said[at].visit = s->visit;
     u->said[at].revision = revision;
@@ -612,11 +626,26 @@ static int stays_say(struct assign *a)
 /* --------------------------------------------------------------------------------------- put back
  */
 
+/* Not in the line under any hypothesis, be it that it left or never was; and all is said of it. */
+static bool is_over(const struct assign *a, uint32_t column)
+{
+    const struct cluster *c = &a->work;
+    for (uint32_t i = 0; i < c->rows.count; i++)
+        if (is_part(rows_states(&c->rows, i)[column].part))
+            return false;
+    for (uint32_t i = 0; i < c->stay_count; i++)
+        if (stay_column(a, c, i) == column)
+            return false;
+    return true;
+}
+
 /* In the same state under all hypotheses, and no stay of it waits for its doubt to end. */
 static bool is_certain(const struct assign *a, uint32_t column)
 {
     const struct cluster *c = &a->work;
     const struct rows *r = &c->rows;
+    if (is_over(a, column))
+        return true;
     for (uint32_t i = 1; i < r->count; i++)
         if (memcmp(&rows_states(r, i)[column], &rows_states(r, 0)[column], sizeof *r->s) != 0)
             return false;

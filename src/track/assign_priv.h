@@ -212,7 +212,9 @@ int rows_tidy(struct rows *r, uint32_t max, double min, uint32_t stay_count);
 
 /* The work: what is known of these units and all whose fates hang together with theirs. */
 void work_begin(struct assign *a);
-int work_add(struct assign *a, uint32_t unit);             /* no effect if it is in it */
+/* No effect if it is in it; none either if no room would be left for a newcomer: counted. */
+int work_add(struct assign *a, uint32_t unit);
+int work_load(struct assign *a, uint32_t unit);            /* where none comes */
 uint32_t work_find(const struct assign *a, uint32_t unit); /* ASSIGN_NOBODY */
 
 /* A unit that nobody knew: absent in all hypotheses. *ret is its column. ERR_LIMIT: the line is

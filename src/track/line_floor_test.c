@@ -123,3 +123,43 @@ TEST(a_unit_that_the_first_gate_of_a_line_missed_is_believed)
     CHECK_EQ(t->alarms, 1);
     bench_free(t);
 }
+
+/* One that was not read goes back and may be each of those that come: their fates hang together
+ * until the cluster is full. Whoever comes then is itself all the same. */
+TEST(units_beyond_what_a_cluster_holds_keep_their_own_ids)
+{
+    static const char loop[] = "name: n\n"
+                               "tracks:\n"
+                               "  - name: line\n"
+                               "    parts:\n"
+                               "      - {station: test, entry: true, time_min: 1s, time_max: 4s,\n"
+                               "         to: [out, bench]}\n"
+                               "      - {buffer: bench, to: test}\n"
+                               "    gates:\n"
+                               "      - {signal: plc.line.g0, into: test, unit: plc.line.c0}\n"
+                               "      - {signal: plc.line.g1, out_of: test, into: out}\n"
+                               "      - {signal: plc.line.g2, out_of: test, into: bench}\n";
+    struct bench *t = bench_new(loop, 300);
+    char serial[8];
+    int named = 0;
+    pulse(t, 0, 1000);
+    pulse(t, 2, 3000);
+    for (int i = 0; i < 50; i++) {
+        (void)snprintf(serial, sizeof serial, "U%d", i);
+        code(t, 0, 9500 + i * 5000, serial);
+        pulse(t, 0, 10000 + i * 5000);
+        pulse(t, 1, 12000 + i * 5000);
+    }
+    bench_run(t);
+    for (int i = 0; i < t->count; i++) {
+        if (t->seen[i].serial[0] != 'U' || t->seen[i].probability <= 0.5)
+            continue;
+        named++;
+        for (int k = 0; k < i; k++)
+            CHECK(memcmp(t->seen[i].unit, t->seen[k].unit, TRACK_UNIT_BYTES) != 0 ||
+                  strcmp(t->seen[i].serial, t->seen[k].serial) == 0 ||
+                  t->seen[k].serial[0] != 'U' || t->seen[k].probability <= 0.5);
+    }
+    CHECK(named >= 50);
+    bench_free(t);
+}
