@@ -17,6 +17,7 @@ import collections
 
 NEAR_US = 1_500_000
 SURE = 0.95
+ALONE = ("ict",)  # stations from which units leave their line
 Interval = collections.namedtuple("Interval", "t_in t_out serial number")
 
 
@@ -156,13 +157,40 @@ class Score:
                 worst = max(worst, run)
         return worst
 
-    def silent(self, ledger, breaches):
-        """Units that were taken off or put on by hand, and of which no breach tells: (what, serial).
-        What no gate ever saw is nothing to a line."""
+    def _told(self, breaches):
+        """{serial: what the breaches say of it}"""
         told = collections.defaultdict(set)
         for b in breaches:
             serial = b["serial"] or self.who.get(b["unit"])
             told[serial].add("put on" if b["kind"] == "appeared" else "taken off")
+        return told
+
+    def unseen(self, ledger, breaches, ends_us):
+        """(how often a gate missed a unit, [those of which neither a stay's evidence nor a breach
+        tells]). A visit that both of its gates missed can be known only where others follow."""
+        told, missed, silent = self._told(breaches), 0, []
+        mine = collections.defaultdict(list)
+        for s in self.stays:
+            mine[s["station"], self.serial(s)].append(s)
+        for serial, row in ledger.items():
+            for step in row["steps"]:
+                if not step["t_out"] or step["t_out"] > ends_us:
+                    continue
+                pulses = step.get("pulses") or [row["belt"]["entry"], row["belt"]["exit"]]
+                here = [s["evidence"] for s in mine[step["station"], serial]
+                        if overlap(s["t_in"], s["t_out"], step["t_in"], step["t_out"])]
+                for seen, word in zip(pulses, ("entry=unseen", "exit=unseen")):
+                    if seen or (not any(pulses) and step["station"] in ALONE):
+                        continue
+                    missed += 1
+                    if not any(word in evidence for evidence in here) and not told[serial]:
+                        silent.append((serial, step["station"], word))
+        return missed, silent
+
+    def silent(self, ledger, breaches):
+        """Units that were taken off or put on by hand, and of which no breach tells: (what, serial).
+        What no gate ever saw is nothing to a line."""
+        told = self._told(breaches)
         hands = []
         for serial, row in ledger.items():
             seen = any(any(step.get("pulses", [])) for step in row["steps"])
