@@ -357,6 +357,23 @@ static uint32_t stay_revision(const struct assign *a, const struct undecided *s)
     return revision;
 }
 
+/* Whether the unit may still be there, so that the stay is said again when it ends. */
+static bool visit_is_open(const struct assign *a, const uint8_t unit[static TRACK_UNIT_BYTES],
+                          uint32_t visit)
+{
+    const struct cluster *c = &a->work;
+    for (uint32_t k = 0; k < c->rows.n; k++) {
+        if (memcmp(a->units[c->units[k]].id, unit, TRACK_UNIT_BYTES) != 0)
+            continue;
+        for (uint32_t i = 0; i < c->rows.count; i++) {
+            const struct assign_state *s = &rows_states(&c->rows, i)[k];
+            if (is_part(s->part) && s->visit == visit)
+                return true;
+        }
+    }
+    return false;
+}
+
 static void stay_note_revision(const struct assign *a, const struct undecided *s, uint32_t revision)
 {
     struct assign_unit *u = stay_owner(a, s);
@@ -368,10 +385,9 @@ static void stay_note_revision(const struct assign *a, const struct undecided *s
             at = i;
             break;
         }
-        /* What was said most often is most likely said again. */
-        bool less = u->said[i].revision < u->said[at].revision;
-        bool same = u->said[i].revision == u->said[at].revision;
-        at = less || (same && u->said[i].visit < u->said[at].visit) ? i : at;
+        bool open = visit_is_open(a, s->unit, u->said[i].visit);
+        bool was = visit_is_open(a, s->unit, u->said[at].visit);
+        at = was > open || (was == open && u->said[i].visit < u->said[at].visit) ? i : at;
     }
     u->said[at].visit = s->visit;
     u->said[at].revision = revision;
@@ -489,6 +505,12 @@ static void whole_choose(const struct cluster *c, const double *weights, const b
     uint32_t best = w->likeliest;
     for (uint32_t i = 0; i < c->stay_count; i++) {
         const struct undecided *s = &c->stays[i];
+        bool told = s->revision && s->said_in == s->t_in && s->said_out == s->t_out;
+        if (!(weights[best] > 0) && told && is_same_stay(s, &c->stays[best]))
+            w->likeliest = i; /* it was not so: what is taken back is what was said */
+    }
+    for (uint32_t i = 0; i < c->stay_count && weights[best] > 0; i++) {
+        const struct undecided *s = &c->stays[i];
         bool free = is_same_stay(s, &c->stays[best]) && weights[i] >= weights[best] * ALIKE;
         for (uint32_t k = 0; k < c->stay_count && free; k++)
             free = !said[k] || c->stays[k].part != s->part || c->stays[k].t_out != s->t_out;
@@ -572,11 +594,26 @@ static uint32_t stay_code(const struct assign *a, const struct cluster *c, uint3
     return column == ASSIGN_NOBODY ? c->stays[stay].code : rows_states(&c->rows, 0)[column].code;
 }
 
+/* What was said last of the stay: an ending that is new knows nothing of it. */
+static void whole_recall(const struct cluster *c, struct undecided *s)
+{
+    for (uint32_t i = 0; i < c->stay_count; i++) {
+        const struct undecided *o = &c->stays[i];
+        if (!is_same_stay(o, s) || o->revision <= s->revision)
+            continue;
+        s->revision = o->revision;
+        s->said = o->said;
+        s->said_in = o->said_in;
+        s->said_out = o->said_out;
+    }
+}
+
 /* Says the stay if it is to be said, and notes that in all its endings. */
 static int whole_say(struct assign *a, const struct whole *w, const double *weights)
 {
     struct cluster *c = &a->work;
     struct undecided s = c->stays[w->likeliest];
+    whole_recall(c, &s);
     if (!is_to_say(a, w, &s))
         return OK;
     s.code = stay_code(a, c, w->likeliest);
