@@ -663,26 +663,11 @@ static int stays_say(struct assign *a)
 /* --------------------------------------------------------------------------------------- put back
  */
 
-/* Not in the line under any hypothesis, be it that it left or never was; and all is said of it. */
-static bool is_over(const struct assign *a, uint32_t column)
-{
-    const struct cluster *c = &a->work;
-    for (uint32_t i = 0; i < c->rows.count; i++)
-        if (is_part(rows_states(&c->rows, i)[column].part))
-            return false;
-    for (uint32_t i = 0; i < c->stay_count; i++)
-        if (stay_column(a, c, i) == column)
-            return false;
-    return true;
-}
-
 /* In the same state under all hypotheses, and no stay of it waits for its doubt to end. */
 static bool is_certain(const struct assign *a, uint32_t column)
 {
     const struct cluster *c = &a->work;
     const struct rows *r = &c->rows;
-    if (is_over(a, column))
-        return true;
     for (uint32_t i = 1; i < r->count; i++)
         if (memcmp(&rows_states(r, i)[column], &rows_states(r, 0)[column], sizeof *r->s) != 0)
             return false;
