@@ -173,6 +173,14 @@ static int64_t exchange_timeout_ms(const struct exchange *x)
                                                       : x->route->timeout_ms;
 }
 
+/* While x lives: it ends with its call. */
+static bool exchange_is_gone(void *ctx)
+{
+    const struct exchange *x = ctx;
+    return http_request_is_gone(x->request);
+}
+
+/* What changes something goes to its end, whoever left, so that its audit says how it ended. */
 static void exchange_call(struct exchange *x)
 {
     struct api *a = x->api;
@@ -182,6 +190,7 @@ static void exchange_call(struct exchange *x)
         .ctx = x,
         .timeout_ms = exchange_timeout_ms(x),
         .origin = caller_origin(&x->caller),
+        .gone = x->port->spec->flags & CALL_CHANGES ? NULL : exchange_is_gone,
     };
     api_pending_add(a);
     int err = call_send(x->port, x->input ? batch_ref(x->input) : NULL, &options);

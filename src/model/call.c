@@ -13,6 +13,7 @@
 
 #define CALL_TIMEOUT_MS_DEFAULT 10000
 #define CALL_FIELDS_MAX         64
+#define CALL_GONE_LOOK_US       250000 /* how often it is asked whether anybody still waits */
 
 struct call {
     atomic_uint refs;
@@ -52,24 +53,41 @@ static void call_tell(struct call *c, int err)
 
 /* References: one for the caller's side (start → done or time-out), one for the handler's. */
 
+/* Without memory for a timer the call simply has no deadline. */
+static void call_timer_arm(struct call *c)
+{
+    int64_t look_us = exec_now_us(c->options.exec) + CALL_GONE_LOOK_US;
+    bool sooner = c->options.gone && look_us < c->deadline_us;
+    (void)exec_timer_start(c->options.exec, &c->timer, sooner ? look_us : c->deadline_us);
+}
+
 static void call_start_run(struct exec_task *task)
 {
     struct call *c = CONTAINER_OF(task, struct call, start_task);
-    /* Without memory for a timer the call simply has no deadline. */
     if (!atomic_load_explicit(&c->ended, memory_order_acquire))
-        (void)exec_timer_start(c->options.exec, &c->timer, c->deadline_us);
+        call_timer_arm(c);
     call_unref(c);
 }
 
+/* The caller's side ends it: too late, or nobody waits. Done runs here, so ctx is there still. */
 static void call_timer_run(struct exec_timer *timer)
 {
     struct call *c = CONTAINER_OF(timer, struct call, timer);
-    if (atomic_exchange_explicit(&c->ended, true, memory_order_acq_rel))
+    bool late = exec_now_us(c->options.exec) >= c->deadline_us;
+    if (atomic_load_explicit(&c->ended, memory_order_acquire))
         return; /* the answer is on its way */
-    struct diag late = {0};
-    (void)snprintf(late.text, sizeof late.text, "%s gave no answer within the time allowed",
+    if (!late && !(c->options.gone && c->options.gone(c->options.ctx))) {
+        call_timer_arm(c);
+        return;
+    }
+    if (atomic_exchange_explicit(&c->ended, true, memory_order_acq_rel))
+        return;
+    struct diag why = {0};
+    (void)snprintf(why.text, sizeof why.text,
+                   late ? "%s gave no answer within the time allowed"
+                        : "nobody waits for the answer of %s any more",
                    c->port->spec->name);
-    struct call_result result = {ERR_TIMEOUT, &late, NULL};
+    struct call_result result = {late ? ERR_TIMEOUT : ERR_CANCELLED, &why, NULL};
     c->options.done(c->options.ctx, &result);
     call_unref(c);
 }

@@ -62,7 +62,7 @@ struct call_port {
  */
 
 struct call_result {
-    int err;                    /* 0, ERR_TIMEOUT, or what the handler gave */
+    int err;                    /* 0, ERR_TIMEOUT, ERR_CANCELLED, or what the handler gave */
     const struct diag *diag;    /* text for a person; text[0] = 0 if there is none */
     const struct batch *answer; /* NULL on error or without answer; lives during the callback */
 };
@@ -82,6 +82,9 @@ struct call_options {
     void *ctx;
     int64_t timeout_ms; /* 0 = 10 s */
     struct call_origin origin;
+    /* NULL, or whether nobody waits for the answer any more: asked on exec now and then, with ctx,
+     * while the call is under way. Then done is called with ERR_CANCELLED. */
+    bool (*gone)(void *ctx);
 };
 
 /* Sends a request (one reference of it is taken; NULL if the port has none). Checks the role.
@@ -98,7 +101,7 @@ const struct batch *call_request(const struct call *c); /* borrowed until answer
 const struct call_origin *call_origin_of(const struct call *c);
 int64_t call_deadline_us(const struct call *c); /* monotonic */
 
-/* The caller gave up (time-out): an answer would be thrown away. Any thread. */
+/* The caller gave up (time-out, or it has left): an answer would be thrown away. Any thread. */
 bool call_is_cancelled(const struct call *c);
 
 /* A builder for the answer's schema with room for rows_max rows. */

@@ -29,6 +29,8 @@ struct desk {
     struct catalogue catalogue;
     struct call *held; /* a call whose handler takes its time */
     bool hold;
+    bool watched; /* it is asked whether the caller is still there; it has 5 s */
+    bool left;
     int served;
     int told;
     int err;
@@ -99,6 +101,12 @@ static void tear_down(void)
     exec_fake_free(desk.exec);
 }
 
+static bool desk_is_left(void *ctx)
+{
+    const struct desk *d = ctx;
+    return d->left;
+}
+
 static int send_as(enum call_role role, const char *tag)
 {
     const struct call_port *port = catalogue_call_find(&desk.catalogue, "gateway.write");
@@ -112,8 +120,9 @@ static int send_as(enum call_role role, const char *tag)
     struct call_options options = {.exec = desk.exec,
                                    .done = on_done,
                                    .ctx = &desk,
-                                   .timeout_ms = 50,
-                                   .origin = {.user = "eve", .channel = "rest", .role = role}};
+                                   .timeout_ms = desk.watched ? 5000 : 50,
+                                   .origin = {.user = "eve", .channel = "rest", .role = role},
+                                   .gone = desk.watched ? desk_is_left : NULL};
     return call_send(port, request, &options);
 }
 
@@ -156,6 +165,42 @@ TEST(call_times_out_once)
     CHECK_ERR(desk.err, ERR_TIMEOUT);
     CHECK_STR(desk.text, "gateway.write gave no answer within the time allowed");
     CHECK(call_is_cancelled(desk.held));
+    call_answer(desk.held, NULL);
+    (void)exec_fake_run(desk.exec);
+    CHECK_EQ(desk.told, 1);
+    tear_down();
+}
+
+TEST(call_ends_when_its_caller_has_left)
+{
+    set_up();
+    desk.hold = true;
+    desk.watched = true;
+    CHECK_OK(send_as(CALL_ENGINEER, "good"));
+    exec_fake_advance(desk.exec, 2000000);
+    CHECK_EQ(desk.told, 0);
+    CHECK(!call_is_cancelled(desk.held));
+    desk.left = true;
+    exec_fake_advance(desk.exec, 300000);
+    CHECK_EQ(desk.told, 1);
+    CHECK_ERR(desk.err, ERR_CANCELLED);
+    CHECK(call_is_cancelled(desk.held));
+    call_answer(desk.held, NULL);
+    (void)exec_fake_run(desk.exec);
+    CHECK_EQ(desk.told, 1);
+    tear_down();
+}
+
+TEST(call_whose_caller_waits_has_its_deadline)
+{
+    set_up();
+    desk.hold = true;
+    desk.watched = true;
+    CHECK_OK(send_as(CALL_ENGINEER, "good"));
+    exec_fake_advance(desk.exec, 4999000);
+    CHECK_EQ(desk.told, 0);
+    exec_fake_advance(desk.exec, 1001);
+    CHECK_ERR(desk.err, ERR_TIMEOUT);
     call_answer(desk.held, NULL);
     (void)exec_fake_run(desk.exec);
     CHECK_EQ(desk.told, 1);

@@ -12,6 +12,7 @@
 #include "net/http_priv.h"
 #include "net/listener.h"
 
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -315,6 +316,23 @@ const char *http_request_path(const struct http_request *r)
 struct bytes http_request_body(const struct http_request *r)
 {
     return buf_bytes(&r->body);
+}
+
+/* A suspended connection is not looked at by MHD. */
+bool http_request_is_gone(struct http_request *r)
+{
+    struct http_server *s = r->server;
+    (void)pthread_mutex_lock(&s->mutex);
+    bool gone = r->answered;
+    const union MHD_ConnectionInfo *info =
+        r->suspended ? MHD_get_connection_info(r->connection, MHD_CONNECTION_INFO_CONNECTION_FD)
+                     : NULL;
+    if (info) {
+        struct pollfd at = {.fd = info->connect_fd, .events = POLLRDHUP};
+        gone = poll(&at, 1, 0) > 0 && (at.revents & (POLLRDHUP | POLLHUP | POLLERR)) != 0;
+    }
+    (void)pthread_mutex_unlock(&s->mutex);
+    return gone;
 }
 
 const char *http_request_header(const struct http_request *r, const char *name)

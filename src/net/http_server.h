@@ -93,6 +93,10 @@ struct http_answer {
     size_t header_count;
 };
 
+/* Whether nobody waits for the answer any more: the client has closed its side, or the server has
+ * stopped. Before it is answered; any thread, never blocks. */
+bool http_request_is_gone(struct http_request *r);
+
 /* Ends the request; the contents of *body are taken (it is empty afterwards; NULL = no body). From
  * any thread, also from inside on_request. r is gone afterwards. Everything in *answer is copied.
  */

@@ -341,6 +341,22 @@ TEST(stopping_answers_what_waits_and_ends_streams)
     exec_thread_free(w.worker);
 }
 
+TEST(a_client_that_leaves_before_the_answer_is_gone)
+{
+    struct world w;
+    world_open(&w, "127.0.0.1:0");
+    int client = client_open(&w);
+    client_send(client, "GET /never HTTP/1.1\r\n" CLOSE "\r\n");
+    CHECK_SOON(atomic_load(&w.waiting) != NULL, 5000);
+    CHECK(!http_request_is_gone(atomic_load(&w.waiting)));
+    (void)close(client);
+    CHECK_SOON(http_request_is_gone(atomic_load(&w.waiting)), 5000);
+    http_server_stop(w.server);
+    CHECK(http_request_is_gone(atomic_load(&w.waiting)));
+    answer_text(atomic_load(&w.waiting), 200, "too late");
+    exec_thread_free(w.worker);
+}
+
 TEST(a_port_in_use_is_said_before_anything_runs)
 {
     struct world w;
