@@ -31,6 +31,8 @@ static const struct call_field why_answer_fields[] = {
     {"factors", VALUE_INT64, 0, true, "factors that were looked at"},
     {"tests", VALUE_INT64, 0, true, "tests that were made, all of which count against q"},
     {"shifts", VALUE_INT64, 0, true, "shifts in time that were tried, for p_shift"},
+    {"weighted", VALUE_INT64, 0, true,
+     "units of which something counts in part, because it may have been another unit's"},
     {"strata", VALUE_INT64, 0, true,
      "pieces of time within which units were compared; 1: the rate of bad units does not drift"},
     {"causes", VALUE_STRING, FIELD_JSON, true,
@@ -102,9 +104,9 @@ static void put_subject(struct buf *out, const struct why_matrix *m, const struc
         (void)buf_printf(out, "%s %.6g", c->above ? " above" : " not above", c->cut);
 }
 
-static double share(uint32_t bad, uint32_t good)
+static double share(double bad, double good)
 {
-    return bad + good ? 100.0 * bad / ((double)bad + good) : 0;
+    return bad + good > 0 ? 100.0 * bad / (bad + good) : 0;
 }
 
 static void put_sentence(struct buf *out, const struct why_matrix *m, const struct why_cause *c)
@@ -113,9 +115,12 @@ static void put_sentence(struct buf *out, const struct why_matrix *m, const stru
     struct buf text = {0};
     put_subject(&text, m, c);
     (void)buf_printf(
-        &text, ": %u of %u units with it are bad (%.3g %%), %u of %u without (%.3g %%)",
+        &text, ": %.6g of %.6g units with it are bad (%.3g %%), %.6g of %.6g without (%.3g %%)",
         t->bad_with, t->bad_with + t->good_with, share(t->bad_with, t->good_with), t->bad_without,
         t->bad_without + t->good_without, share(t->bad_without, t->good_without));
+    if (c->weighted)
+        (void)buf_printf(&text, "; %u of them counted in part, together as %.6g", c->weighted,
+                         c->weight);
     put_text(out, "text", buf_text(&text));
     buf_fini(&text);
 }
@@ -170,8 +175,10 @@ static void put_counts(struct buf *out, const struct why_cause *c)
 {
     const struct why_table *t = &c->counts;
     (void)buf_printf(out,
-                     ",\"bad_with\":%u,\"good_with\":%u,\"bad_without\":%u,\"good_without\":%u",
-                     t->bad_with, t->good_with, t->bad_without, t->good_without);
+                     ",\"bad_with\":%.6g,\"good_with\":%.6g,\"bad_without\":%.6g,"
+                     "\"good_without\":%.6g,\"weighted\":%u,\"weight\":%.6g",
+                     t->bad_with, t->good_with, t->bad_without, t->good_without, c->weighted,
+                     c->weight);
     put_interval(out, "risk_difference", &c->risk_difference);
     put_interval(out, "odds_ratio", &c->odds_ratio);
     if (c->numeric)
@@ -317,6 +324,7 @@ static int put_answer(const struct why_question *q, const struct why_gathered *g
         cell_from_count(g->matrix.factor_count),
         cell_from_count(a->tests),
         cell_from_count(a->shifts),
+        cell_from_count(a->weighted),
         cell_from_count(a->strata),
         of_text(buf_text(&causes)),
     };

@@ -79,21 +79,28 @@ static int code_factors(struct why_coded *c, struct diag *diag)
         f->count = in->level_count;
         if (in->numbers)
             err = code_edges(c, i, scratch);
+        f->weighted = in->weights != NULL;
+        f->weights = c->weighted; /* the rows before them are known only when all are counted */
+        c->weighted += f->weighted ? f->count : 0;
         c->slots += f->count;
         if (!err && c->slots > WHY_LEVELS_MAX)
             err = diag_set(diag, ERR_LIMIT, 0, 0,
                            "the factors have more than %d levels; ask for a shorter time",
                            WHY_LEVELS_MAX);
     }
+    for (uint32_t i = 0; i < c->matrix->factor_count; i++)
+        c->factors[i].weights += c->slots + 1;
+    c->rows = c->slots + 1 + 2 * c->weighted;
     free(scratch);
     return err;
 }
 
-static size_t codes_max(const struct why_matrix *m)
+static size_t codes_max(const struct why_matrix *m, bool weighted)
 {
     size_t n = 0;
     for (uint32_t i = 0; i < m->factor_count; i++)
-        n += m->factors[i].numbers ? m->units : m->factors[i].entry_count;
+        if (!weighted || m->factors[i].weights)
+            n += m->factors[i].numbers ? m->units : m->factors[i].entry_count;
     return n;
 }
 
@@ -121,7 +128,7 @@ static uint32_t unit_codes(const struct why_coded *c, uint32_t index, uint32_t u
 static int code_units(struct why_coded *c, struct diag *diag)
 {
     const struct why_matrix *m = c->matrix;
-    size_t max = codes_max(m);
+    size_t max = codes_max(m, false);
     if (max > WHY_ENTRIES_MAX)
         return diag_set(diag, ERR_LIMIT, 0, 0,
                         "the units have more than %u values of factors; ask for a shorter time",
@@ -141,6 +148,45 @@ static int code_units(struct why_coded *c, struct diag *diag)
     return OK;
 }
 
+/* What a unit weighs in one weighted factor; *at walks through the factor's entries. */
+static uint32_t unit_weights(const struct why_coded *c, uint32_t index, uint32_t unit, uint32_t *at,
+                             struct why_weight *out)
+{
+    const struct why_factor *in = &c->matrix->factors[index];
+    const struct why_coded_factor *f = &c->factors[index];
+    uint32_t n = 0;
+    if (f->numeric) {
+        if (isnan(in->numbers[unit]))
+            return 0;
+        out[0] = (struct why_weight){f->weights + why_bin(f, in->numbers[unit]), in->weights[unit]};
+        return 1;
+    }
+    for (; *at < in->entry_count && in->entries[*at].unit == unit; (*at)++)
+        out[n++] = (struct why_weight){f->weights + in->entries[*at].level, in->weights[*at]};
+    return n;
+}
+
+static int code_weights(struct why_coded *c)
+{
+    const struct why_matrix *m = c->matrix;
+    if (!c->weighted)
+        return OK;
+    uint32_t *at = arena_array(&c->arena, m->factor_count + 1, sizeof *at);
+    c->weight_begin = calloc((size_t)m->units + 1, sizeof *c->weight_begin);
+    c->weights = calloc(codes_max(m, true) + 1, sizeof *c->weights);
+    if (!at || !c->weight_begin || !c->weights)
+        return ERR_NOMEM;
+    uint32_t n = 0;
+    for (uint32_t unit = 0; unit < m->units; unit++) {
+        c->weight_begin[unit] = n;
+        for (uint32_t i = 0; i < m->factor_count; i++)
+            if (c->factors[i].weighted)
+                n += unit_weights(c, i, unit, &at[i], &c->weights[n]);
+    }
+    c->weight_begin[m->units] = n;
+    return OK;
+}
+
 int why_code(const struct why_matrix *matrix, struct why_coded *ret, struct diag *diag)
 {
     struct why_coded c = {.matrix = matrix};
@@ -152,6 +198,8 @@ int why_code(const struct why_matrix *matrix, struct why_coded *ret, struct diag
     int err = c.factors ? code_factors(&c, diag) : ERR_NOMEM;
     if (!err)
         err = code_units(&c, diag);
+    if (!err)
+        err = code_weights(&c);
     if (err)
         why_code_fini(&c);
     else
@@ -163,6 +211,8 @@ void why_code_fini(struct why_coded *c)
 {
     free(c->begin);
     free(c->codes);
+    free(c->weight_begin);
+    free(c->weights);
     arena_fini(&c->arena);
 }
 
@@ -193,4 +243,29 @@ bool why_is_with(const struct why_coded *c, const struct why_cause *cause, uint3
 bool why_has(const struct why_coded *c, const struct why_cause *cause, uint32_t unit)
 {
     return !cause->numeric || !isnan(c->matrix->factors[cause->factor].numbers[unit]);
+}
+
+double why_part(const struct why_coded *c, const struct why_cause *cause, uint32_t unit)
+{
+    const struct why_coded_factor *f = &c->factors[cause->factor];
+    if (!f->weighted)
+        return 1;
+    if (f->numeric)
+        return c->matrix->factors[cause->factor].weights[unit] / (double)WHY_WHOLE;
+    for (uint32_t i = c->weight_begin[unit]; i < c->weight_begin[unit + 1]; i++)
+        if (c->weights[i].row == f->weights + cause->level)
+            return c->weights[i].weight / (double)WHY_WHOLE;
+    return 1;
+}
+
+uint32_t why_part_count(const struct why_coded *c)
+{
+    uint32_t count = 0;
+    for (uint32_t unit = 0; c->weight_begin && unit < c->matrix->units; unit++) {
+        uint32_t i = c->weight_begin[unit];
+        while (i < c->weight_begin[unit + 1] && c->weights[i].weight == WHY_WHOLE)
+            i++;
+        count += i < c->weight_begin[unit + 1];
+    }
+    return count;
 }

@@ -1,5 +1,6 @@
 /* What is told about a cause: counts and effect, when it set in, what came up then, and what can't
  * be told from it. See why_priv.h. */
+#include "base/rand.h"
 #include "trace/why_priv.h"
 
 #include <math.h>
@@ -7,6 +8,7 @@
 #include <string.h>
 
 #define FACTOR_SEED   0x666163746f72u
+#define PARTS_DRAWS   20000000u
 #define WINDOW_MIN    10
 #define WINDOW_MAX    60
 #define WINDOW_PART   50  /* of the units, one in so many */
@@ -21,22 +23,31 @@ struct detail {
     uint32_t strata;
     uint8_t *with; /* [units] */
     uint8_t *has;
+    uint32_t with_count;
     struct why_cause *cause;
 };
 
 /* ---------------------------------------------------------------------------------------- counts
  */
 
-static void table_add(struct why_table *t, bool with, bool bad)
+static void table_add(struct why_table *t, bool with, bool bad, double part)
 {
     if (with && bad)
-        t->bad_with++;
+        t->bad_with += part;
     else if (with)
-        t->good_with++;
+        t->good_with += part;
     else if (bad)
-        t->bad_without++;
+        t->bad_without += part;
     else
-        t->good_without++;
+        t->good_without += part;
+}
+
+/* What a unit has of a level with a likelihood it lacks with the rest of it. */
+static void effect_add(const struct detail *d, struct why_table *t, uint32_t unit, double part)
+{
+    table_add(t, d->with[unit], d->m->bad[unit], part);
+    if (!d->cause->numeric && part < 1)
+        table_add(t, false, d->m->bad[unit], 1 - part);
 }
 
 static int detail_effect(const struct detail *d)
@@ -48,8 +59,11 @@ static int detail_effect(const struct detail *d)
     for (uint32_t i = 0; i < d->m->units; i++) {
         if (!d->has[i])
             continue;
-        table_add(&cause->counts, d->with[i], d->m->bad[i]);
-        table_add(&tables[d->stratum[i]], d->with[i], d->m->bad[i]);
+        double part = why_part(d->c, cause, i);
+        effect_add(d, &cause->counts, i, part);
+        effect_add(d, &tables[d->stratum[i]], i, part);
+        cause->weighted += part < 1;
+        cause->weight += part < 1 ? part : 0;
         if (d->with[i]) {
             cause->first_us = cause->first_us ? cause->first_us : d->m->times[i];
             cause->last_us = d->m->times[i];
@@ -66,24 +80,99 @@ static int detail_effect(const struct detail *d)
     return OK;
 }
 
+/* A statistic of all levels: Pearson's, by weight. */
+static double levels_away(const double *bad, const double *all, uint32_t levels, double rate)
+{
+    double sum = 0;
+    for (uint32_t i = 0; i < levels; i++) {
+        double away = bad[i] - all[i] * rate;
+        sum += all[i] > 0 ? away * away / (all[i] * rate * (1 - rate)) : 0;
+    }
+    return sum;
+}
+
+/* A unit's levels by weight. */
+static void levels_add(const struct detail *d, uint32_t unit, double *sums)
+{
+    const struct why_coded_factor *f = &d->c->factors[d->cause->factor];
+    for (uint32_t i = d->c->weight_begin[unit]; i < d->c->weight_begin[unit + 1]; i++) {
+        uint32_t level = d->c->weights[i].row - f->weights;
+        if (d->c->weights[i].row >= f->weights && level < f->count)
+            sums[level] += d->c->weights[i].weight;
+    }
+}
+
+/* How often as many units, dealt out at random, are as far from what is expected as the bad ones.
+ * What a unit has of several levels stays together. deck: [units]; sums: [2 × levels]. */
+static double levels_p(const struct detail *d, uint32_t *deck, double *sums)
+{
+    uint32_t units = d->m->units;
+    uint32_t levels = d->c->factors[d->cause->factor].count;
+    uint32_t drawn = 0;
+    double *all = sums + levels;
+    for (uint32_t i = 0; i < units; i++) {
+        deck[i] = i;
+        drawn += d->m->bad[i];
+        levels_add(d, i, all);
+        if (d->m->bad[i])
+            levels_add(d, i, sums);
+    }
+    double rate = (double)drawn / units;
+    double found = levels_away(sums, all, levels, rate) * (1 - 1e-9);
+    uint32_t rounds = PARTS_DRAWS / (drawn + levels) + 1;
+    rounds = rounds < WHY_SIMULATIONS_MIN ? WHY_SIMULATIONS_MIN : rounds;
+    rounds = rounds > WHY_SIMULATIONS_MAX ? WHY_SIMULATIONS_MAX : rounds;
+    uint32_t reached = 0;
+    struct rand r;
+    rand_seed(&r, FACTOR_SEED);
+    for (uint32_t round = 0; round < rounds; round++) {
+        memset(sums, 0, levels * sizeof *sums);
+        for (uint32_t i = 0; i < drawn; i++) {
+            uint32_t j = i + (uint32_t)rand_below(&r, units - i);
+            uint32_t unit = deck[j];
+            deck[j] = deck[i];
+            deck[i] = unit;
+            levels_add(d, unit, sums);
+        }
+        reached += levels_away(sums, all, levels, rate) >= found;
+    }
+    return (reached + 1.0) / (rounds + 1.0);
+}
+
+static int detail_levels_in_part(const struct detail *d)
+{
+    size_t levels = d->c->factors[d->cause->factor].count;
+    uint32_t *deck = calloc((size_t)d->m->units + 1, sizeof *deck);
+    double *sums = calloc(2 * levels + 1, sizeof *sums);
+    int err = deck && sums ? OK : ERR_NOMEM;
+    if (!err)
+        d->cause->p_factor = levels_p(d, deck, sums);
+    free(deck);
+    free(sums);
+    return err;
+}
+
 /* All levels together, or the order of the numbers. */
 static int detail_factor(const struct detail *d)
 {
     struct why_cause *cause = d->cause;
     const struct why_factor *f = &d->m->factors[cause->factor];
     if (f->numbers) {
+        const struct why_values values = {f->numbers, d->m->bad, f->weights, WHY_WHOLE,
+                                          d->m->units};
         struct why_mann_whitney mw;
         double z = 0;
-        int err = why_mann_whitney(f->numbers, d->m->bad, d->m->units, &mw);
+        int err = why_mann_whitney(&values, &mw);
         if (err)
             return err;
         cause->auc = mw.auc;
         cause->p_factor = mw.p;
         if (d->strata == 1)
             return OK;
-        return why_van_elteren(f->numbers, d->m->bad, d->stratum, d->m->units, &z,
-                               &cause->p_factor);
+        return why_van_elteren(&values, d->stratum, &z, &cause->p_factor);
     }
+    if (f->weights)
+        return detail_levels_in_part(d);
     struct why_chi2 chi2;
     uint32_t *counts = calloc(2 * (size_t)f->level_count, sizeof *counts);
     if (!counts)
@@ -270,8 +359,7 @@ static void alike_factor(const struct detail *d, uint32_t factor, const uint32_t
     const struct why_coded_factor *f = &d->c->factors[factor];
     const struct why_coded_factor *own = &d->c->factors[d->cause->factor];
     double n = f->numeric ? factor_units(f, all) : d->m->units;
-    double k =
-        f->numeric ? factor_units(f, with) : d->cause->counts.bad_with + d->cause->counts.good_with;
+    double k = f->numeric ? factor_units(f, with) : d->with_count;
     double best = 0;
     uint32_t level = 0;
     double j = 0;
@@ -290,7 +378,7 @@ static void alike_factor(const struct detail *d, uint32_t factor, const uint32_t
         best = fmax(best, correlation(d->m->factors[factor].numbers,
                                       d->m->factors[d->cause->factor].numbers, d->m->units));
     /* Units of a product that never came here can't tell the two apart either way. */
-    if (n >= 0.5 * (d->cause->counts.bad_with + d->cause->counts.good_with))
+    if (n >= 0.5 * d->with_count)
         alike_add(d->cause, factor, level, best);
 }
 
@@ -324,6 +412,7 @@ int why_detail(const struct why_coded *c, const uint16_t *stratum, uint32_t stra
     for (uint32_t i = 0; i < d.m->units; i++) {
         d.has[i] = why_has(c, cause, i);
         d.with[i] = d.has[i] && why_is_with(c, cause, i);
+        d.with_count += d.with[i];
     }
     int err = detail_effect(&d);
     if (!err)

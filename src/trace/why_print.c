@@ -146,7 +146,11 @@ static void print_head(struct why_print *p, const struct batch *b)
     if (answer_count(b, "strata") > 1)
         (void)buf_printf(p->out, "; compared within %lld pieces of time",
                          (long long)answer_count(b, "strata"));
-    (void)buf_append_text(p->out, ".\n\n");
+    (void)buf_append_text(p->out, ".");
+    if (answer_count(b, "weighted"))
+        (void)buf_printf(p->out, " Of %lld units something counts in part: it may be another's.",
+                         (long long)answer_count(b, "weighted"));
+    (void)buf_append_text(p->out, "\n\n");
 }
 
 int trace_print_why(const struct batch *answer, const struct trace_print_options *options,

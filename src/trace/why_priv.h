@@ -18,8 +18,20 @@ struct why_coded_factor {
     uint32_t count; /* levels, or bins */
     bool numeric;
     bool complete;       /* every unit has a number */
+    bool weighted;       /* some are counted in part */
+    uint32_t weights;    /* then: the row of the first slot's weights */
     const double *edges; /* [count - 1] of numbers: bin i is above edges[i - 1] */
 };
+
+/* What a unit adds to a row of weights. */
+struct why_weight {
+    uint32_t row;
+    uint32_t weight;
+};
+
+/* Counts have a row for each slot, one for the units, and behind these, of weighted factors alone,
+ * one for each slot's weights and one for its squares of weights: a sum of WHY_UNITS_MAX squares
+ * fits in 32 bits. */
 
 struct why_coded {
     const struct why_matrix *matrix;
@@ -27,6 +39,10 @@ struct why_coded {
     uint32_t slots;
     uint32_t *begin; /* [units + 1] into codes */
     uint16_t *codes; /* slots of a unit, ascending */
+    uint32_t rows;
+    uint32_t weighted;          /* slots of weighted factors: so far behind weights are squares */
+    uint32_t *weight_begin;     /* [units + 1] into weights; NULL = all are whole */
+    struct why_weight *weights; /* of a unit, ascending by row */
     struct arena arena;
 };
 
@@ -42,6 +58,12 @@ uint32_t why_bin(const struct why_coded_factor *f, double v);
 /* Whether the unit takes part in the cause's tests. */
 bool why_has(const struct why_coded *c, const struct why_cause *cause, uint32_t unit);
 
+/* How much of a unit counts that is with the cause, or of numbers takes part: 1 if whole. */
+double why_part(const struct why_coded *c, const struct why_cause *cause, uint32_t unit);
+
+/* How many units have anything that counts in part. */
+uint32_t why_part_count(const struct why_coded *c);
+
 /* --------------------------------------------------------------------------------- why_score.c */
 
 /* Time, where the rate of bad units drifts, is cut into cells, and these are put together into
@@ -52,12 +74,12 @@ bool why_has(const struct why_coded *c, const struct why_cause *cause, uint32_t 
 #define WHY_WIDE       4 /* cells of a wide stratum */
 #define WHY_SCALES     2
 #define WHY_STRATA_MAX 256
-#define WHY_WORK       7
+#define WHY_WORK       11
 
-/* Units by slot and cell of time, and all of them by cell. */
+/* Units by slot and cell of time, all of them by cell, and weights. */
 struct why_counts {
     uint32_t cells;
-    uint32_t *slots; /* [slots × cells] */
+    uint32_t *slots; /* [rows × cells] */
     uint32_t *units; /* [cells] */
 };
 

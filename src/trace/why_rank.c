@@ -140,7 +140,8 @@ static void pass_p(struct ranking *r, const struct why_counts *all, const struct
     for (uint32_t i = 0; i < r->coded.slots; i++)
         p[i] = why_normal_tail(sqrt(fabs(r->scores[i])));
     for (uint32_t i = 0; all->cells == 1 && i < r->matrix->factor_count; i++)
-        exact_factor(r, all, bad, &r->coded.factors[i], p);
+        if (!r->coded.factors[i].weighted)
+            exact_factor(r, all, bad, &r->coded.factors[i], p);
     for (uint32_t i = 0; i < r->coded.slots; i++)
         p[i] = fmin(1, tests * p[i]);
 }
@@ -410,7 +411,7 @@ static void halves(const struct ranking *r, const struct why_cause *cause, uint3
     }
 }
 
-/* False if there would be too many strata. */
+/* False if there would be too many strata. Units that have a level in part are a group. */
 static bool divide(struct ranking *r, const struct why_cause *cause)
 {
     uint16_t seen[WHY_STRATA_MAX * GROUPS_MAX] = {0};
@@ -418,7 +419,7 @@ static bool divide(struct ranking *r, const struct why_cause *cause)
     uint32_t strata = 0;
     const struct why_coded_factor *f = &r->coded.factors[cause->factor];
     const double *numbers = r->matrix->factors[cause->factor].numbers;
-    if (r->strata * (cause->numeric ? GROUPS_MAX : 2) > WHY_STRATA_MAX)
+    if (r->strata * (cause->numeric ? GROUPS_MAX : f->weighted ? 3 : 2) > WHY_STRATA_MAX)
         return false;
     if (cause->numeric)
         halves(r, cause, middle);
@@ -427,6 +428,8 @@ static bool divide(struct ranking *r, const struct why_cause *cause)
         uint32_t group = with;
         if (cause->numeric && !isnan(numbers[i]))
             group += why_bin(f, numbers[i]) > middle[with] ? 2 : 0;
+        else if (!cause->numeric && with && why_part(&r->coded, cause, i) < 1)
+            group = 2;
         uint32_t at = r->stratum[i] * GROUPS_MAX + group;
         if (!seen[at])
             seen[at] = (uint16_t)++strata;
@@ -523,6 +526,7 @@ static int rank_units(struct ranking *r, struct why_answer *answer)
         answer->strata = r->cell ? WHY_CELLS / WHY_WIDE : 1;
         answer->shifts = r->shifts;
         answer->tests = r->coded.slots;
+        answer->weighted = why_part_count(&r->coded);
         err = search(r, time_stratum, answer);
     }
     free(time_stratum);

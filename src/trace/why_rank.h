@@ -22,6 +22,7 @@
 #define WHY_Q_MAX         0.001      /* false discovery rate */
 #define WHY_SHIFT_P_MAX   0.10       /* chance that shifted bad units match any factor so well */
 #define WHY_ALIKE_MIN     0.9        /* |phi| or |r| from which two factors are not separable */
+#define WHY_WHOLE         100        /* hundredths: a weight of what is in no doubt */
 #define WHY_CAUSES_MAX    4
 #define WHY_SUSPECTS_MAX  5
 #define WHY_ALIKE_MAX     8
@@ -44,7 +45,8 @@ struct why_entry {
 };
 
 /* Either numbers or entries. A unit without a number takes no part in the factor's tests; one
- * without a level is without all of them. */
+ * without a level is without all of them. What may have been another unit's has a weight, how
+ * likely it is this one's: 1 to WHY_WHOLE. */
 struct why_factor {
     const char *name;
     const char *station; /* or operation; "" = none */
@@ -54,6 +56,7 @@ struct why_factor {
     uint32_t entry_count;
     const char *const *levels; /* [level_count] */
     uint32_t level_count;
+    const uint8_t *weights; /* of the entries, or of each unit's number; NULL = all are whole */
 };
 
 /* Whether the search has to end, asked between its parts, each some milliseconds long. fn: OK,
@@ -100,7 +103,9 @@ struct why_cause {
     bool above;     /* … above the cut, or at or below it */
     bool proven;    /* false: a suspect, beyond chance but not beyond a shift in time */
     double cut;
-    struct why_table counts;
+    struct why_table counts; /* by weight */
+    uint32_t weighted;       /* units that were counted in part … */
+    double weight;           /* … and what they add up to */
 
     double strength; /* chi-square with 1 degree of freedom: the order of the list */
     double p;
@@ -131,9 +136,10 @@ struct why_answer {
     enum why_result result;
     uint32_t bad;
     uint32_t good;
-    uint32_t tests;  /* all that were made */
-    uint32_t shifts; /* of the null */
-    uint32_t strata; /* of time; 1 = the rate of bad units does not drift */
+    uint32_t weighted; /* units of which something was counted in part */
+    uint32_t tests;    /* all that were made */
+    uint32_t shifts;   /* of the null */
+    uint32_t strata;   /* of time; 1 = the rate of bad units does not drift */
     struct why_cause causes[WHY_CAUSES_MAX + WHY_SUSPECTS_MAX]; /* proven ones first */
     uint32_t cause_count;
 };

@@ -17,11 +17,10 @@
 
 int why_counts_init(const struct why_coded *c, uint32_t cells, struct why_counts *ret)
 {
-    size_t slots = (size_t)c->slots * cells;
-    uint32_t *counts = calloc(slots + cells, sizeof *counts);
+    uint32_t *counts = calloc((size_t)c->rows * cells, sizeof *counts);
     if (!counts)
         return ERR_NOMEM;
-    *ret = (struct why_counts){cells, counts, counts + slots};
+    *ret = (struct why_counts){cells, counts, counts + (size_t)c->slots * cells};
     return OK;
 }
 
@@ -32,7 +31,7 @@ void why_counts_fini(struct why_counts *counts)
 
 static void counts_zero(const struct why_coded *c, struct why_counts *counts)
 {
-    memset(counts->slots, 0, ((size_t)c->slots + 1) * counts->cells * sizeof *counts->slots);
+    memset(counts->slots, 0, (size_t)c->rows * counts->cells * sizeof *counts->slots);
 }
 
 static void count_unit(const struct why_coded *c, const uint16_t *cell, uint32_t unit,
@@ -42,6 +41,13 @@ static void count_unit(const struct why_coded *c, const uint16_t *cell, uint32_t
     ret->units[at]++;
     for (uint32_t i = c->begin[unit]; i < c->begin[unit + 1]; i++)
         ret->slots[c->codes[i] * ret->cells + at]++;
+    if (!c->weight_begin)
+        return;
+    for (uint32_t i = c->weight_begin[unit]; i < c->weight_begin[unit + 1]; i++) {
+        uint32_t weight = c->weights[i].weight;
+        ret->slots[(size_t)c->weights[i].row * ret->cells + at] += weight;
+        ret->slots[(size_t)(c->weights[i].row + c->weighted) * ret->cells + at] += weight * weight;
+    }
 }
 
 void why_count_all(const struct why_coded *c, const uint16_t *cell, struct why_counts *ret)
@@ -66,8 +72,8 @@ void why_fold(const struct why_coded *c, const struct why_counts *from,
               const struct why_layout *layout, struct why_counts *ret)
 {
     uint32_t *out = ret->slots;
-    for (uint32_t slot = 0; slot <= c->slots; slot++) { /* the last row is the units' */
-        const uint32_t *cells = &from->slots[(size_t)slot * from->cells];
+    for (uint32_t at = 0; at < c->rows; at++) {
+        const uint32_t *cells = &from->slots[(size_t)at * from->cells];
         for (uint32_t h = 0, i = 0; h < layout->strata; h++) {
             uint32_t sum = 0;
             for (; i < layout->end[h]; i++)
@@ -80,7 +86,7 @@ void why_fold(const struct why_coded *c, const struct why_counts *from,
 /* --------------------------------------------------------------------------------------- scoring
  */
 
-/* Of one factor. Pointers into the scorer's work, [count] each. */
+/* Of one factor. Pointers into the scorer's work, [count] each, the first STRATA_WORK of it. */
 struct strata {
     uint32_t count;
     double *units;    /* that take part */
@@ -91,6 +97,8 @@ struct strata {
     double *below_bad;
     double *squares; /* of the bins' scores */
 };
+
+#define STRATA_WORK 7
 
 static const uint32_t *row(const struct why_counts *counts, uint32_t slot)
 {
@@ -223,13 +231,138 @@ static void score_numbers(const struct why_scorer *s, const struct why_coded_fac
         keep_larger(&ret[last], copysign(away * away / variance, away));
 }
 
+/* ---------------------------------------------------------------------------------- in part
+ *
+ * A unit that has a level with a likelihood scores that much, and the variance is that of a sum of
+ * such scores when bad and good are dealt out at random. Divided by the mean of the weights, by
+ * weight, they are counts again: with weights of one they are those above.
+ */
+
+static double statistic_in_part(const struct sums *s, double weight, double squares, double floor)
+{
+    double unit = weight > 0 ? squares / weight : 1;
+    return statistic(
+        &(struct sums){s->observed / unit, s->expected / unit, s->variance / (unit * unit)}, floor);
+}
+
+/* The weights of a slot of the factor, and their squares. */
+static const uint32_t *weights(const struct why_counts *counts, const struct why_coded_factor *f,
+                               uint32_t slot)
+{
+    return row(counts, f->weights + slot - f->first);
+}
+
+static const uint32_t *squares(const struct why_scorer *s, const struct why_coded_factor *f,
+                               uint32_t slot)
+{
+    return row(s->all, f->weights + s->coded->weighted + slot - f->first);
+}
+
+static void score_levels_in_part(const struct why_scorer *s, const struct why_coded_factor *f,
+                                 const struct strata *h, double *ret)
+{
+    for (uint32_t slot = f->first; slot < f->first + f->count; slot++) {
+        const uint32_t *level = weights(s->all, f, slot);
+        const uint32_t *square = squares(s, f, slot);
+        const uint32_t *bad = weights(s->bad, f, slot);
+        struct sums sums = {0};
+        double sum = 0;
+        double sum_squares = 0;
+        if (s->more_bad && !any(bad, h->count))
+            continue;
+        for (uint32_t i = 0; i < h->count; i++) {
+            double w = level[i];
+            sums.observed += bad[i];
+            sums.expected += h->rate[i] * w;
+            sums.variance += h->variance[i] * (h->units[i] * square[i] - w * w);
+            sum += w;
+            sum_squares += square[i];
+        }
+        keep_larger(&ret[slot], statistic_in_part(&sums, sum, sum_squares, s->floor));
+    }
+}
+
+/* Of all bins, and of those below a cut. In the work behind struct strata's. */
+struct parts {
+    double *sum;     /* weights */
+    double *squares; /* of weights */
+    double *bad;     /* weights of bad units */
+    double *below_squares;
+};
+
+static struct parts parts_begin(const struct why_scorer *s, const struct why_coded_factor *f)
+{
+    uint32_t n = s->all->cells;
+    double *w = s->work + STRATA_WORK * (size_t)n;
+    struct parts p = {w, w + n, w + 2 * (size_t)n, w + 3 * (size_t)n};
+    for (uint32_t slot = f->first; slot < f->first + f->count; slot++) {
+        strata_add(n, weights(s->all, f, slot), p.sum);
+        strata_add(n, squares(s, f, slot), p.squares);
+        strata_add(n, weights(s->bad, f, slot), p.bad);
+    }
+    return p;
+}
+
+/* As bin_add. A unit's score is its weight times how far its value's is from the mean by weight, so
+ * that one that may be another's is nearer to neither side. */
+static double bin_add_in_part(const struct why_scorer *s, const struct why_coded_factor *f,
+                              const struct strata *h, const struct parts *p, uint32_t slot,
+                              double *away)
+{
+    const uint32_t *bin = weights(s->all, f, slot);
+    const uint32_t *square = squares(s, f, slot);
+    const uint32_t *bad = weights(s->bad, f, slot);
+    struct sums sums = {0};
+    double below = 0;
+    double below_squares = 0;
+    for (uint32_t i = 0; i < h->count; i++) {
+        double rank = (h->below[i] + (bin[i] + (double)WHY_WHOLE) / 2) / (p->sum[i] + WHY_WHOLE);
+        double score = rank - 0.5;
+        *away += bad[i] * score;
+        h->squares[i] += square[i] * score * score;
+        h->below[i] += bin[i];
+        h->below_bad[i] += bad[i];
+        p->below_squares[i] += square[i];
+        double part = p->sum[i] > 0 ? h->below[i] / p->sum[i] : 0;
+        sums.observed += h->below_bad[i];
+        sums.expected += part * p->bad[i];
+        sums.variance += h->variance[i] * h->units[i] *
+                         ((1 - 2 * part) * p->below_squares[i] + part * part * p->squares[i]);
+        below += h->below[i];
+        below_squares += p->below_squares[i];
+    }
+    return statistic_in_part(&sums, below, below_squares, s->floor);
+}
+
+static void score_numbers_in_part(const struct why_scorer *s, const struct why_coded_factor *f,
+                                  const struct strata *h, double *ret)
+{
+    struct parts p = parts_begin(s, f);
+    double away = 0;
+    double variance = 0;
+    uint32_t last = f->first + f->count - 1;
+    for (uint32_t slot = f->first; slot <= last; slot++) {
+        double v = bin_add_in_part(s, f, h, &p, slot, &away);
+        if (slot < last)
+            keep_larger(&ret[slot], v);
+    }
+    for (uint32_t i = 0; i < h->count; i++)
+        variance += h->variance[i] * h->units[i] * h->squares[i];
+    if (variance > 0)
+        keep_larger(&ret[last], copysign(away * away / variance, away));
+}
+
 void why_score(const struct why_scorer *s, double *ret)
 {
     for (uint32_t i = 0; i < s->coded->matrix->factor_count; i++) {
         const struct why_coded_factor *f = &s->coded->factors[i];
         struct strata h;
         strata_begin(s, f, &h);
-        if (f->numeric)
+        if (f->weighted && f->numeric)
+            score_numbers_in_part(s, f, &h, ret);
+        else if (f->weighted)
+            score_levels_in_part(s, f, &h, ret);
+        else if (f->numeric)
             score_numbers(s, f, &h, ret);
         else
             score_levels(s, f, &h, ret);

@@ -9,7 +9,6 @@
 
 #define EXPECTED_MIN     5.0 /* below it chi-square's tail is no guide */
 #define SIMULATION_DRAWS 20000000u
-#define SIMULATIONS_MIN  199u
 #define GAMMA_TERMS_MAX  500
 #define GAMMA_EPSILON    1e-16
 
@@ -107,9 +106,9 @@ static double walk(const struct hypergeometric *h, double mode, bool up, double 
 double why_fisher(const struct why_table *t)
 {
     struct hypergeometric h = {
-        .bad = (double)t->bad_with + t->bad_without,
-        .good = (double)t->good_with + t->good_without,
-        .with = (double)t->bad_with + t->good_with,
+        .bad = t->bad_with + t->bad_without,
+        .good = t->good_with + t->good_without,
+        .with = t->bad_with + t->good_with,
     };
     double total = h.bad + h.good;
     h.low = h.with > h.good ? h.with - h.good : 0;
@@ -163,8 +162,8 @@ static struct why_interval wilson(double k, double n)
 
 struct why_interval why_risk_difference(const struct why_table *t)
 {
-    struct why_interval with = wilson(t->bad_with, (double)t->bad_with + t->good_with);
-    struct why_interval without = wilson(t->bad_without, (double)t->bad_without + t->good_without);
+    struct why_interval with = wilson(t->bad_with, t->bad_with + t->good_with);
+    struct why_interval without = wilson(t->bad_without, t->bad_without + t->good_without);
     double value = with.value - without.value;
     double below = hypot(with.value - with.low, without.high - without.value);
     double above = hypot(with.high - with.value, without.value - without.low);
@@ -227,7 +226,7 @@ static int simulate(const uint32_t *all, uint32_t levels, const struct margins *
     /* Which side is drawn makes no difference to chi-square. */
     uint32_t drawn = (uint32_t)fmin(m->bad, m->total - m->bad);
     uint32_t rounds = SIMULATION_DRAWS / (drawn + levels);
-    rounds = rounds < SIMULATIONS_MIN ? SIMULATIONS_MIN : rounds;
+    rounds = rounds < WHY_SIMULATIONS_MIN ? WHY_SIMULATIONS_MIN : rounds;
     rounds = rounds > WHY_SIMULATIONS_MAX ? WHY_SIMULATIONS_MAX : rounds;
     uint32_t *deck = calloc((size_t)total + levels, sizeof *deck);
     if (!deck)

@@ -21,14 +21,16 @@
 #include <stdint.h>
 
 #define WHY_Z95             1.959963984540054 /* of a 95 % interval */
+#define WHY_SIMULATIONS_MIN 199
 #define WHY_SIMULATIONS_MAX 9999
 
-/* Two ways of being bad or good: with a level of a factor, and without it. */
+/* Two ways of being bad or good: with a level of a factor, and without it. Units; where some are
+ * counted in part, the sums of their weights. */
 struct why_table {
-    uint32_t bad_with;
-    uint32_t good_with;
-    uint32_t bad_without;
-    uint32_t good_without;
+    double bad_with;
+    double good_with;
+    double bad_without;
+    double good_without;
 };
 
 /* A 95 % interval. */
@@ -42,7 +44,8 @@ struct why_interval {
 double why_normal_tail(double z);
 double why_chi2_tail(double x, double df);
 
-/* Fisher's exact test: the sum of all tables with these margins that are no likelier. */
+/* Fisher's exact test: the sum of all tables with these margins that are no likelier. Of whole
+ * units only. */
 double why_fisher(const struct why_table *t);
 
 /* Odds ratio with Woolf's interval; 0.5 is added to each cell where one is 0. */
@@ -84,15 +87,27 @@ struct why_mann_whitney {
     struct why_interval auc; /* u / (bad × good), interval of Hanley and McNeil */
 };
 
-/* Values of bad units against values of good ones; NaN is left out. p = 1 and auc 0.5 where one
- * side is empty or all values are alike. ERR_NOMEM. */
-int why_mann_whitney(const double *values, const uint8_t *bad, uint32_t count,
-                     struct why_mann_whitney *ret);
+/* Values of units. A value that may be another unit's has a weight: ranks are sums of weights, a
+ * unit's score is its weight times its midrank's distance from the mean, and the variance is that
+ * of the scores when bad and good are dealt out at random. */
+struct why_values {
+    const double *values; /* NaN is left out */
+    const uint8_t *bad;
+    const uint8_t *weights; /* above 0; only how they stand to `whole` matters. NULL: all whole */
+    double whole;
+    uint32_t count;
+};
+
+/* Values of bad units against values of good ones. p = 1 and auc 0.5 where one side is empty or all
+ * values are alike. With weights u and auc are of pairs by the product of their weights, the
+ * interval is that of so many whole units as weigh as much (Kish), and continuity is not corrected.
+ * ERR_NOMEM. */
+int why_mann_whitney(const struct why_values *v, struct why_mann_whitney *ret);
 
 /* The same within strata, each weighted by 1 / (its units + 1). *ret_z > 0:
  * bad units have the larger values. No continuity correction. ERR_NOMEM. */
-int why_van_elteren(const double *values, const uint8_t *bad, const uint16_t *stratum,
-                    uint32_t count, double *ret_z, double *ret_p);
+int why_van_elteren(const struct why_values *v, const uint16_t *stratum, double *ret_z,
+                    double *ret_p);
 
 #define WHY_CHANGES_MAX 8
 

@@ -126,7 +126,7 @@ TEST(mann_whitney_with_and_without_ties)
     const double plain[] = {19, 22, 16, 29, 24, 20, 11, (double)NAN, 17, 12};
     const uint8_t first[] = {1, 1, 1, 1, 1, 0, 0, 1, 0, 0};
     struct why_mann_whitney r;
-    CHECK_OK(why_mann_whitney(plain, first, 10, &r));
+    CHECK_OK(why_mann_whitney(&(struct why_values){plain, first, NULL, 1, 10}, &r));
     CHECK_EQ(r.bad, 5);
     CHECK_EQ(r.good, 4);
     CHECK_NEAR(r.u, 17, 0);
@@ -134,11 +134,11 @@ TEST(mann_whitney_with_and_without_ties)
     CHECK_NEAR(r.auc.value, 17.0 / 20, 1e-12);
     const double tied[] = {1, 2, 2, 3, 3, 3, 5, 8, 1, 1, 2, 2, 3, 4, 2, 1, 0, 2};
     const uint8_t eight[] = {1, 1, 1, 1, 1, 1, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0};
-    CHECK_OK(why_mann_whitney(tied, eight, 18, &r));
+    CHECK_OK(why_mann_whitney(&(struct why_values){tied, eight, NULL, 1, 18}, &r));
     CHECK_NEAR(r.u, 60, 0);
     check_relative(r.p, 0.07442541330914182);
     const double same[] = {1, 1, 1};
-    CHECK_OK(why_mann_whitney(same, first, 3, &r));
+    CHECK_OK(why_mann_whitney(&(struct why_values){same, first, NULL, 1, 3}, &r));
     CHECK_NEAR(r.p, 1, 0);
 }
 
@@ -149,7 +149,7 @@ TEST(auc_interval_of_hanley_and_mcneil)
     const double v[] = {3, 1, 2, 0};
     const uint8_t bad[] = {1, 1, 0, 0};
     struct why_mann_whitney r;
-    CHECK_OK(why_mann_whitney(v, bad, 4, &r));
+    CHECK_OK(why_mann_whitney(&(struct why_values){v, bad, NULL, 1, 4}, &r));
     double half = WHY_Z95 * sqrt((0.1875 + (0.6 - 0.5625) + (9.0 / 14 - 0.5625)) / 4);
     CHECK_NEAR(r.auc.value, 0.75, 1e-12);
     CHECK_NEAR(r.auc.low, 0.75 - half, 1e-12);
@@ -165,9 +165,121 @@ TEST(van_elteren_over_two_strata)
     const uint16_t stratum[] = {0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1};
     double z = 0;
     double p = 0;
-    CHECK_OK(why_van_elteren(v, bad, stratum, 13, &z, &p));
+    CHECK_OK(why_van_elteren(&(struct why_values){v, bad, NULL, 1, 13}, stratum, &z, &p));
     CHECK_NEAR(z, 1.9496040268939723, 1e-12);
     CHECK_NEAR(p, 0.05122333306952512, 1e-12);
+}
+
+/* How the sum of the bad units' scores is distributed over every way of dealing them out. */
+static double variance_of_all(const double *scores, const uint8_t *bad, uint32_t count)
+{
+    uint32_t bads = 0;
+    double sum = 0;
+    double squares = 0;
+    double ways = 0;
+    for (uint32_t i = 0; i < count; i++)
+        bads += bad[i];
+    for (uint32_t way = 0; way < 1u << count; way++) {
+        double v = 0;
+        if ((uint32_t)__builtin_popcount(way) != bads)
+            continue;
+        for (uint32_t i = 0; i < count; i++)
+            v += way >> i & 1 ? scores[i] : 0;
+        ways++;
+        sum += v;
+        squares += v * v;
+    }
+    return squares / ways - sum / ways * (sum / ways);
+}
+
+/* Each unit's weight times the distance of its midrank from the mean. */
+static void weighted_scores(const double *v, const uint8_t *weights, uint32_t count, double *ret)
+{
+    double total = 0;
+    for (uint32_t i = 0; i < count; i++)
+        total += weights[i] / 100.0;
+    for (uint32_t i = 0; i < count; i++) {
+        double rank = 0.5;
+        for (uint32_t k = 0; k < count; k++)
+            rank += weights[k] / 100.0 * (v[k] < v[i] ? 1 : v[k] == v[i] ? 0.5 : 0);
+        ret[i] = weights[i] / 100.0 * (rank - (total + 1) / 2);
+    }
+}
+
+static double of_bad(const double *scores, const uint8_t *bad, uint32_t count)
+{
+    double sum = 0;
+    for (uint32_t i = 0; i < count; i++)
+        sum += bad[i] ? scores[i] : 0;
+    return sum;
+}
+
+/* Values, some tied, of which some may be another unit's. */
+static const double part_values[] = {3, 5, 1, 4, 4, 2, 10, 12, 11, 9, 12, 15, 13, 9};
+static const uint8_t part_bad[] = {1, 1, 0, 0, 1, 0, 0, 1, 0, 0, 1, 1, 0, 1};
+static const uint8_t part_weights[] = {100, 50, 100, 50, 25, 75, 100, 100, 50, 50, 100, 33, 67, 5};
+
+TEST(mann_whitney_in_part_against_every_way_of_dealing)
+{
+    double scores[14];
+    double pairs = 0;
+    double u = 0;
+    double w[2] = {0};
+    struct why_mann_whitney r;
+    const struct why_values v = {part_values, part_bad, part_weights, 100, 14};
+    weighted_scores(part_values, part_weights, 14, scores);
+    for (int i = 0; i < 14; i++) {
+        w[part_bad[i]] += part_weights[i] / 100.0;
+        for (int k = 0; part_bad[i] && k < 14; k++) {
+            double pair = part_bad[k] ? 0 : part_weights[i] * part_weights[k] / 1e4;
+            double above = part_values[i] - part_values[k];
+            u += pair * (above > 0 ? 1 : above == 0 ? 0.5 : 0);
+            pairs += pair;
+        }
+    }
+    CHECK_OK(why_mann_whitney(&v, &r));
+    CHECK_EQ(r.bad, 7);
+    CHECK_EQ(r.good, 7);
+    CHECK_NEAR(r.u, u, 1e-12);
+    CHECK_NEAR(pairs, w[0] * w[1], 1e-12);
+    CHECK_NEAR(r.auc.value, u / pairs, 1e-12);
+    check_relative(r.z, of_bad(scores, part_bad, 14) / sqrt(variance_of_all(scores, part_bad, 14)));
+    check_relative(r.p, why_normal_tail(r.z));
+    /* Half of everything: the same z, and an interval of half as many units. */
+    uint8_t half[14];
+    struct why_mann_whitney whole;
+    for (int i = 0; i < 14; i++)
+        half[i] = 50;
+    CHECK_OK(why_mann_whitney(&(struct why_values){part_values, part_bad, half, 50, 14}, &whole));
+    CHECK_OK(why_mann_whitney(&(struct why_values){part_values, part_bad, NULL, 1, 14}, &r));
+    CHECK_NEAR(whole.u, r.u, 0);
+    CHECK_NEAR(whole.auc.low, r.auc.low, 0);
+    CHECK_NEAR(fabs(whole.z), fabs(r.z) * fabs(r.u - 24.5) / (fabs(r.u - 24.5) - 0.5), 1e-12);
+}
+
+TEST(van_elteren_in_part_against_every_way_of_dealing)
+{
+    const uint16_t stratum[] = {0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1};
+    const uint32_t begin[] = {0, 6, 14};
+    double away = 0;
+    double variance = 0;
+    double z = 0;
+    double p = 0;
+    for (int h = 0; h < 2; h++) {
+        uint32_t from = begin[h];
+        uint32_t n = begin[h + 1] - from;
+        double scores[14];
+        double total = 0;
+        weighted_scores(part_values + from, part_weights + from, n, scores);
+        for (uint32_t i = 0; i < n; i++)
+            total += part_weights[from + i] / 100.0;
+        away += of_bad(scores, part_bad + from, n) / (total + 1);
+        variance += variance_of_all(scores, part_bad + from, n) / (total + 1) / (total + 1);
+    }
+    CHECK_OK(why_van_elteren(&(struct why_values){part_values, part_bad, part_weights, 100, 14},
+                             stratum, &z, &p));
+    check_relative(z, away / sqrt(variance));
+    check_relative(p, why_normal_tail(z));
 }
 
 TEST(changes_are_found_where_they_are)
