@@ -9,16 +9,26 @@
 #define NAMED_LEVELS_MAX 24 /* of whole numbers: more are a quantity */
 #define KEY_BYTES_MAX    (2 * TRACE_SERIAL_BYTES_MAX + 4)
 
+/* A level that a unit has in part. */
+struct part {
+    struct why_entry entry;
+    struct why_share share;
+};
+
 struct why_column {
     const char *name;
     const char *operation;
     enum why_kind kind;
-    double *numbers; /* [units], NULL until there is one */
-    bool fraction;   /* one of them is no whole number */
-    bool text;       /* a value came that is no number */
+    double *numbers;  /* [units], NULL until there is one */
+    uint8_t *weights; /* of the numbers, and then of the entries; NULL until one is not whole */
+    bool fraction;    /* one of them is no whole number */
+    bool text;        /* a value came that is no number */
     struct why_entry *entries;
     uint32_t entry_count;
     uint32_t entry_cap;
+    struct part *parts;
+    uint32_t part_count;
+    uint32_t part_cap;
     struct map levels; /* text → index + 1 */
 };
 
@@ -79,8 +89,21 @@ static int entry_add(struct why_columns *c, struct why_column *column, struct wh
     return OK;
 }
 
+static int part_add(struct why_columns *c, struct why_column *column, struct why_entry entry,
+                    struct why_share share)
+{
+    uint32_t had = column->part_cap;
+    struct part *parts =
+        array_room(column->parts, column->part_count, &column->part_cap, 64, sizeof *parts);
+    if (!parts)
+        return ERR_NOMEM;
+    column->parts = parts;
+    column->parts[column->part_count++] = (struct part){entry, share};
+    return bytes_take(c, (column->part_cap - had) * sizeof *parts);
+}
+
 static int level_add(struct why_columns *c, struct why_column *column, uint32_t unit,
-                     struct bytes text)
+                     struct bytes text, struct why_share share)
 {
     uintptr_t level = (uintptr_t)map_find(&column->levels, text);
     if (!level) {
@@ -91,18 +114,48 @@ static int level_add(struct why_columns *c, struct why_column *column, uint32_t 
         if (err)
             return err;
     }
-    return entry_add(c, column, (struct why_entry){unit, (uint32_t)level - 1});
+    const struct why_entry entry = {unit, (uint32_t)level - 1};
+    return share.weight < WHY_WHOLE ? part_add(c, column, entry, share)
+                                    : entry_add(c, column, entry);
 }
 
 int why_column_text(struct why_columns *c, struct why_column *column, uint32_t unit,
-                    struct bytes text)
+                    struct bytes text, struct why_share share)
 {
     column->text = true;
-    return level_add(c, column, unit, text);
+    return level_add(c, column, unit, text, share);
+}
+
+/* All that there are so far are whole. */
+static int weights_begin(struct why_columns *c, struct why_column *column)
+{
+    int err = bytes_take(c, c->units);
+    column->weights = err ? NULL : malloc((size_t)c->units + 1);
+    if (!column->weights)
+        return err ? err : ERR_NOMEM;
+    memset(column->weights, WHY_WHOLE, (size_t)c->units + 1);
+    return OK;
+}
+
+/* Unless there is a likelier one. */
+static int number_put(struct why_columns *c, struct why_column *column, uint32_t unit, double v,
+                      uint32_t weight)
+{
+    if (!column->weights && weight < WHY_WHOLE) {
+        int err = weights_begin(c, column);
+        if (err)
+            return err;
+    }
+    if (column->weights && !isnan(column->numbers[unit]) && column->weights[unit] > weight)
+        return OK;
+    column->numbers[unit] = v;
+    if (column->weights)
+        column->weights[unit] = (uint8_t)weight;
+    return OK;
 }
 
 int why_column_number(struct why_columns *c, struct why_column *column, uint32_t unit, double v,
-                      struct bytes text)
+                      struct bytes text, struct why_share share)
 {
     if (!column->numbers) {
         int err = bytes_take(c, c->units * sizeof *column->numbers);
@@ -112,11 +165,11 @@ int why_column_number(struct why_columns *c, struct why_column *column, uint32_t
         for (uint32_t i = 0; i < c->units; i++)
             column->numbers[i] = (double)NAN;
     }
-    column->numbers[unit] = v;
+    int err = number_put(c, column, unit, v, share.weight);
     column->fraction = column->fraction || v != floor(v);
-    if (!text.len || column->fraction || column->levels.count > NAMED_LEVELS_MAX)
-        return OK;
-    return level_add(c, column, unit, text);
+    if (err || !text.len || column->fraction || column->levels.count > NAMED_LEVELS_MAX)
+        return err;
+    return level_add(c, column, unit, text, share);
 }
 
 /* ---------------------------------------------------------------------------------------- finish
@@ -143,6 +196,73 @@ static void entries_tidy(struct why_column *column)
     column->entry_count = n;
 }
 
+static int part_compare(const void *a, const void *b)
+{
+    const struct part *x = a;
+    const struct part *y = b;
+    int v = entry_compare(&x->entry, &y->entry);
+    if (v != 0 || x->share.reason == y->share.reason)
+        return v ? v : (x->share.weight < y->share.weight) - (x->share.weight > y->share.weight);
+    return x->share.reason < y->share.reason ? -1 : 1;
+}
+
+/* Each once, of one reason the likeliest, of several together; what is whole as well is left out.
+ */
+static void parts_tidy(struct why_column *column)
+{
+    uint32_t n = 0;
+    uint32_t at = 0;
+    if (column->part_count)
+        qsort(column->parts, column->part_count, sizeof *column->parts, part_compare);
+    for (uint32_t i = 0; i < column->part_count; i++) {
+        const struct part p = column->parts[i];
+        struct part *last = n ? &column->parts[n - 1] : NULL;
+        while (at < column->entry_count && entry_compare(&column->entries[at], &p.entry) < 0)
+            at++;
+        if (at < column->entry_count && entry_compare(&column->entries[at], &p.entry) == 0)
+            continue;
+        if (!last || entry_compare(&last->entry, &p.entry) != 0)
+            column->parts[n++] = p;
+        else if (last->share.reason != p.share.reason)
+            last->share = (struct why_share){last->share.weight + p.share.weight, p.share.reason};
+    }
+    column->part_count = n;
+}
+
+/* The parts among the entries, both tidy: from the end, in place. */
+static int parts_merge(struct why_columns *c, struct why_column *column)
+{
+    uint32_t i = column->entry_count;
+    uint32_t k = column->part_count;
+    uint32_t n = i + k;
+    free(column->weights); /* of numbers that are names */
+    column->weights = NULL;
+    if (k == 0)
+        return OK;
+    struct why_entry *entries = realloc(column->entries, n * sizeof *entries);
+    if (!entries)
+        return ERR_NOMEM;
+    column->entries = entries;
+    column->entry_count = n;
+    int err = bytes_take(c, k * sizeof *entries + n);
+    column->weights = err ? NULL : malloc(n);
+    if (!column->weights)
+        return err ? err : ERR_NOMEM;
+    memset(column->weights, WHY_WHOLE, n);
+    while (k > 0) {
+        const struct part *p = &column->parts[k - 1];
+        n--;
+        if (i && entry_compare(&entries[i - 1], &p->entry) > 0) {
+            entries[n] = entries[--i];
+            continue;
+        }
+        entries[n] = p->entry;
+        column->weights[n] = (uint8_t)(p->share.weight < WHY_WHOLE ? p->share.weight : WHY_WHOLE);
+        k--;
+    }
+    return OK;
+}
+
 /* Whole numbers of few kinds are names: nozzle 3, recipe 12. Not what surroundings and measures
  * give. */
 static bool is_numeric(const struct why_column *column)
@@ -165,23 +285,40 @@ static bool numbers_differ(const struct why_columns *c, const double *numbers)
     return false;
 }
 
-/* Levels that enough units have and not all, numbered anew in the order in which they came. */
-static int levels_finish(struct why_columns *c, struct why_column *column, struct why_factor *f)
+/* How many units have each level, and what they weigh, as hundredths. */
+struct level_sum {
+    uint32_t units;
+    uint32_t weight;
+};
+
+/* NULL if all are whole after all. */
+static const uint8_t *weights_if(const uint8_t *weights, uint32_t count)
+{
+    for (uint32_t i = 0; weights && i < count; i++)
+        if (weights[i] < WHY_WHOLE)
+            return weights;
+    return NULL;
+}
+
+/* Levels that enough units have and not all whole, numbered anew in the order in which they came.
+ */
+static int levels_number(struct why_columns *c, struct why_column *column, struct level_sum *sums,
+                         struct why_factor *f)
 {
     uint32_t count = (uint32_t)column->levels.count;
-    uint32_t *units = calloc((size_t)count + 1, sizeof *units);
     const char **names = arena_array(&c->arena, (size_t)count + 1, sizeof(const char *));
     uint32_t n = 0;
-    if (!units || !names) {
-        free(units);
+    if (!names)
         return ERR_NOMEM;
+    for (uint32_t i = 0; i < column->entry_count; i++) {
+        struct level_sum *sum = &sums[column->entries[i].level];
+        sum->units++;
+        sum->weight += column->weights ? column->weights[i] : WHY_WHOLE;
     }
-    entries_tidy(column);
-    for (uint32_t i = 0; i < column->entry_count; i++)
-        units[column->entries[i].level]++;
     for (uint32_t i = 0; i < count; i++) {
-        bool useful = units[i] >= WHY_LEVEL_BAD_MIN && units[i] < c->units;
-        units[i] = useful ? n : UINT32_MAX;
+        bool useful =
+            sums[i].units >= WHY_LEVEL_BAD_MIN && sums[i].weight < c->units * (uint64_t)WHY_WHOLE;
+        sums[i].units = useful ? n : UINT32_MAX;
         if (useful)
             names[n++] = column->levels.entries[i].key;
     }
@@ -189,14 +326,31 @@ static int levels_finish(struct why_columns *c, struct why_column *column, struc
     f->levels = names;
     n = 0;
     for (uint32_t i = 0; i < column->entry_count; i++) {
-        struct why_entry e = {column->entries[i].unit, units[column->entries[i].level]};
-        if (e.level != UINT32_MAX)
-            column->entries[n++] = e;
+        struct why_entry e = {column->entries[i].unit, sums[column->entries[i].level].units};
+        if (e.level == UINT32_MAX)
+            continue;
+        if (column->weights)
+            column->weights[n] = column->weights[i];
+        column->entries[n++] = e;
     }
     f->entries = column->entries;
+    f->weights = weights_if(column->weights, n);
     f->entry_count = n;
-    free(units);
     return OK;
+}
+
+static int levels_finish(struct why_columns *c, struct why_column *column, struct why_factor *f)
+{
+    struct level_sum *sums = calloc(column->levels.count + 1, sizeof *sums);
+    if (!sums)
+        return ERR_NOMEM;
+    entries_tidy(column);
+    parts_tidy(column);
+    int err = parts_merge(c, column);
+    if (!err)
+        err = levels_number(c, column, sums, f);
+    free(sums);
+    return err;
 }
 
 int why_columns_finish(struct why_columns *c, const struct why_factor **ret, uint32_t *ret_count)
@@ -211,6 +365,7 @@ int why_columns_finish(struct why_columns *c, const struct why_factor **ret, uin
             .name = column->name, .station = column->operation, .kind = column->kind};
         if (is_numeric(column)) {
             f->numbers = column->numbers;
+            f->weights = weights_if(column->weights, c->units);
             n += numbers_differ(c, column->numbers);
             continue;
         }
@@ -227,6 +382,8 @@ void why_columns_fini(struct why_columns *c)
     for (uint32_t i = 0; i < c->count; i++) {
         free(c->list[i]->numbers);
         free(c->list[i]->entries);
+        free(c->list[i]->weights);
+        free(c->list[i]->parts);
         map_fini(&c->list[i]->levels);
     }
     free(c->list);

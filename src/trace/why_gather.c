@@ -25,6 +25,7 @@ struct node_slot {
 struct pair {
     uint32_t from;
     uint32_t to;
+    uint32_t weight; /* how likely it is so, of WHY_WHOLE */
 };
 
 struct pairs {
@@ -37,6 +38,15 @@ struct unit {
     uint32_t node;
     bool bad;
     int64_t at; /* of the test; of a bad unit the first that found the defect */
+};
+
+/* A stay that may have been another unit's. */
+struct stay {
+    uint64_t unit; /* hashes */
+    uint64_t station;
+    int64_t t_in;
+    int64_t t_out;
+    uint32_t weight;
 };
 
 struct gather {
@@ -55,7 +65,10 @@ struct gather {
     struct pairs links;  /* child → parent */
     struct pairs owners; /* node → unit: whose rows are whose factors */
     uint32_t *owner_at;  /* [nodes + 1] into owners */
-    uint32_t facts;      /* looked at */
+    struct stay *stays;  /* by unit, then as they came */
+    uint32_t stay_count;
+    uint32_t stay_cap;
+    uint32_t facts; /* looked at */
 };
 
 /* ----------------------------------------------------------------------------------------- nodes
@@ -218,28 +231,40 @@ static const char sql_units[] =
                                                                                    "BY unit, "
                                                                                    "serial";
 
-static const char sql_links[] = "SELECT parent, child FROM links WHERE valid_from >= $1 AND "
-                                "valid_from < $2 AND kind <> 'consumption' AND NOT retracted";
+/* Those of TRACE_SQL_SHARE, for as many rows as there are. */
+static const char sql_stays[] =
+    "SELECT unit, station, coalesce(t_in, t_out), t_out, " TRACE_SQL_SURE
+    " FROM steps s WHERE t_out >= $1 AND coalesce(t_in, t_out) < $2 AND status = 'ambiguous' "
+    "AND " TRACE_SQL_LATEST(NOW) " ORDER BY unit, t_out, station, visit";
+
+static const char sql_links[] =
+    "SELECT parent, child, station, valid_from FROM links f WHERE valid_from >= $1 AND valid_from "
+    "< $2 AND kind <> 'consumption' AND NOT retracted AND " TRACE_SQL_STANDS(
+        "parent", "valid_from", NOW) " AND " TRACE_SQL_STANDS("child", "valid_from", NOW);
 
 static const char sql_lots[] =
-    "SELECT '', child, parent, operation, position, valid_from FROM links f WHERE valid_from >= $1 "
+    "SELECT station, child, parent, operation, position, valid_from FROM links f WHERE valid_from "
+    ">= $1 "
     "AND valid_from < $2 AND kind = 'consumption' AND NOT retracted "
     "AND " TRACE_SQL_STANDS("child", "valid_from", NOW);
 
 static const char sql_factors[] =
-    "SELECT unit, serial, kind, name, operation, value, number, \"at\" FROM factors f WHERE \"at\" "
+    "SELECT unit, serial, kind, name, operation, value, number, \"at\", station FROM factors f "
+    "WHERE \"at\" "
     ">= $1 AND \"at\" < $2 AND kind NOT IN ('" TRACE_KIND_ORDER "', '" TRACE_KIND_RECIPE
     "') AND NOT retracted AND " STANDS("\"at\"");
 
 static const char sql_measures[] =
-    "SELECT unit, serial, characteristic, operation, value, measured_at FROM measures f WHERE "
+    "SELECT unit, serial, characteristic, operation, value, measured_at, station FROM measures f "
+    "WHERE "
     "measured_at >= $1 AND measured_at < $2 AND operation <> $3 AND value IS NOT NULL AND NOT "
     "retracted AND " STANDS("measured_at");
 
 static const char sql_steps[] =
-    "SELECT unit, '', station, epoch(t_out - t_in), t_out FROM steps s WHERE t_out >= $1 AND t_out "
+    "SELECT unit, '', station, epoch(t_out - t_in), t_out, " TRACE_SQL_SURE
+    " FROM steps s WHERE t_out >= $1 AND t_out "
     "< $2 AND station <> $3 AND station NOT IN (SELECT station FROM defects WHERE operation = $3) "
-    "AND t_in IS NOT NULL AND " TRACE_SQL_HOLDS(NOW);
+    "AND t_in IS NOT NULL AND " TRACE_SQL_LATEST(NOW);
 
 /* ----------------------------------------------------------------------------------------- units
  */
@@ -341,26 +366,113 @@ static int find_units(struct gather *g)
     return OK;
 }
 
+/* ---------------------------------------------------------------------------------------- doubt
+ */
+
+/* unit, station, t_in, t_out, how likely */
+static int stay_row(void *ctx, const struct value *cells, uint32_t count)
+{
+    struct gather *g = ctx;
+    (void)count;
+    struct stay *stays = array_room(g->stays, g->stay_count, &g->stay_cap, 256, sizeof *stays);
+    if (!stays)
+        return ERR_NOMEM;
+    g->stays = stays;
+    double likely = cells[4].f64;
+    bool sure = !(likely >= 0 && likely < 1);
+    g->stays[g->stay_count++] = (struct stay){
+        .unit = key_hash(cells[0].bytes),
+        .station = key_hash(cells[1].bytes),
+        .t_in = cells[2].i64,
+        .t_out = cells[3].i64,
+        .weight = sure ? WHY_WHOLE : (uint32_t)(likely * WHY_WHOLE + 0.5),
+    };
+    return OK;
+}
+
+/* Stays of a unit stay as they came: by time. */
+static int stay_compare(const void *a, const void *b)
+{
+    const struct stay *x = a;
+    const struct stay *y = b;
+    if (x->unit != y->unit)
+        return x->unit < y->unit ? -1 : 1;
+    if (x->t_out != y->t_out)
+        return x->t_out < y->t_out ? -1 : 1;
+    return x->station < y->station ? -1 : x->station > y->station;
+}
+
+static int find_stays(struct gather *g)
+{
+    int err = ask(g, sql_stays, g->from_us, NULL, stay_row);
+    if (g->stay_count)
+        qsort(g->stays, g->stay_count, sizeof *g->stays, stay_compare);
+    return err;
+}
+
+/* The first stay of a unit. */
+static uint32_t stay_first(const struct gather *g, uint64_t unit)
+{
+    uint32_t low = 0;
+    uint32_t high = g->stay_count;
+    while (low < high) {
+        uint32_t middle = low + (high - low) / 2;
+        if (g->stays[middle].unit < unit)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+/* How likely a row of a unit's id at that time is the unit's, as TRACE_SQL_SHARE has it; station ""
+ * = any. *ret_reason (may be NULL): of which stay it is, 0 if of none in doubt. */
+static uint32_t stay_weight(const struct gather *g, struct bytes unit, struct bytes station,
+                            int64_t at, uint32_t *ret_reason)
+{
+    uint64_t hash = g->stay_count ? key_hash(unit) : 0;
+    uint64_t place = g->stay_count ? key_hash(station) : 0;
+    const struct stay *best = NULL;
+    for (uint32_t i = stay_first(g, hash); i < g->stay_count && g->stays[i].unit == hash; i++) {
+        const struct stay *s = &g->stays[i];
+        bool there = at <= s->t_out && (at > s->t_in || at == s->t_out);
+        if (there && (!station.len || s->station == place) && (!best || s->weight > best->weight))
+            best = s;
+    }
+    if (ret_reason)
+        *ret_reason = best ? (uint32_t)(best - g->stays) + 1 : 0;
+    return best ? best->weight : WHY_WHOLE;
+}
+
+/* Of two likelihoods that both are needed. */
+static uint32_t product(uint32_t a, uint32_t b)
+{
+    return (a * b + WHY_WHOLE / 2) / WHY_WHOLE;
+}
+
 /* ------------------------------------------------------------------------------------- ancestors
  */
 
-static int pair_add(struct pairs *p, uint32_t from, uint32_t to)
+static int pair_add(struct pairs *p, uint32_t from, uint32_t to, uint32_t weight)
 {
     struct pair *list = array_room(p->list, p->count, &p->cap, 1024, sizeof *list);
     if (!list)
         return ERR_NOMEM;
     p->list = list;
-    p->list[p->count++] = (struct pair){from, to};
+    p->list[p->count++] = (struct pair){from, to, weight};
     return OK;
 }
 
+/* Of the same two the likeliest first. */
 static int pair_compare(const void *a, const void *b)
 {
     const struct pair *x = a;
     const struct pair *y = b;
     if (x->from != y->from)
         return x->from < y->from ? -1 : 1;
-    return x->to < y->to ? -1 : x->to > y->to;
+    if (x->to != y->to)
+        return x->to < y->to ? -1 : 1;
+    return (x->weight < y->weight) - (x->weight > y->weight);
 }
 
 static void pairs_sort(struct pairs *p)
@@ -393,36 +505,51 @@ static int link_row(void *ctx, const struct value *cells, uint32_t count)
     int err = node_of(g, cells[0].bytes, &parent);
     if (!err)
         err = node_of(g, cells[1].bytes, &child);
-    return err || parent == child ? err : pair_add(&g->links, child, parent);
+    if (err || parent == child)
+        return err;
+    uint32_t weight = product(stay_weight(g, cells[0].bytes, cells[2].bytes, cells[3].i64, NULL),
+                              stay_weight(g, cells[1].bytes, cells[2].bytes, cells[3].i64, NULL));
+    return weight ? pair_add(&g->links, child, parent, weight) : OK;
 }
 
-static bool seen(const uint32_t *list, uint32_t count, uint32_t node)
+/* A unit and what it was made from, and how likely it was. */
+struct family {
+    uint32_t nodes[WHY_PARENTS_MAX + 1];
+    uint32_t weights[WHY_PARENTS_MAX + 1];
+    uint32_t count;
+};
+
+static bool seen(const struct family *f, uint32_t node)
 {
-    for (uint32_t i = 0; i < count; i++)
-        if (list[i] == node)
+    for (uint32_t i = 0; i < f->count; i++)
+        if (f->nodes[i] == node)
             return true;
     return false;
 }
 
-/* A unit, what it was made from, and so on: breadth first, each once. */
+/* The unit, what it was made from, and so on: breadth first, each once. */
 static int own(struct gather *g, uint32_t unit)
 {
-    uint32_t list[WHY_PARENTS_MAX + 1] = {g->units[unit].node};
-    uint32_t count = 1;
+    struct family f = {.nodes = {g->units[unit].node}, .weights = {WHY_WHOLE}, .count = 1};
     uint32_t from = 0;
-    for (int depth = 0; depth < WHY_DEPTH_MAX && from < count; depth++) {
-        uint32_t end = count;
+    for (int depth = 0; depth < WHY_DEPTH_MAX && from < f.count; depth++) {
+        uint32_t end = f.count;
         for (; from < end; from++) {
-            uint32_t i = pair_first(&g->links, list[from]);
-            for (; i < g->links.count && g->links.list[i].from == list[from]; i++)
-                if (count <= WHY_PARENTS_MAX && !seen(list, count, g->links.list[i].to))
-                    list[count++] = g->links.list[i].to;
+            uint32_t i = pair_first(&g->links, f.nodes[from]);
+            for (; i < g->links.count && g->links.list[i].from == f.nodes[from]; i++) {
+                const struct pair *link = &g->links.list[i];
+                uint32_t weight = product(f.weights[from], link->weight);
+                if (f.count > WHY_PARENTS_MAX || !weight || seen(&f, link->to))
+                    continue;
+                f.nodes[f.count] = link->to;
+                f.weights[f.count++] = weight;
+            }
         }
     }
     int err = OK;
-    for (uint32_t i = 0; !err && i < count; i++)
-        err = pair_add(&g->owners, list[i], unit);
-    g->out->parents += count - 1;
+    for (uint32_t i = 0; !err && i < f.count; i++)
+        err = pair_add(&g->owners, f.nodes[i], unit, f.weights[i]);
+    g->out->parents += f.count - 1;
     return err;
 }
 
@@ -455,7 +582,25 @@ struct fact {
     struct bytes text;
     const struct value *number; /* NULL = none */
     int64_t at;
+    uint32_t weight; /* of WHY_WHOLE */
+    uint32_t reason; /* of what is not whole */
 };
+
+/* Of a row that names its unit by its id. */
+static void fact_weigh(const struct gather *g, struct fact *f, const struct value *unit,
+                       const struct value *station)
+{
+    f->weight = stay_weight(g, unit->bytes, station->bytes, f->at, &f->reason);
+}
+
+/* A fact's part in a unit: by its stay, and by how likely the unit was made from what was there. */
+static struct why_share share_of(const struct fact *f, const struct pair *owner)
+{
+    struct why_share share = {product(f->weight, owner->weight), f->reason};
+    if (owner->weight < WHY_WHOLE)
+        share.reason ^= (owner->from + 1) * UINT32_C(2654435761);
+    return share;
+}
 
 /* What is known before the test, or is tied to it as a factor by whoever wrote the rule. */
 static bool is_before(const struct gather *g, const struct fact *f, uint32_t unit)
@@ -474,12 +619,13 @@ static int fact_add(struct gather *g, const struct fact *f)
     err = why_column_get(columns, f->kind, f->name, f->operation, &column);
     for (uint32_t i = g->owner_at[node]; !err && i < g->owner_at[node + 1]; i++) {
         uint32_t unit = g->owners.list[i].to;
-        if (!is_before(g, f, unit))
+        struct why_share share = share_of(f, &g->owners.list[i]);
+        if (!share.weight || !is_before(g, f, unit))
             continue;
         if (f->number && f->number->type == VALUE_DOUBLE)
-            err = why_column_number(columns, column, unit, f->number->f64, f->text);
+            err = why_column_number(columns, column, unit, f->number->f64, f->text, share);
         else if (f->text.len)
-            err = why_column_text(columns, column, unit, f->text);
+            err = why_column_text(columns, column, unit, f->text, share);
     }
     if (err == ERR_LIMIT) {
         return diag_set(g->diag, ERR_LIMIT, 0, 0,
@@ -498,10 +644,10 @@ static enum why_kind kind_of(struct bytes text)
     return WHY_MACHINE;
 }
 
-/* unit, serial, kind, name, operation, value, number, at */
+/* unit, serial, kind, name, operation, value, number, at, station */
 static int factor_row(void *ctx, const struct value *cells, uint32_t count)
 {
-    const struct fact f = {
+    struct fact f = {
         .key = row_key(&cells[0], &cells[1]),
         .kind = kind_of(cells[2].bytes),
         .name = cells[3].bytes,
@@ -511,13 +657,14 @@ static int factor_row(void *ctx, const struct value *cells, uint32_t count)
         .at = cells[7].i64,
     };
     (void)count;
+    fact_weigh(ctx, &f, &cells[0], &cells[8]);
     return fact_add(ctx, &f);
 }
 
-/* unit, serial, characteristic, operation, value, at */
+/* unit, serial, characteristic, operation, value, at, station */
 static int measure_row(void *ctx, const struct value *cells, uint32_t count)
 {
-    const struct fact f = {
+    struct fact f = {
         .key = row_key(&cells[0], &cells[1]),
         .kind = WHY_MACHINE,
         .name = cells[2].bytes,
@@ -526,10 +673,11 @@ static int measure_row(void *ctx, const struct value *cells, uint32_t count)
         .at = cells[5].i64,
     };
     (void)count;
+    fact_weigh(ctx, &f, &cells[0], &cells[6]);
     return fact_add(ctx, &f);
 }
 
-/* unit, '', station, seconds, t_out: which of several stations, and how long. */
+/* unit, '', station, seconds, t_out, how likely: which of several stations, and how long. */
 static int step_row(void *ctx, const struct value *cells, uint32_t count)
 {
     struct fact f = {
@@ -538,8 +686,11 @@ static int step_row(void *ctx, const struct value *cells, uint32_t count)
         .name = bytes_of_text("station"),
         .text = cells[2].bytes,
         .at = cells[4].i64,
+        .weight = WHY_WHOLE,
     };
     (void)count;
+    if (cells[5].f64 < 1)
+        fact_weigh(ctx, &f, &cells[0], &cells[2]);
     int err = fact_add(ctx, &f);
     f.name = bytes_of_text("seconds there");
     f.operation = cells[2].bytes;
@@ -548,10 +699,10 @@ static int step_row(void *ctx, const struct value *cells, uint32_t count)
     return err ? err : fact_add(ctx, &f);
 }
 
-/* '', child, lot, operation, position, at */
+/* station, child, lot, operation, position, at */
 static int lot_row(void *ctx, const struct value *cells, uint32_t count)
 {
-    const struct fact f = {
+    struct fact f = {
         .key = cells[1].bytes,
         .kind = WHY_MATERIAL,
         .name = cells[4].bytes.len ? cells[4].bytes : bytes_of_text("lot"),
@@ -560,6 +711,7 @@ static int lot_row(void *ctx, const struct value *cells, uint32_t count)
         .at = cells[5].i64,
     };
     (void)count;
+    fact_weigh(ctx, &f, &cells[1], &cells[0]);
     return fact_add(ctx, &f);
 }
 
@@ -605,6 +757,8 @@ int why_gather(struct duck_conn *conn, const struct why_question *question,
     if (!err)
         err = find_units(&g);
     if (!err)
+        err = find_stays(&g);
+    if (!err)
         err = find_owners(&g);
     ret->columns.units = g.unit_count;
     if (!err)
@@ -616,6 +770,7 @@ int why_gather(struct duck_conn *conn, const struct why_question *question,
     free(g.links.list);
     free(g.owners.list);
     free(g.owner_at);
+    free(g.stays);
     return err;
 }
 

@@ -38,12 +38,19 @@ struct why_columns {
 int why_column_get(struct why_columns *c, enum why_kind kind, struct bytes name,
                    struct bytes operation, struct why_column **ret);
 
-/* A unit's value: another level of it, or its number (the last counts) with its text, since a whole
- * number may be a name; "" = it is none. */
+/* How far a value is a unit's. What is in doubt at the same stay, or by the same ancestor, is so
+ * for one reason; for others its likelihoods add up. */
+struct why_share {
+    uint32_t weight; /* 1 to WHY_WHOLE */
+    uint32_t reason; /* of what is not whole */
+};
+
+/* A unit's value: another level of it, or its number (the likeliest counts, of these the last) with
+ * its text, since a whole number may be a name; "" = it is none. */
 int why_column_text(struct why_columns *c, struct why_column *column, uint32_t unit,
-                    struct bytes text);
+                    struct bytes text, struct why_share share);
 int why_column_number(struct why_columns *c, struct why_column *column, uint32_t unit, double v,
-                      struct bytes text);
+                      struct bytes text, struct why_share share);
 
 /* The columns that can explain anything as the matrix' factors: they differ between units, and a
  * level is shared by at least WHY_LEVEL_BAD_MIN units. They live as long as c. */
