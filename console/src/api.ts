@@ -178,6 +178,8 @@ export interface Cause extends Named {
   good_with: number;
   bad_without: number;
   good_without: number;
+  weighted: number; // units counted in part: it may have been another …
+  weight: number; // … and as how many
   odds_ratio: Interval;
   since?: string; // when it set in
   changed: (Named & { before?: string; at: string })[];
@@ -193,6 +195,7 @@ export interface Why {
   good: number;
   factors: number;
   tests: number;
+  weighted: number; // units of which anything counts in part
   causes: Cause[];
 }
 

@@ -3,6 +3,8 @@ scan takes back, and the same over a kill. The gates are coils and registers of 
 other people, which the test writes.
 """
 
+import datetime
+import json
 import subprocess
 
 from conftest import PROGRAM, wait_until
@@ -100,6 +102,52 @@ def test_a_scan_behind_the_rack_takes_back_what_was_said(tmp_path, start_node, c
     wait_until(lambda: steps(node, "A").get("check", [""])[0] == "exact", "A at its check")
     assert steps(node, "A")["press"] == ("inferred", 1.0)
     wait_until(lambda: peaks(node, "A") == [30], "A's own force")
+
+
+INSPECT = """\
+  - name: inspect_row
+    sql: SELECT serial, defect, result FROM inspects
+    actions: [{{trace: {{operation: inspect, unit: serial, defects: [defect], verdict: result}}}}]
+streams:
+  - {{name: inspects, source: file, folder: {folder}, pattern: "inspect.csv", interval: 50ms, settle: 200ms,
+     time: at, columns: [{{name: at, type: timestamp}}, {{name: serial}}, {{name: defect}}, {{name: result}}]}}
+"""
+
+
+def test_why_counts_in_part_whom_nobody_can_tell_apart(tmp_path, start_node, children):
+    """Twelve units go through the rack in twos, which nobody can tell apart, four go alone."""
+    floor = RackFloor(tmp_path)
+    children.append(floor.server)
+    config = (CONFIG + INSPECT).format(port=floor.server.port, folder=tmp_path)
+    node = floor.node = start_node(config)
+    serials = [f"U{i:02}" for i in range(16)]
+    turns = [serials[i:i + 2] for i in range(0, 12, 2)] + [[serial] for serial in serials[12:]]
+    for turn in turns:
+        for code in turn:
+            floor.show("code_in", code)
+            floor.pulse("rack")
+        for code in turn:
+            floor.press(20 + int(code[1:]))
+            floor.pulse("checked")
+    for serial in serials[:12]:
+        wait_until(lambda: steps(node, serial).get("press") == ("ambiguous", 0.5), f"{serial} pressed")
+    for serial in serials[12:]:
+        wait_until(lambda: steps(node, serial).get("press", ["", 0])[1] == 1, f"{serial} pressed")
+        wait_until(lambda: peaks(node, serial), f"the force of {serial}")
+    now = datetime.datetime.now(datetime.timezone.utc).isoformat()
+    bad = serials[::2]  # one of each two
+    rows = [f"{now},{s},{'dent' if s in bad else ''},{'fail' if s in bad else 'pass'}" for s in serials]
+    (tmp_path / "inspect.csv").write_text("\n".join(["at,serial,defect,result"] + rows) + "\n")
+    wait_until(lambda: node.sql("SELECT count(*) AS n FROM verdicts")[0]["n"] == 16, "the verdicts")
+
+    def why(*options):
+        return node.command("why", "--defect", "dent", *options, check=True).stdout
+
+    answer = json.loads(why("--json"))
+    assert (answer["bad"], answer["good"], answer["weighted"]) == (8, 8, 12), answer
+    assert answer["result"] == "none", answer
+    assert "Of 12 units something counts in part" in why()
+    assert node.get("/why?defect=dent")["weighted"] == 12
 
 
 def test_a_wrong_line_is_said_with_its_place(tmp_path):

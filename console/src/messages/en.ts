@@ -173,6 +173,8 @@ export const en = {
   whyRates: "Share of bad units with and without each",
   whyWith: "bad with it",
   whyWithout: "bad without it",
+  whyInPart: "Of these, may have been another",
+  whyAsUnits: "counted as {weight}",
   whyOdds: "Odds ratio, with its interval",
   whySince: "It set in",
   whyChanged: "Then changed",

@@ -173,6 +173,8 @@ export const zh: Messages = {
   whyRates: "有无该因素时的不良率",
   whyWith: "有该因素时不良",
   whyWithout: "无该因素时不良",
+  whyInPart: "其中可能是其他工件",
+  whyAsUnits: "计为 {weight}",
   whyOdds: "优势比及其区间",
   whySince: "开始时间",
   whyChanged: "当时的变化",

@@ -54,14 +54,21 @@ function CauseCard({ cause }: { cause: Cause }) {
         <tbody>
           <tr>
             <th>{t("whyWith")}</th>
-            <td class="number">{`${cause.bad_with} / ${cause.bad_with + cause.good_with}`}</td>
+            <td class="number">{`${formatRounded(cause.bad_with)} / ${formatRounded(cause.bad_with + cause.good_with)}`}</td>
             <td class="number">{percent(cause.bad_with, cause.good_with)}</td>
           </tr>
           <tr>
             <th>{t("whyWithout")}</th>
-            <td class="number">{`${cause.bad_without} / ${cause.bad_without + cause.good_without}`}</td>
+            <td class="number">{`${formatRounded(cause.bad_without)} / ${formatRounded(cause.bad_without + cause.good_without)}`}</td>
             <td class="number">{percent(cause.bad_without, cause.good_without)}</td>
           </tr>
+          {cause.weighted > 0 && (
+            <tr>
+              <th>{t("whyInPart")}</th>
+              <td class="number">{cause.weighted}</td>
+              <td class="number">{t("whyAsUnits", { weight: formatRounded(cause.weight) })}</td>
+            </tr>
+          )}
           <tr>
             <th>{t("whyOdds")}</th>
             <td class="number">{formatRounded(cause.odds_ratio.value)}</td>
