@@ -8,7 +8,7 @@
 #include <string.h>
 
 #define FACTOR_SEED   0x666163746f72u
-#define PARTS_DRAWS   20000000u
+#define PARTS_DRAWS   20000000.0
 #define WINDOW_MIN    10
 #define WINDOW_MAX    60
 #define WINDOW_PART   50  /* of the units, one in so many */
@@ -119,9 +119,8 @@ static double levels_p(const struct detail *d, uint32_t *deck, double *sums)
     }
     double rate = (double)drawn / units;
     double found = levels_away(sums, all, levels, rate) * (1 - 1e-9);
-    uint32_t rounds = PARTS_DRAWS / (drawn + levels) + 1;
-    rounds = rounds < WHY_SIMULATIONS_MIN ? WHY_SIMULATIONS_MIN : rounds;
-    rounds = rounds > WHY_SIMULATIONS_MAX ? WHY_SIMULATIONS_MAX : rounds;
+    double wanted = fmax(PARTS_DRAWS / ((double)drawn + levels), WHY_SIMULATIONS_MIN);
+    uint32_t rounds = (uint32_t)fmin(wanted, WHY_SIMULATIONS_MAX);
     uint32_t reached = 0;
     struct rand r;
     rand_seed(&r, FACTOR_SEED);

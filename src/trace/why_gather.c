@@ -176,25 +176,28 @@ static int ask(struct gather *g, const char *sql, int64_t from_us, const char *c
     return err;
 }
 
-static const char sql_operation[] =
-    "SELECT operation FROM defects WHERE detected_at >= $1 AND detected_at < $2 AND defect = $3 "
-    "AND "
-    "NOT retracted GROUP BY operation ORDER BY count(*) DESC, min(detected_at) LIMIT 1";
-
-static const char sql_others[] =
-    "SELECT string_agg(defect, ', ') FROM (SELECT defect FROM defects WHERE detected_at >= $1 AND "
-    "detected_at < $2 AND NOT retracted GROUP BY defect ORDER BY count(*) DESC, defect LIMIT 10)";
-
 /* Whatever is known. */
 #define NOW "TIMESTAMP '9999-01-01'"
+
+/* Of a row of facts: it is not of a stay that was taken back. */
+#define STANDS(t) TRACE_SQL_STANDS("unit", t, NOW)
+
+static const char sql_operation[] =
+    "SELECT operation FROM defects f WHERE detected_at >= $1 AND detected_at < $2 AND defect = $3 "
+    "AND NOT retracted AND " STANDS(
+        "detected_at") " GROUP BY operation ORDER BY count(*) DESC, min(detected_at) LIMIT 1";
+
+static const char sql_others[] =
+    "SELECT string_agg(defect, ', ') FROM (SELECT defect FROM defects f WHERE detected_at >= $1 "
+    "AND "
+    "detected_at < $2 AND NOT retracted AND " STANDS(
+        "detected_at") " GROUP BY defect ORDER BY count(*) DESC, defect LIMIT 10)";
 
 static const char sql_alias[] = "SELECT unit, serial FROM units WHERE valid_from >= $1 AND "
                                 "valid_from < $2 AND serial <> '' AND NOT retracted";
 
 /* Whatever was written in the operation tells that the unit was there; and the visits to its
  * station. Per key: the first time, and the first time with the defect. */
-#define STANDS(t) TRACE_SQL_STANDS("unit", t, NOW)
-
 static const char sql_units[] =
     "WITH r AS (SELECT unit, serial, detected_at AS t, defect = $3 AS bad FROM defects f WHERE "
     "detected_at >= $1 AND detected_at < $2 AND operation = $4 AND NOT retracted AND " STANDS(

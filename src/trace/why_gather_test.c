@@ -157,11 +157,14 @@ TEST(rows_of_a_stay_that_was_taken_back_do_not_count)
         "INSERT INTO links SELECT 'gas' || (i % 7), 'v' || i, 'consumption', NULL, 'valve', "
         "'oven', "
         "'', " AT(320) ", NULL, " END " FROM p WHERE i % 10 = 0",
+        "INSERT INTO defects SELECT 'v' || i, '', 'oven', 'reflow', 'dust', '', " AT(
+            320) ", " END " FROM p WHERE i % 10 = 0",
     };
     struct fixture f;
     struct diag diag = {0};
     struct why_gathered g;
     const struct why_question q = {"open", NULL, T0_US, T0_US + 48 * HOUR_US, NULL};
+    const struct why_question gone = {"dust", NULL, T0_US, T0_US + 48 * HOUR_US, NULL};
     open_tables(&f);
     fill_tables(&f);
     exec_all(&f, more, sizeof more / sizeof more[0]);
@@ -172,6 +175,9 @@ TEST(rows_of_a_stay_that_was_taken_back_do_not_count)
     CHECK(factor(&g, "lane", "oven") == NULL);
     CHECK(factor(&g, "peak", "reflow") == NULL);
     CHECK(factor(&g, "valve", "oven") == NULL);
+    why_gathered_fini(&g);
+    CHECK_ERR(why_gather(f.conn, &gone, &g, &diag), ERR_NOT_FOUND);
+    CHECK(strstr(diag.text, "no unit has the defect dust in this time; there are open") != NULL);
     why_gathered_fini(&g);
     close_tables(&f);
 }
