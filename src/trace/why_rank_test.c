@@ -569,6 +569,33 @@ TEST(a_cause_stands_when_units_are_counted_in_part)
     free(a);
 }
 
+/* Given a nozzle that is known in part, the reel that is bad as well is still found, and the other
+ * way round; the nozzle's neighbours in doubt are no causes. */
+TEST(several_causes_are_found_where_one_is_in_doubt)
+{
+    struct plant *p = plant_new(FAULT_REEL, 4);
+    struct why_answer *a = calloc(1, sizeof *a);
+    struct doubt *d = calloc(1, sizeof *d);
+    struct diag diag = {0};
+    bool reel = false;
+    for (uint32_t u = 0; u < UNITS; u++)
+        p->bad[u] |= p->level[AT_NOZZLE_B][u] == 3 && rand_double(&p->rand) < 0.1;
+    doubt_nozzle(p, d, UNITS / 4, 3 * UNITS / 4, 60);
+    CHECK_OK(why_rank(&p->matrix, a, &diag));
+    CHECK(nozzle_of(a)->proven);
+    CHECK(nozzle_of(a)->weighted > 0);
+    for (uint32_t i = 0; i < a->cause_count; i++) {
+        const struct why_cause *c = &a->causes[i];
+        reel = reel || (c->proven && is_true(p, FAULT_REEL, c->factor, c->level));
+        CHECK(!c->proven || c->factor != AT_NOZZLE_B || c->level == 3);
+    }
+    CHECK(reel);
+    CHECK(a->cause_count == 2 || !a->causes[2].proven);
+    free(d);
+    free(a);
+    free(p);
+}
+
 /* The block is bad for another reason: what is as likely as not there is no cause. */
 TEST(a_block_in_doubt_is_no_cause)
 {
