@@ -44,6 +44,7 @@ export interface UnitRow {
   status: string;
   verdict: string | null;
   defects: string;
+  probability: number; // that it was this unit, and not another
 }
 
 export interface Step {
@@ -152,6 +153,7 @@ export interface Containment {
   from: string;
   count: number;
   possible: number; // of these, how many are not certain
+  expected: number; // how many to expect: the sum of the probabilities
   truncated: boolean;
   units: Reached[];
 }

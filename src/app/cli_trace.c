@@ -112,14 +112,34 @@ int cli_print_units(struct bytes json, bool as_json, bool as_csv)
     return as_csv ? print_csv(json) : cli_print_json(json, as_json);
 }
 
-static struct bytes cell_of(const struct batch *b, const char *name)
+static struct value value_of(const struct batch *b, const char *name, uint32_t row)
 {
     int32_t col = schema_find(b->schema, bytes_of_text(name));
-    if (col < 0 || b->rows == 0)
-        return bytes_of_text("");
+    if (col < 0 || row >= b->rows)
+        return (struct value){.type = VALUE_NULL};
     struct column c = batch_column(b, (uint32_t)col);
-    struct value v = column_value(&c, 0);
+    return column_value(&c, row);
+}
+
+static struct bytes cell_of(const struct batch *b, const char *name)
+{
+    struct value v = value_of(b, name, 0);
     return v.type == VALUE_STRING ? v.bytes : bytes_of_text("");
+}
+
+static double number_of(const struct batch *b, const char *name, uint32_t row)
+{
+    struct value v = value_of(b, name, row);
+    double number = 0;
+    return value_to_double(&v, &number) ? number : 0;
+}
+
+/* Only where somebody may be wrong: what is certain is not talked about. */
+static void print_tally(double count, double possible, double expected)
+{
+    if (possible > 0)
+        (void)printf("%.0f certain, %.0f possible: %.3g of the %.0f are to be expected\n",
+                     count - possible, possible, expected, count);
 }
 
 int cli_print_forward(struct bytes json, bool as_json, bool as_csv)
@@ -139,6 +159,9 @@ int cli_print_forward(struct bytes json, bool as_json, bool as_csv)
                          (const char *)from.ptr);
     else if (!as_csv)
         code = cli_print_json(units, false);
+    if (!as_csv && code == EXIT_OK)
+        print_tally(number_of(answer, "count", 0), number_of(answer, "possible", 0),
+                    number_of(answer, "expected", 0));
     /* On standard error, so that it is seen also when the list goes into a file. */
     if (code == EXIT_OK && reason.len)
         (void)fprintf(stderr, "lotline: the list is not complete: %.*s\n", (int)reason.len,

@@ -40,6 +40,8 @@ static const struct call_field forward_answer[] = {
      "probability"},
     {"possible", VALUE_INT64, 0, true,
      "how many of them are only possible: it may have been another unit (probability below 1)"},
+    {"certain", VALUE_INT64, 0, true, "how many of them are certain"},
+    {"expected", VALUE_DOUBLE, 0, true, "how many units to expect: the sum of their probabilities"},
     {0},
 };
 
@@ -494,25 +496,33 @@ static void reached_print(const struct reached *r, bool first, struct buf *out)
     (void)buf_append_u8(out, '}');
 }
 
-static uint32_t units_print(struct forward *f, uint32_t *ret_possible, struct buf *out)
+/* How many units there are. */
+struct tally {
+    int64_t count;
+    int64_t possible; /* of them */
+    double expected;
+};
+
+static struct tally units_print(struct forward *f, struct buf *out)
 {
-    uint32_t count = 0;
+    struct tally tally = {0};
     if (f->all_count)
         qsort(f->all, f->all_count, sizeof(struct reached *), reached_compare);
     (void)buf_append_u8(out, '[');
     for (uint32_t i = 0; i < f->all_count; i++) {
         if (!reached_counts(f->all[i]))
             continue;
-        if (count == f->units_max) {
+        if (tally.count == f->units_max) {
             forward_cut(f, "limit");
             break;
         }
-        reached_print(f->all[i], count == 0, out);
-        *ret_possible += f->all[i]->sure < 1;
-        count++;
+        reached_print(f->all[i], tally.count == 0, out);
+        tally.possible += f->all[i]->sure < 1;
+        tally.expected += f->all[i]->sure;
+        tally.count++;
     }
     (void)buf_append_u8(out, ']');
-    return count;
+    return tally;
 }
 
 static const char *reason_text(const struct forward *f)
@@ -527,15 +537,16 @@ static const char *reason_text(const struct forward *f)
 static int answer_fill(struct forward *f, const char *from, struct batch_builder *bb)
 {
     struct buf out = {0};
-    uint32_t possible = 0;
-    int64_t count = units_print(f, &possible, &out);
+    struct tally tally = units_print(f, &out);
     int err = batch_builder_row(bb, clock_wall_us()) < 0 ? ERR_NOMEM : OK;
     if (!err)
         err = batch_set_bytes(bb, 0, bytes_of_text(from));
     if (!err) {
-        batch_set_i64(bb, 1, count);
+        batch_set_i64(bb, 1, tally.count);
         batch_set_bool(bb, 2, f->reason != NULL);
-        batch_set_i64(bb, 5, possible);
+        batch_set_i64(bb, 5, tally.possible);
+        batch_set_i64(bb, 6, tally.count - tally.possible);
+        batch_set_f64(bb, 7, tally.expected);
     }
     if (!err && f->reason)
         err = batch_set_bytes(bb, 3, bytes_of_text(reason_text(f)));

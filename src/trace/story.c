@@ -1,6 +1,7 @@
 /* A unit's story from beginning to end. See story.h. */
 #include "trace/story.h"
 
+#include <math.h>
 #include <string.h>
 
 int story_read(struct story *s, const char *key)
@@ -47,6 +48,11 @@ const char *story_key_name(const struct story *s, const char *key)
 {
     const struct story_key *k = map_find_text(&s->names, key);
     return k && !k->refused ? story_name(s, k->subject) : key;
+}
+
+double story_sure(const struct story_visit *v)
+{
+    return strcmp(v->status, "ambiguous") == 0 && !isnan(v->probability) ? v->probability : 1;
 }
 
 /* Of the latest visit. */

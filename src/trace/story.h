@@ -179,6 +179,9 @@ int story_bind(struct story *s);
 const char *story_name(const struct story *s, uint32_t subject);
 const char *story_key_name(const struct story *s, const char *key);
 
+/* How likely it was this unit: below 1 only where it may have been another. */
+double story_sure(const struct story_visit *v);
+
 /* The id of the latest visit of the unit itself; "" if no track saw it. */
 const char *story_unit(const struct story *s);
 

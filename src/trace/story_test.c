@@ -263,13 +263,22 @@ static const char *text_of(struct asked *a, const char *name, uint32_t row)
     return arena_copy(&a->arena, column_bytes(&c, row));
 }
 
-static int64_t number_of(const struct asked *a, const char *name)
+static struct value value_of(const struct asked *a, const char *name, uint32_t row)
 {
     CHECK_OK(a->err);
     int32_t col = schema_find(a->answer->schema, bytes_of_text(name));
     CHECK(col >= 0);
     struct column c = batch_column(a->answer, (uint32_t)col);
-    return column_value(&c, 0).i64;
+    return column_value(&c, row);
+}
+
+/* How many units are certain, are possible, are to be expected. */
+static void check_tally(const struct asked *a, int64_t certain, int64_t possible, double expected)
+{
+    CHECK_EQ(value_of(a, "count", 0).i64, certain + possible);
+    CHECK_EQ(value_of(a, "certain", 0).i64, certain);
+    CHECK_EQ(value_of(a, "possible", 0).i64, possible);
+    CHECK_NEAR(value_of(a, "expected", 0).f64, expected, 1e-9);
 }
 
 static struct tree *list_of(struct asked *a, const char *name)
@@ -478,7 +487,7 @@ TEST(a_visit_that_is_taken_back_is_none_and_its_rows_are_gone)
     asked_fini(&a);
     ASK(&f, &a, "trace.forward", "from", "LOT-7");
     check_list(&a, "units", "serial,probability", "A,0.5 B,0.5");
-    CHECK_EQ(number_of(&a, "possible"), 2);
+    check_tally(&a, 0, 2, 1);
     asked_fini(&a);
     ASK(&f, &a, "trace.forward", "from", "operator=ann");
     check_list(&a, "units", "serial,probability", "A,0.5 B,0.5");
@@ -504,7 +513,7 @@ TEST(a_visit_that_is_taken_back_is_none_and_its_rows_are_gone)
     /* What rules wrote of a stay is gone with it; its other rows are not. */
     ASK(&f, &a, "trace.forward", "from", "LOT-7");
     check_list(&a, "units", "serial,probability", "B,1");
-    CHECK_EQ(number_of(&a, "possible"), 0);
+    check_tally(&a, 1, 0, 1);
     asked_fini(&a);
     ASK(&f, &a, "trace.forward", "from", "operator=bob");
     check_list(&a, "units", "serial", "A");
@@ -698,6 +707,71 @@ TEST(bad_units_are_those_that_are_bad_now)
     asked_fini(&a);
     ASK(&f, &a, "trace.units", "verdict", "purple");
     CHECK_ERR(a.err, ERR_INVALID);
+    asked_fini(&a);
+    fixture_close(&f);
+}
+
+/* Of each visit: serial, verdict, defects, probability. */
+static void check_units(struct asked *a, const char *want)
+{
+    struct buf out = {0};
+    CHECK_OK(a->err);
+    for (uint32_t i = 0; i < a->answer->rows; i++)
+        (void)buf_printf(&out, "%s%s,%s,%s,%g", i ? " " : "", text_of(a, "serial", i),
+                         text_of(a, "verdict", i), text_of(a, "defects", i),
+                         value_of(a, "probability", i).f64);
+    CHECK_STR(buf_text(&out), want);
+    buf_fini(&out);
+}
+
+/* Each row is of one visit, also where the next begins as it ends, and however late a row is. */
+TEST(of_two_visits_each_has_its_own_verdict)
+{
+    struct fixture f;
+    struct asked a;
+    fixture_open(&f);
+    fixture_start(&f);
+    add(&f, "presence.floor", 20, "1 A printer 10 20 exact 1 1 7 false");
+    add(&f, "print", 20, "1 25 ann 3 LOT-7 - -");
+    add(&f, "presence.floor", 30, "1 A printer 20 30 exact 1 1 8 false");
+    add(&f, "print", 30, "1 15 ann 3 LOT-7 - -");
+    add(&f, "aoi", 32, "A - - - 5");
+    ASK(&f, &a, "trace.units", "station", "printer");
+    check_units(&a, "A,pass,,1 A,fail,,1");
+    asked_fini(&a);
+    /* The first alone: the second is not in the answer, and its row is not taken for the first's.
+     */
+    ASK(&f, &a, "trace.units", "station", "printer", "until", "2025-11-22T08:27:05Z");
+    check_units(&a, "A,fail,,1");
+    asked_fini(&a);
+    /* What was said of a stay that is taken back is nobody's. */
+    add(&f, "presence.floor", 60, "1 A printer 20 30 exact 0 2 8 true");
+    ASK(&f, &a, "trace.units", "station", "printer");
+    check_units(&a, "A,fail,,1");
+    asked_fini(&a);
+    fixture_close(&f);
+}
+
+TEST(a_unit_may_be_bad_that_may_have_been_another)
+{
+    struct fixture f;
+    struct asked a;
+    fixture_open(&f);
+    fixture_start(&f);
+    add(&f, "presence.floor", 20, "1 A printer 10 20 ambiguous 0.75 1 7 false");
+    add(&f, "presence.floor", 20, "2 B printer 10 20 ambiguous 0.25 1 7 false");
+    add(&f, "print", 20, "1 25 ann 3 LOT-7 - -");
+    add(&f, "print", 20, "2 25 ann 3 LOT-7 - -");
+    add(&f, "presence.floor", 40, "2 B printer 30 40 exact 1 1 9 false");
+    ASK(&f, &a, "trace.units", "verdict", "bad");
+    check_units(&a, "A,fail,,0.75");
+    asked_fini(&a);
+    add(&f, "print", 40, "2 9 ann 3 LOT-7 - -");
+    ASK(&f, &a, "trace.units", "verdict", "bad");
+    check_units(&a, "B,fail,,1 A,fail,,0.75");
+    asked_fini(&a);
+    ASK(&f, &a, "trace.units", "until", "2025-11-22T08:27:05Z");
+    check_units(&a, "A,fail,,0.75 B,fail,,0.25");
     asked_fini(&a);
     fixture_close(&f);
 }

@@ -32,6 +32,8 @@ static const struct call_field units_answer[] = {
     {"status", VALUE_STRING, 0, true, "how sure that is: exact, inferred, ambiguous, missing"},
     {"verdict", VALUE_STRING, 0, true, "pass, fail, rework, scrap or unknown"},
     {"defects", VALUE_STRING, 0, true, "what was found wrong there, between commas"},
+    {"probability", VALUE_DOUBLE, 0, true,
+     "that it was this unit; below 1 it may have been another: only possible"},
     {0},
 };
 
@@ -62,55 +64,73 @@ struct listing {
 /* ----------------------------------------------------------------------------------------- visits
  */
 
-/* $1 since, $2 rows, $3 until, $4 station. What names the unit by its serial belongs to the last
- * visit of its station that had begun. The facts are cut by the units of the answer first. */
+/* $1 since, $2 rows, $3 until, $4 station. p: the visits of the answer; s: with their serials. */
 #define SQL_VISITS                                                                                 \
     "WITH p AS (SELECT * FROM (SELECT * FROM steps WHERE t_out >= $1 AND t_out <= $3 AND ($4 = "   \
     "'' OR station = $4) QUALIFY row_number() OVER (PARTITION BY node, track, unit, station, "     \
     "coalesce(visit, 0) ORDER BY revision DESC, known_at DESC) = 1) WHERE NOT retracted ORDER BY " \
     "t_out DESC LIMIT "                                                                            \
-    "$2), " TRACE_SQL_SERIALS ", s AS (SELECT p.*, coalesce(u.serial, "                            \
-    "'') AS serial, coalesce(lead(t_in) OVER (PARTITION BY u.serial, station ORDER BY t_in), "     \
-    "TIMESTAMP '9999-01-01') AS next_in FROM p LEFT JOIN u ON p.unit = u.unit), "
+    "$2), " TRACE_SQL_SERIALS ", s AS (SELECT s.*, row_number() OVER () AS id, "                   \
+    "coalesce(u.serial, '') AS serial, " TRACE_SQL_SURE                                            \
+    " AS sure, coalesce(lead(t_in) OVER (PARTITION BY u.serial, station ORDER BY t_in), "          \
+    "TIMESTAMP '9999-01-01') AS next_in FROM p s LEFT JOIN u ON s.unit = u.unit), "
 
-/* Whether a row of facts, f at time t, is of the visit s. */
-#define OF_VISIT(t)                                                                                \
-    "(f.unit = s.unit AND (f.station = '' OR f.station = s.station)) OR (f.serial <> '' AND "      \
-    "f.serial = s.serial AND f.station = s.station AND f." t                                       \
-    " >= s.t_in - INTERVAL 2 SECONDS AND f." t " < s.next_in)"
+/* a: all stays of these units, also those that were taken back, since rows are to be told apart.
+ * The id of one that is not in the answer is NULL. */
+#define SQL_STAYS                                                                                  \
+    "a AS (SELECT q.unit, q.station, epoch_us(coalesce(q.t_in, q.t_out)) AS t_in, "                \
+    "epoch_us(q.t_out) AS t_out, q.retracted, s.id FROM (SELECT * FROM steps WHERE unit IN "       \
+    "(SELECT unit FROM p) QUALIFY row_number() OVER (PARTITION BY node, track, unit, station, "    \
+    "coalesce(visit, 0) ORDER BY revision DESC, known_at DESC) = 1) q LEFT JOIN s ON s.unit = "    \
+    "q.unit AND s.station = q.station AND s.track = q.track AND s.node = q.node AND "              \
+    "coalesce(s.visit, 0) = coalesce(q.visit, 0)), "
+
+/* The rows of a table with the visit that each is of, id: of those of its unit's id the nearest in
+ * time; of two, the one that ended then, as a unit window's rows do. What names the unit by its
+ * serial belongs to the last visit of its station that had begun. */
+#define BOUND(table, t)                                                                            \
+    "(SELECT f.*, a.id FROM " table " f JOIN a ON f.unit = a.unit AND (f.station = '' OR "         \
+    "f.station = a.station) WHERE NOT f.retracted AND coalesce(f.serial, '') = '' QUALIFY "        \
+    "row_number() OVER (PARTITION BY f.rowid ORDER BY greatest(a.t_in - epoch_us(f." t             \
+    "), epoch_us(f." t ") - a.t_out, 0), a.t_out <> epoch_us(f." t                                 \
+    "), a.retracted) = 1 UNION ALL SELECT f.*, s.id FROM " table                                   \
+    " f JOIN s ON f.serial = s.serial AND f.station = s.station AND f." t                          \
+    " >= s.t_in - INTERVAL 2 SECONDS AND f." t                                                     \
+    " < s.next_in WHERE NOT f.retracted AND f.serial <> '')"
 
 /* The last word, and of one moment's words the worst. */
 #define LAST_VERDICT                                                                               \
-    "arg_max(f.verdict, epoch_us(f.decided_at) * 4 + CASE f.verdict WHEN 'scrap' THEN 3 WHEN "     \
-    "'fail' THEN 2 WHEN 'rework' THEN 1 ELSE 0 END)"
+    "arg_max(verdict, epoch_us(decided_at) * 4 + CASE verdict WHEN 'scrap' THEN 3 WHEN 'fail' "    \
+    "THEN 2 WHEN 'rework' THEN 1 ELSE 0 END)"
 
-#define OF_PAGE(table)                                                                             \
-    "(SELECT * FROM " table " WHERE NOT retracted AND (unit IN (SELECT unit FROM s) OR (serial "   \
-    "<> '' AND serial IN (SELECT serial FROM s)))) f"
-
-static const char sql_visits[] = SQL_VISITS
-    "m AS (SELECT unit, " TRACE_SQL_OK " AS ok FROM (SELECT * FROM measures WHERE unit IN (SELECT "
-    "unit FROM s) QUALIFY row_number() OVER (PARTITION BY unit, operation, characteristic ORDER BY "
-    "known_at DESC, revision DESC) = 1) WHERE NOT retracted), "
-    "v AS (SELECT unit, bool_and(ok) AS ok FROM m GROUP BY unit), "
-    "d AS (SELECT s.unit, s.station, string_agg(DISTINCT f.defect, ', ' ORDER BY f.defect) AS "
-    "defects FROM s JOIN " OF_PAGE("defects") " ON " OF_VISIT(
-        "detected_at") " GROUP BY ALL), "
-                       "w AS (SELECT s.unit, s.station, arg_max(f.verdict, f.decided_at) AS said "
-                       "FROM s "
-                       "JOIN " OF_PAGE("verdicts") " ON " OF_VISIT(
-                           "decided_at") " GROUP BY ALL) "
-                                         "SELECT s.unit, s.serial, s.station, s.t_in, s.t_out, "
-                                         "s.status, CASE WHEN w.said IS NOT NULL "
-                                         "THEN w.said WHEN d.defects IS NOT NULL THEN 'fail' WHEN "
-                                         "s.result IN ('pass', 'fail') THEN "
-                                         "s.result WHEN v.ok THEN 'pass' WHEN NOT v.ok THEN 'fail' "
-                                         "ELSE 'unknown' END, "
-                                         "coalesce(d.defects, '') FROM s LEFT JOIN v ON s.unit = "
-                                         "v.unit LEFT JOIN d ON s.unit = d.unit "
-                                         "AND s.station = d.station LEFT JOIN w ON s.unit = w.unit "
-                                         "AND s.station = w.station ORDER BY "
-                                         "s.t_out DESC";
+static const char sql_visits[] =
+    SQL_VISITS SQL_STAYS "m AS (SELECT id, " TRACE_SQL_OK " AS ok FROM " BOUND(
+        "measures",
+        "measured_at") " QUALIFY row_number() OVER (PARTITION BY id, operation, characteristic "
+                       "ORDER BY known_at "
+                       "DESC, revision DESC) = 1), "
+                       "v AS (SELECT id, bool_and(ok) AS ok FROM m GROUP BY id), "
+                       "d AS (SELECT id, string_agg(DISTINCT defect, ', ' ORDER BY defect) AS "
+                       "defects FROM " BOUND(
+                           "defects",
+                           "detected_at") " GROUP BY id), "
+                                          "w AS (SELECT id, " LAST_VERDICT " AS said FROM " BOUND(
+                                              "verdicts",
+                                              "decided_at") " GROUP BY id) "
+                                                            "SELECT s.unit, s.serial, s.station, "
+                                                            "s.t_in, s.t_out, s.status, CASE WHEN "
+                                                            "w.said IS NOT NULL "
+                                                            "THEN w.said WHEN d.defects IS NOT "
+                                                            "NULL THEN 'fail' WHEN s.result IN "
+                                                            "('pass', 'fail') THEN "
+                                                            "s.result WHEN v.ok THEN 'pass' WHEN "
+                                                            "NOT v.ok THEN 'fail' ELSE 'unknown' "
+                                                            "END, "
+                                                            "coalesce(d.defects, ''), s.sure FROM "
+                                                            "s LEFT JOIN v ON s.id = v.id LEFT "
+                                                            "JOIN d ON s.id = d.id "
+                                                            "LEFT JOIN w ON s.id = w.id ORDER BY "
+                                                            "s.t_out DESC";
 
 static int visit_row(void *ctx, const struct value *cells, uint32_t count)
 {
@@ -177,13 +197,16 @@ static bool is_bad(const char *verdict)
            strcmp(verdict, "scrap") == 0;
 }
 
-/* The last visit with the unit's verdict. */
+/* The last visit with the unit's verdict, of those that were the likeliest this unit's. */
 static const struct story_visit *visit_of_verdict(const struct story *s)
 {
-    for (uint32_t i = s->visit_count; i > 0; i--)
-        if (strcmp(s->visits[i - 1].verdict, s->verdict) == 0)
-            return &s->visits[i - 1];
-    return NULL;
+    const struct story_visit *best = NULL;
+    for (uint32_t i = s->visit_count; i > 0; i--) {
+        const struct story_visit *v = &s->visits[i - 1];
+        if (strcmp(v->verdict, s->verdict) == 0 && (!best || story_sure(v) > story_sure(best)))
+            best = v;
+    }
+    return best;
 }
 
 static void defects_print(const struct story *s, const struct story_visit *v, struct buf *out)
@@ -212,6 +235,8 @@ static int bad_fill(const struct story *s, const struct story_visit *v, struct b
         batch_set_i64(bb, 3, v->t_in);
     if (!err && v->t_out != INT64_MIN)
         batch_set_i64(bb, 4, v->t_out);
+    if (!err)
+        batch_set_f64(bb, 8, story_sure(v));
     buf_fini(&defects);
     return err;
 }

@@ -151,7 +151,7 @@ export const en = {
   whereUsedAsking: "The genealogy is being followed…",
   whereUsedCount: "{count} units are reached.",
   whereUsedMore: "There are more than these {count}: ask for a shorter time.",
-  whereUsedPossible: "{count} of them are only possible: it may have been another unit.",
+  whereUsedPossible: "{count} of them are only possible: it may have been another unit. {expected} are to be expected.",
   howCertain: "How sure",
   certain: "certain",
   possiblePercent: "possible, {percent} %",

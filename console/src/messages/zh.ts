@@ -151,7 +151,7 @@ export const zh: Messages = {
   whereUsedAsking: "正在沿谱系查找……",
   whereUsedCount: "波及 {count} 个单元。",
   whereUsedMore: "不止这 {count} 个:请缩短时间段。",
-  whereUsedPossible: "其中 {count} 个只是可能:也可能是另一个单元。",
+  whereUsedPossible: "其中 {count} 个只是可能:也可能是另一个单元。预计为 {expected} 个。",
   howCertain: "确定程度",
   certain: "确定",
   possiblePercent: "可能,{percent} %",

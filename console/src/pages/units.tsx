@@ -4,7 +4,7 @@ import { api } from "../api";
 import { useText, useWord } from "../i18n";
 import { routeTo } from "../route";
 import { usePolled } from "../live";
-import { Badge, Moment, Table } from "../parts/table";
+import { Badge, Certainty, Moment, Table } from "../parts/table";
 
 const pollMs = 2000;
 
@@ -92,6 +92,7 @@ export function UnitsPage({ asked }: { asked: Record<string, string> }) {
               ),
             },
             { title: t("defects"), cell: (u) => <Defects names={u.defects} /> },
+            { title: t("howCertain"), cell: (u) => <Certainty of={u.probability} /> },
           ]}
         />
       )}

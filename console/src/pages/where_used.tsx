@@ -2,8 +2,9 @@
 // question is in the address (#/where-used?from=…&since=…), so that it can be sent as a link.
 import { useEffect, useState } from "preact/hooks";
 import { api, type Containment, type Reached } from "../api";
+import { formatRounded } from "../format";
 import { useText, useWord } from "../i18n";
-import { Moment, Table } from "../parts/table";
+import { Certainty, Moment, Table } from "../parts/table";
 import { controlOfMoment, momentOfControl, routeTo } from "../route";
 
 // All that have a factor; a lot is asked for by itself, since it may have been consumed as well.
@@ -14,8 +15,6 @@ export function whereUsedPath(kind: string, name: string, value: string): string
 function Units({ units }: { units: Reached[] }) {
   const t = useText();
   const word = useWord();
-  const certainty = (p: number) =>
-    p < 1 ? t("possiblePercent", { percent: (100 * p).toPrecision(2) }) : t("certain");
   const unit = (key: string) => <a href={routeTo(["units", key])}>{key}</a>;
   return (
     <Table
@@ -31,7 +30,7 @@ function Units({ units }: { units: Reached[] }) {
         { title: t("suspectSince"), cell: (u) => <Moment at={u.at} /> },
         { title: t("lastStation"), cell: (u) => u.station || t("none") },
         { title: t("lastSeen"), cell: (u) => <Moment at={u.seen} /> },
-        { title: t("howCertain"), cell: (u) => certainty(u.probability) },
+        { title: t("howCertain"), cell: (u) => <Certainty of={u.probability} /> },
       ]}
     />
   );
@@ -121,7 +120,11 @@ export function WhereUsedPage({ asked }: { asked: Record<string, string> }) {
         <>
           <p role="status" class={answer.truncated ? "bad" : ""} data-count={answer.count}>
             {t(answer.truncated ? "whereUsedMore" : "whereUsedCount", { count: `${answer.count}` })}
-            {answer.possible > 0 && ` ${t("whereUsedPossible", { count: `${answer.possible}` })}`}
+            {answer.possible > 0 &&
+              ` ${t("whereUsedPossible", {
+                count: `${answer.possible}`,
+                expected: formatRounded(answer.expected),
+              })}`}
           </p>
           <Units units={answer.units} />
         </>

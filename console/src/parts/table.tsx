@@ -2,6 +2,7 @@
 // its cells: badges, moments.
 import type { ComponentChildren } from "preact";
 import { formatWhen } from "../format";
+import { useText } from "../i18n";
 
 export interface Column<T> {
   title: string;
@@ -59,4 +60,11 @@ export function Moment({ at }: { at: string | null | undefined }) {
 
 export function Badge({ kind, text }: { kind: string; text: string }) {
   return <span class={`badge badge-${kind}`}>{text}</span>;
+}
+
+// How likely it was this unit; below 1 it may have been another.
+export function Certainty({ of }: { of: number }) {
+  const t = useText();
+  const percent = Math.min(100 * Number(of), 99.9).toPrecision(3);
+  return <>{of < 1 ? t("possiblePercent", { percent: `${Number(percent)}` }) : t("certain")}</>;
 }
