@@ -62,6 +62,15 @@ export interface Step {
   unit: string;
   of: string; // the unit itself, or the one it was a part of then
   visit: number; // 2 = it came again
+  probability: number | null;
+  others: Rival[]; // whom it may have been of instead
+}
+
+// Another unit that an ambiguous visit may have been of.
+export interface Rival {
+  serial: string;
+  unit: string;
+  probability: number | null;
 }
 
 export interface Measure {
@@ -71,6 +80,7 @@ export interface Measure {
   upper: number | null;
   uom: string | null;
   ok: boolean | null;
+  probability: number; // that it was this unit
   step: number; // index into steps
 }
 
@@ -82,6 +92,7 @@ export interface Factor {
   operation: string;
   station: string;
   at: string;
+  probability: number;
   step: number;
 }
 
@@ -92,6 +103,7 @@ export interface Defect {
   station: string;
   detected_at: string;
   of: string;
+  probability: number;
 }
 
 export interface Link {

@@ -53,7 +53,8 @@ void trace_json_time(struct buf *out, const char *name, int64_t us)
 
 void trace_json_begin(struct buf *out)
 {
-    (void)buf_append_text(out, out->len > 1 ? ",{" : "{");
+    bool first = out->len && out->ptr[out->len - 1] == '[';
+    (void)buf_append_text(out, first ? "{" : ",{");
 }
 
 void trace_json_number(struct buf *out, const char *name, double v)

@@ -69,6 +69,13 @@ struct story_span {
     int64_t to;
 };
 
+/* Another unit that a stay may have been of. */
+struct story_rival {
+    const char *unit;
+    const char *serial; /* "" = not known */
+    double probability; /* NaN = not known */
+};
+
 struct story_visit {
     const char *station;
     const char *operation;
@@ -88,6 +95,8 @@ struct story_visit {
     int64_t said_at;
     int64_t revision;
     int64_t number; /* of the stay at its station, given by the track; 0: it gives none */
+    struct story_rival *rivals; /* the likeliest first; of an ambiguous stay on a line */
+    uint32_t rival_count;
     uint32_t subject;
     bool labelled;          /* the operation was named by a row, not taken from the station */
     bool retracted;         /* this revision takes it back */
@@ -174,6 +183,9 @@ int story_gather(struct story *s);
 
 /* bind.c */
 int story_bind(struct story *s);
+
+/* rivals.c: after story_read, whom its ambiguous stays may have been of instead. */
+int story_rivals(struct story *s);
 
 /* A subject's latest serial, else the name it was met by; the same for any key. */
 const char *story_name(const struct story *s, uint32_t subject);

@@ -57,6 +57,21 @@ static void print_said(const struct story *s, uint32_t visit, const char *kind, 
     buf_fini(&text);
 }
 
+/* Whom an ambiguous stay may have been of instead. */
+static void print_rivals(const struct story_visit *v, struct buf *out)
+{
+    trace_json_name(out, "others");
+    (void)buf_append_u8(out, '[');
+    for (uint32_t i = 0; i < v->rival_count; i++) {
+        trace_json_begin(out);
+        trace_json_text(out, "serial", v->rivals[i].serial);
+        trace_json_text(out, "unit", v->rivals[i].unit);
+        trace_json_number(out, "probability", v->rivals[i].probability);
+        (void)buf_append_u8(out, '}');
+    }
+    (void)buf_append_u8(out, ']');
+}
+
 static void print_steps(const struct story *s, struct buf *out)
 {
     uint32_t fact = 0;
@@ -76,6 +91,7 @@ static void print_steps(const struct story *s, struct buf *out)
         trace_json_maybe(out, "result", v->result);
         trace_json_text(out, "verdict", v->verdict);
         trace_json_number(out, "probability", v->probability);
+        print_rivals(v, out);
         trace_json_text(out, "evidence", v->evidence);
         trace_json_text(out, "place", v->place);
         trace_json_text(out, "node", v->node);
@@ -97,6 +113,7 @@ static void print_end(const struct story *s, const struct story_fact *f, const c
     trace_json_time(out, at, f->at);
     trace_json_text(out, "unit", v->unit);
     trace_json_text(out, "of", story_name(s, f->subject));
+    trace_json_number(out, "probability", story_sure(v));
     json_count(out, "step", f->visit);
     (void)buf_append_u8(out, '}');
 }

@@ -483,7 +483,7 @@ TEST(a_visit_that_is_taken_back_is_none_and_its_rows_are_gone)
     add(&f, "print", 20, "2 15 ann 3 LOT-7 - -");
     ASK(&f, &a, "trace.unit", "serial", "A");
     check_list(&a, "steps", "station,status,probability", "printer,ambiguous,0.5");
-    check_list(&a, "measures", "characteristic,value", "thick,15");
+    check_list(&a, "measures", "characteristic,value,probability", "thick,15,0.5");
     asked_fini(&a);
     ASK(&f, &a, "trace.forward", "from", "LOT-7");
     check_list(&a, "units", "serial,probability", "A,0.5 B,0.5");
@@ -517,6 +517,62 @@ TEST(a_visit_that_is_taken_back_is_none_and_its_rows_are_gone)
     asked_fini(&a);
     ASK(&f, &a, "trace.forward", "from", "operator=bob");
     check_list(&a, "units", "serial", "A");
+    asked_fini(&a);
+    fixture_close(&f);
+}
+
+/* Of each step: station, its probability, and whom it may have been of instead. */
+static void check_others(struct asked *a, const char *want)
+{
+    struct buf out = {0};
+    const struct tree *steps = list_of(a, "steps");
+    for (const struct tree *row = steps->first; row; row = row->next) {
+        (void)buf_printf(&out, "%s%s,%s:", out.len ? " " : "", tree_text(tree_get(row, "station")),
+                         tree_text(tree_get(row, "probability")));
+        TREE_EACH(other, tree_get(row, "others"))
+        (void)buf_printf(&out, "(%s,%s)", tree_text(tree_get(other, "serial")),
+                         tree_text(tree_get(other, "probability")));
+    }
+    CHECK_STR(buf_text(&out), want);
+    buf_fini(&out);
+}
+
+/* Three may have been it; of what else was there at other times, or bears the number on another
+ * track or at another station, nobody. */
+TEST(an_ambiguous_stay_tells_whom_it_may_have_been_of_instead)
+{
+    struct fixture f;
+    struct asked a;
+    fixture_open(&f);
+    fixture_start(&f);
+    add(&f, "presence.floor", 8, "3 C rack 1 8 exact 1 1 5 false");
+    add(&f, "presence.floor", 20, "1 A printer 10 20 ambiguous 0.5 1 7 false");
+    add(&f, "presence.floor", 20, "2 B printer 10 20 ambiguous 0.3 1 7 false");
+    add(&f, "presence.floor", 20, "3 ?3 printer 10 21 ambiguous 0.2 1 7 false");
+    add(&f, "presence.floor", 20, "4 D printer 10 20 ambiguous 0.4 1 6 false");
+    add(&f, "presence.floor", 20, "5 E aoi 10 20 ambiguous 0.5 1 7 false");
+    add(&f, "presence.floor", 90, "6 F printer 80 90 ambiguous 0.5 1 7 false");
+    add(&f, "presence.floor", 40, "1 A aoi 30 40 exact 1 1 8 false");
+    add(&f, "presence.floor", 40, "2 B aoi 30 40 exact 1 1 8 false");
+    ASK(&f, &a, "trace.unit", "serial", "A");
+    check_others(&a, "printer,0.5:(B,0.3)(C,0.2) aoi,1:");
+    asked_fini(&a);
+    ASK(&f, &a, "trace.unit", "serial", "F");
+    check_others(&a, "printer,0.5:");
+    asked_fini(&a);
+    /* One of them is ruled out, another is likelier for it. */
+    int64_t known = clock_wall_us();
+    char as_of[CLOCK_TEXT_BYTES_MAX];
+    CHECK(clock_format(known, as_of) > 0);
+    CHECK_SOON(clock_wall_us() > known, 1000);
+    add(&f, "presence.floor", 50, "1 A printer 10 20 ambiguous 0.6 2 7 false");
+    add(&f, "presence.floor", 50, "2 B printer 10 20 ambiguous 0 2 7 true");
+    add(&f, "presence.floor", 50, "3 ?3 printer 10 21 ambiguous 0.4 2 7 false");
+    ASK(&f, &a, "trace.unit", "serial", "A");
+    check_others(&a, "printer,0.6:(C,0.4) aoi,1:");
+    asked_fini(&a);
+    ASK(&f, &a, "trace.unit", "serial", "A", "as_of", as_of);
+    check_others(&a, "printer,0.5:(B,0.3)(C,0.2) aoi,1:");
     asked_fini(&a);
     fixture_close(&f);
 }

@@ -140,6 +140,7 @@ enum column_form {
     FORM_NUMBER,
     FORM_VALUE, /* a text that may be a number */
     FORM_YES,   /* true: yes, false: no */
+    FORM_SURE,  /* a probability below 1: possible, nothing else */
 };
 
 struct section_column {
@@ -147,7 +148,7 @@ struct section_column {
     const char *member;
     enum column_form form;
 
-    enum { SHOWN_ALWAYS, SHOWN_IF_ANY, SHOWN_IF_DIFFERENT } shown;
+    enum { SHOWN_ALWAYS, SHOWN_IF_ANY, SHOWN_IF_DIFFERENT, SHOWN_IF_UNSURE } shown;
 };
 
 static const struct section_column step_columns[] = {
@@ -172,6 +173,7 @@ static const struct section_column measure_columns[] = {
     {"UPPER", "upper", FORM_NUMBER, SHOWN_ALWAYS},
     {"UNIT", "uom", FORM_TEXT, SHOWN_ALWAYS},
     {"OK", "ok", FORM_YES, SHOWN_ALWAYS},
+    {"HOW SURE", "probability", FORM_SURE, SHOWN_IF_UNSURE},
     {NULL, NULL, FORM_TEXT, SHOWN_ALWAYS},
 };
 static const struct section_column defect_columns[] = {
@@ -181,6 +183,7 @@ static const struct section_column defect_columns[] = {
     {"OPERATION", "operation", FORM_TEXT, SHOWN_ALWAYS},
     {"OF", "of", FORM_TEXT, SHOWN_IF_DIFFERENT},
     {"FOUND", "detected_at", FORM_TIME, SHOWN_ALWAYS},
+    {"HOW SURE", "probability", FORM_SURE, SHOWN_IF_UNSURE},
     {NULL, NULL, FORM_TEXT, SHOWN_ALWAYS},
 };
 static const struct section_column factor_columns[] = {
@@ -189,6 +192,7 @@ static const struct section_column factor_columns[] = {
     {"KIND", "kind", FORM_TEXT, SHOWN_ALWAYS},
     {"OPERATION", "operation", FORM_TEXT, SHOWN_ALWAYS},
     {"AT", "at", FORM_TIME, SHOWN_ALWAYS},
+    {"HOW SURE", "probability", FORM_SURE, SHOWN_IF_UNSURE},
     {NULL, NULL, FORM_TEXT, SHOWN_ALWAYS},
 };
 static const struct section_column parent_columns[] = {
@@ -208,8 +212,29 @@ static const struct section_column child_columns[] = {
     {NULL, NULL, FORM_TEXT, SHOWN_ALWAYS},
 };
 
-static bool column_says_something(const struct tree *list, const struct section_column *c)
+/* Of what may have been of another unit: how likely it was of this one. */
+static const char *print_sure(struct print *p, const char *text)
 {
+    double v = 1;
+    if (!text[0] || str_to_double(bytes_of_text(text), &v) || !(v < 1))
+        return "";
+    return arena_printf(&p->arena, "possible, %.3g %%", 100 * v);
+}
+
+static bool column_is_unsure(struct print *p, const struct tree *list,
+                             const struct section_column *c)
+{
+    bool unsure = false;
+    for (const struct tree *row = list->first; row; row = row->next)
+        unsure = unsure || print_sure(p, field(row, c->member))[0];
+    return unsure;
+}
+
+static bool column_says_something(struct print *p, const struct tree *list,
+                                  const struct section_column *c)
+{
+    if (c->shown == SHOWN_IF_UNSURE)
+        return column_is_unsure(p, list, c);
     const char *first = list->first ? field(list->first, c->member) : "";
     bool different = false;
     for (const struct tree *row = list->first; row; row = row->next)
@@ -229,6 +254,8 @@ static const char *section_cell(struct print *p, const struct tree *row,
         return field(row, "number")[0] ? print_value(p, text) : text;
     if (c->form == FORM_YES)
         return strcmp(text, "true") == 0 ? "yes" : strcmp(text, "false") == 0 ? "no" : "";
+    if (c->form == FORM_SURE)
+        return print_sure(p, text);
     return text;
 }
 
@@ -240,7 +267,7 @@ static int print_section(struct print *p, const struct tree *list,
     if (list->count == 0)
         return OK;
     for (const struct section_column *c = columns; c->title; c++) {
-        if (!column_says_something(list, c))
+        if (!column_says_something(p, list, c))
             continue;
         shown[t.columns] = c;
         t.titles[t.columns++] = c->title;
@@ -255,14 +282,33 @@ static int print_section(struct print *p, const struct tree *list,
     return OK;
 }
 
+/* Whom the visit may have been of instead. */
+static void print_others(struct print *p, const struct tree *row)
+{
+    const struct tree *list = tree_get(row, "others");
+    if (!list || !list->first)
+        return;
+    (void)buf_printf(p->out, "  %s; it may have been", print_sure(p, field(row, "probability")));
+    for (const struct tree *other = list->first; other; other = other->next) {
+        const char *serial = field(other, "serial");
+        const char *sure = print_sure(p, field(other, "probability"));
+        (void)buf_printf(p->out, "%s %s (%s)", other == list->first ? "" : ",",
+                         serial[0] ? serial : field(other, "unit"), sure);
+    }
+    (void)buf_append_text(p->out, "\n");
+}
+
 static int print_steps(struct print *p, const struct tree *list)
 {
     int err = print_section(p, list, step_columns);
     for (const struct tree *row = list->first; row; row = row->next) {
         const char *status = field(row, "status");
-        if (strcmp(status, "exact") != 0 && strcmp(status, "recorded") != 0)
-            (void)buf_printf(p->out, "%s is %s: %s\n\n", field(row, "station"), status,
-                             field(row, "evidence"));
+        if (strcmp(status, "exact") == 0 || strcmp(status, "recorded") == 0)
+            continue;
+        (void)buf_printf(p->out, "%s is %s: %s\n", field(row, "station"), status,
+                         field(row, "evidence"));
+        print_others(p, row);
+        (void)buf_append_u8(p->out, '\n');
     }
     return err;
 }
@@ -456,31 +502,32 @@ int trace_print(const struct batch *answer, const struct trace_print_options *op
 
 static const char csv_header[] =
     "what,time,of,station,operation,name,value,lower,upper,uom,position,verdict,operator,recipe,"
-    "order\n";
+    "order,probability\n";
 
 /* What stands in each column of a list's lines: members of its rows, NULL = nothing. */
 struct csv_list {
     const char *list;
     const char *what;
-    const char *members[14];
+    const char *members[15];
 };
 
 static const struct csv_list csv_lists[] = {
     {"steps",
      "step",
      {"t_in", "of", "station", "operation", "status", "t_out", NULL, NULL, NULL, "place", "verdict",
-      "operator", "recipe", "order"}},
+      "operator", "recipe", "order", "probability"}},
     {"measures",
      "measure",
      {"measured_at", "of", "station", "operation", "characteristic", "value", "lower", "upper",
-      "uom", NULL, "ok"}},
+      "uom", NULL, "ok", NULL, NULL, NULL, "probability"}},
     {"defects",
      "defect",
      {"detected_at", "of", "station", "operation", "defect", NULL, NULL, NULL, NULL, "position",
-      NULL}},
+      NULL, NULL, NULL, NULL, "probability"}},
     {"factors",
      "factor",
-     {"at", "of", "station", "operation", "name", "value", NULL, NULL, "kind", NULL, NULL}},
+     {"at", "of", "station", "operation", "name", "value", NULL, NULL, "kind", NULL, NULL, NULL,
+      NULL, NULL, "probability"}},
     {"parents",
      "parent",
      {"at", "child", NULL, NULL, "parent", NULL, NULL, NULL, "kind", "position", NULL}},
@@ -501,12 +548,31 @@ static void csv_cell(struct buf *out, const char *text)
     (void)buf_append_text(out, quoted ? "\"" : "");
 }
 
+/* Whom a step may have been of instead: a line each, of the step's time and station. */
+static void csv_others(struct buf *out, const struct tree *row)
+{
+    static const char *const of_step[] = {"t_in", "of", "station", "operation"};
+    const struct tree *list = tree_get(row, "others");
+    TREE_EACH(other, list)
+    {
+        const char *serial = field(other, "serial");
+        (void)buf_append_text(out, "other");
+        for (size_t i = 0; i < sizeof of_step / sizeof of_step[0]; i++)
+            csv_cell(out, field(row, of_step[i]));
+        csv_cell(out, serial[0] ? serial : field(other, "unit"));
+        (void)buf_append_text(out, ",,,,,,,,,");
+        csv_cell(out, field(other, "probability"));
+        (void)buf_append_u8(out, '\n');
+    }
+}
+
 static void csv_row(struct buf *out, const struct csv_list *list, const struct tree *row)
 {
     (void)buf_append_text(out, list->what);
     for (size_t i = 0; i < sizeof list->members / sizeof list->members[0]; i++)
         csv_cell(out, list->members[i] ? field(row, list->members[i]) : "");
     (void)buf_append_u8(out, '\n');
+    csv_others(out, row);
 }
 
 int trace_print_csv(const struct batch *answer, struct buf *out)

@@ -22,8 +22,10 @@ static const struct call_field unit_answer[] = {
     {"serial", VALUE_STRING, 0, true, "its serial number"},
     {"verdict", VALUE_STRING, 0, true, "pass, fail, rework, scrap or unknown"},
     {"serials", VALUE_STRING, FIELD_JSON, true, "serials and ids it is known by, since when"},
-    {"steps", VALUE_STRING, FIELD_JSON, true, "its visits in the order of time"},
-    {"measures", VALUE_STRING, FIELD_JSON, true, "what was measured, with limits"},
+    {"steps", VALUE_STRING, FIELD_JSON, true,
+     "its visits in the order of time; of an ambiguous one the others that it may have been"},
+    {"measures", VALUE_STRING, FIELD_JSON, true,
+     "what was measured, with limits; probability: that it was this unit"},
     {"curves", VALUE_STRING, FIELD_JSON, true,
      "the signals during its visits, [time in µs, value]"},
     {"factors", VALUE_STRING, FIELD_JSON, true, "what it was made with, by 5M1E"},
@@ -175,6 +177,8 @@ static int story_ask(const struct asking *a, struct story *s)
 {
     char *key = arena_copy(&s->arena, a->serial.bytes);
     int err = key ? story_read(s, key) : ERR_NOMEM;
+    if (!err)
+        err = story_rivals(s);
     if (err == ERR_NOT_FOUND)
         return diag_set(s->diag, err, 0, 0,
                         "no unit has the serial or id %s, as it is written here", key);

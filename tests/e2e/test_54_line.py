@@ -3,8 +3,11 @@ scan takes back, and the same over a kill. The gates are coils and registers of 
 other people, which the test writes.
 """
 
+import csv
 import datetime
+import io
 import json
+import re
 import subprocess
 
 from conftest import PROGRAM, wait_until
@@ -42,9 +45,9 @@ tracks:
 rules:
   - name: pressing
     sql: >-
-      SELECT unit_id() AS unit, max(force) AS peak FROM "plc.floor"
+      SELECT unit_id() AS unit, max(force) AS peak, 'r1' AS ram FROM "plc.floor"
       GROUP BY UNITWINDOW('floor', 'press')
-    actions: [{{trace: {{operation: pressing, measures: [peak]}}}}]
+    actions: [{{trace: {{operation: pressing, measures: [peak], factors: {{machine: [ram]}}}}}}]
 """
 
 
@@ -74,6 +77,30 @@ def peaks(node, serial):
     return [m["value"] for m in trace(node, serial)["measures"]]
 
 
+def check_possible(node):
+    """Of A and B one was in the press: what is only possible is said so everywhere."""
+    for serial, other in ("AB", "BA"):
+        (step,) = [s for s in trace(node, serial)["steps"] if s["station"] == "press"]
+        others = [(o["serial"], round(o["probability"], 2)) for o in step["others"]]
+        assert others == [(other, 0.5)], others
+        text = node.command("trace", serial).stdout
+        half = r"possible, (50|49\.9) %"
+        assert re.search(rf"{half}; it may have been {other} \({half}\)", text), text
+        rows = list(csv.DictReader(io.StringIO(node.command("trace", serial, "--csv").stdout)))
+        said = {(r["what"], r["name"]): r["probability"] for r in rows if r["station"] == "press"}
+        for what in (("measure", "peak"), ("other", other)):
+            assert round(float(said[what]), 2) == 0.5, said
+    for query in ("from=ram%3Dr1", "station=press"):
+        answer = node.get(f"/containment?{query}")
+        assert {u["serial"] for u in answer["units"]} == {"A", "B"}
+        assert (answer["count"], answer["certain"], answer["possible"]) == (2, 0, 2)
+        assert round(answer["expected"], 2) == 1
+    text = node.command("where-used", "ram=r1").stdout
+    assert re.search(r"0 certain, 2 possible: (1|0\.99\d) of the 2 are to be expected", text), text
+    rows = node.get("/units?station=press")
+    assert sorted((u["serial"], round(u["probability"], 2)) for u in rows) == [("A", 0.5), ("B", 0.5)]
+
+
 def test_a_scan_behind_the_rack_takes_back_what_was_said(tmp_path, start_node, children):
     floor = RackFloor(tmp_path)
     children.append(floor.server)
@@ -87,6 +114,8 @@ def test_a_scan_behind_the_rack_takes_back_what_was_said(tmp_path, start_node, c
         assert said == ("ambiguous", 0.5), (serial, said)
         wait_until(lambda: peaks(node, serial) == [20], "the force, which may be its")
 
+    check_possible(node)
+
     node.kill()  # nobody knows yet which it was, and the node must not forget that
     node.start()
     floor.show("code_out", "B")
@@ -95,6 +124,10 @@ def test_a_scan_behind_the_rack_takes_back_what_was_said(tmp_path, start_node, c
     wait_until(lambda: "press" not in steps(node, "A"), "A, which is taken back")
     assert peaks(node, "A") == []
     assert peaks(node, "B")[-1] == 20
+    wait_until(lambda: node.get("/containment?from=ram%3Dr1")["certain"] == 1, "B alone, for certain")
+    assert [u["serial"] for u in node.get("/containment?from=ram%3Dr1")["units"]] == ["B"]
+    assert all(s["others"] == [] for s in trace(node, "B")["steps"] if s["station"] == "press")
+    assert "to be expected" not in node.command("where-used", "ram=r1").stdout
 
     floor.press(30)
     floor.show("code_out", "A")

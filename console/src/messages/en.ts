@@ -153,6 +153,7 @@ export const en = {
   whereUsedMore: "There are more than these {count}: ask for a shorter time.",
   whereUsedPossible: "{count} of them are only possible: it may have been another unit. {expected} are to be expected.",
   howCertain: "How sure",
+  orElse: "or another unit:",
   certain: "certain",
   possiblePercent: "possible, {percent} %",
   whereUsedNothing: "No unit is reached.",

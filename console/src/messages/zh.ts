@@ -153,6 +153,7 @@ export const zh: Messages = {
   whereUsedMore: "不止这 {count} 个:请缩短时间段。",
   whereUsedPossible: "其中 {count} 个只是可能:也可能是另一个单元。预计为 {expected} 个。",
   howCertain: "确定程度",
+  orElse: "或者另一个单元:",
   certain: "确定",
   possiblePercent: "可能,{percent} %",
   whereUsedNothing: "没有波及任何单元。",

@@ -17,7 +17,7 @@ import { useText, useWord } from "../i18n";
 import { BandPlot } from "../parts/band";
 import { CurvePlot } from "../parts/curve";
 import { GenealogyGraph } from "../parts/genealogy";
-import { Badge, Moment, Table } from "../parts/table";
+import { Badge, Certainty, type Column, Moment, Table } from "../parts/table";
 import { controlOfMoment, momentOfControl, routeTo } from "../route";
 import { whereUsedPath } from "./where_used";
 
@@ -47,6 +47,7 @@ function Steps({ steps }: { steps: Step[] }) {
           cell: (s) => (
             <span title={s.evidence}>
               <Badge kind={s.status} text={word("status", s.status)} />
+              <Others of={s} />
             </span>
           ),
         },
@@ -55,6 +56,29 @@ function Steps({ steps }: { steps: Step[] }) {
       ]}
     />
   );
+}
+
+// Whom an ambiguous visit may have been of instead.
+function Others({ of: step }: { of: Step }) {
+  const t = useText();
+  if (step.others.length === 0) return null;
+  return (
+    <span data-others={step.others.map((o) => o.serial || o.unit).join(" ")}>
+      {" "}
+      <Certainty of={step.probability ?? 1} />; {t("orElse")}{" "}
+      {step.others.map((o) => (
+        <span key={o.unit}>
+          {unitLink(o.serial || o.unit)} (<Certainty of={o.probability ?? 1} />){" "}
+        </span>
+      ))}
+    </span>
+  );
+}
+
+// A column for rows of visits that may have been another unit's; none where all are certain.
+function howCertain<T extends { probability: number }>(rows: T[], title: string): Column<T>[] {
+  if (rows.every((row) => !(row.probability < 1))) return [];
+  return [{ title, cell: (row) => <Certainty of={row.probability} /> }];
 }
 
 function Measures({ measures, steps }: { measures: Measure[]; steps: Step[] }) {
@@ -87,6 +111,7 @@ function Measures({ measures, steps }: { measures: Measure[]; steps: Step[] }) {
               <Badge kind={m.ok ? "pass" : "fail"} text={m.ok ? t("yes") : t("no")} />
             ),
         },
+        ...howCertain(measures, t("howCertain")),
       ]}
     />
   );
@@ -110,6 +135,7 @@ function Defects({ defects }: { defects: Defect[] }) {
         { title: t("operation"), cell: (d) => d.operation },
         { title: t("asPartOf"), cell: (d) => d.of },
         { title: t("time"), cell: (d) => <Moment at={d.detected_at} /> },
+        ...howCertain(defects, t("howCertain")),
       ]}
     />
   );
@@ -140,6 +166,7 @@ function Factors({ factors }: { factors: Factor[] }) {
         { title: t("value"), cell: (f) => <FactorValue factor={f} /> },
         { title: t("operation"), cell: (f) => f.operation },
         { title: t("station"), cell: (f) => f.station },
+        ...howCertain(factors, t("howCertain")),
       ]}
     />
   );
