@@ -1,0 +1,124 @@
+/* What is certain of a unit and what is only possible: whose stay it may have been, which of two
+ * visits a row is of, and quantities, over a real historian. */
+#include "tests/support/story_bench.h"
+
+/* Of each step: station, its probability, and whom it may have been of instead. */
+static void check_others(struct asked *a, const char *want)
+{
+    struct buf out = {0};
+    const struct tree *steps = list_of(a, "steps");
+    for (const struct tree *row = steps->first; row; row = row->next) {
+        (void)buf_printf(&out, "%s%s,%s:", out.len ? " " : "", tree_text(tree_get(row, "station")),
+                         tree_text(tree_get(row, "probability")));
+        TREE_EACH(other, tree_get(row, "others"))
+        (void)buf_printf(&out, "(%s,%s)", tree_text(tree_get(other, "serial")),
+                         tree_text(tree_get(other, "probability")));
+    }
+    CHECK_STR(buf_text(&out), want);
+    buf_fini(&out);
+}
+
+/* Three may have been it; of what else was there at other times, or bears the number on another
+ * track or at another station, nobody. */
+TEST(an_ambiguous_stay_tells_whom_it_may_have_been_of_instead)
+{
+    struct fixture f;
+    struct asked a;
+    fixture_open(&f);
+    fixture_start(&f);
+    add(&f, "presence.floor", 8, "3 C rack 1 8 exact 1 1 5 false");
+    add(&f, "presence.floor", 20, "1 A printer 10 20 ambiguous 0.5 1 7 false");
+    add(&f, "presence.floor", 20, "2 B printer 10 20 ambiguous 0.3 1 7 false");
+    add(&f, "presence.floor", 20, "3 ?3 printer 10 21 ambiguous 0.2 1 7 false");
+    add(&f, "presence.floor", 20, "4 D printer 10 20 ambiguous 0.4 1 6 false");
+    add(&f, "presence.floor", 20, "5 E aoi 10 20 ambiguous 0.5 1 7 false");
+    add(&f, "presence.floor", 90, "6 F printer 80 90 ambiguous 0.5 1 7 false");
+    add(&f, "presence.floor", 40, "1 A aoi 30 40 exact 1 1 8 false");
+    add(&f, "presence.floor", 40, "2 B aoi 30 40 exact 1 1 8 false");
+    ASK(&f, &a, "trace.unit", "serial", "A");
+    check_others(&a, "printer,0.5:(B,0.3)(C,0.2) aoi,1:");
+    asked_fini(&a);
+    ASK(&f, &a, "trace.unit", "serial", "F");
+    check_others(&a, "printer,0.5:");
+    asked_fini(&a);
+    /* One of them is ruled out, another is likelier for it. */
+    int64_t known = clock_wall_us();
+    char as_of[CLOCK_TEXT_BYTES_MAX];
+    CHECK(clock_format(known, as_of) > 0);
+    CHECK_SOON(clock_wall_us() > known, 1000);
+    add(&f, "presence.floor", 50, "1 A printer 10 20 ambiguous 0.6 2 7 false");
+    add(&f, "presence.floor", 50, "2 B printer 10 20 ambiguous 0 2 7 true");
+    add(&f, "presence.floor", 50, "3 ?3 printer 10 21 ambiguous 0.4 2 7 false");
+    ASK(&f, &a, "trace.unit", "serial", "A");
+    check_others(&a, "printer,0.6:(C,0.4) aoi,1:");
+    asked_fini(&a);
+    ASK(&f, &a, "trace.unit", "serial", "A", "as_of", as_of);
+    check_others(&a, "printer,0.5:(B,0.3)(C,0.2) aoi,1:");
+    asked_fini(&a);
+    fixture_close(&f);
+}
+
+/* Of each visit: serial, verdict, defects, probability. */
+static void check_units(struct asked *a, const char *want)
+{
+    struct buf out = {0};
+    CHECK_OK(a->err);
+    for (uint32_t i = 0; i < a->answer->rows; i++)
+        (void)buf_printf(&out, "%s%s,%s,%s,%g", i ? " " : "", text_of(a, "serial", i),
+                         text_of(a, "verdict", i), text_of(a, "defects", i),
+                         value_of(a, "probability", i).f64);
+    CHECK_STR(buf_text(&out), want);
+    buf_fini(&out);
+}
+
+/* Each row is of one visit, also where the next begins as it ends, and however late a row is. */
+TEST(of_two_visits_each_has_its_own_verdict)
+{
+    struct fixture f;
+    struct asked a;
+    fixture_open(&f);
+    fixture_start(&f);
+    add(&f, "presence.floor", 20, "1 A printer 10 20 exact 1 1 7 false");
+    add(&f, "print", 20, "1 25 ann 3 LOT-7 - -");
+    add(&f, "presence.floor", 30, "1 A printer 20 30 exact 1 1 8 false");
+    add(&f, "print", 30, "1 15 ann 3 LOT-7 - -");
+    add(&f, "aoi", 32, "A - - - 5");
+    ASK(&f, &a, "trace.units", "station", "printer");
+    check_units(&a, "A,pass,,1 A,fail,,1");
+    asked_fini(&a);
+    /* The first alone: the second is not in the answer, and its row is not taken for the first's.
+     */
+    ASK(&f, &a, "trace.units", "station", "printer", "until", "2025-11-22T08:27:05Z");
+    check_units(&a, "A,fail,,1");
+    asked_fini(&a);
+    /* What was said of a stay that is taken back is nobody's. */
+    add(&f, "presence.floor", 60, "1 A printer 20 30 exact 0 2 8 true");
+    ASK(&f, &a, "trace.units", "station", "printer");
+    check_units(&a, "A,fail,,1");
+    asked_fini(&a);
+    fixture_close(&f);
+}
+
+TEST(a_unit_may_be_bad_that_may_have_been_another)
+{
+    struct fixture f;
+    struct asked a;
+    fixture_open(&f);
+    fixture_start(&f);
+    add(&f, "presence.floor", 20, "1 A printer 10 20 ambiguous 0.75 1 7 false");
+    add(&f, "presence.floor", 20, "2 B printer 10 20 ambiguous 0.25 1 7 false");
+    add(&f, "print", 20, "1 25 ann 3 LOT-7 - -");
+    add(&f, "print", 20, "2 25 ann 3 LOT-7 - -");
+    add(&f, "presence.floor", 40, "2 B printer 30 40 exact 1 1 9 false");
+    ASK(&f, &a, "trace.units", "verdict", "bad");
+    check_units(&a, "A,fail,,0.75");
+    asked_fini(&a);
+    add(&f, "print", 40, "2 9 ann 3 LOT-7 - -");
+    ASK(&f, &a, "trace.units", "verdict", "bad");
+    check_units(&a, "B,fail,,1 A,fail,,0.75");
+    asked_fini(&a);
+    ASK(&f, &a, "trace.units", "until", "2025-11-22T08:27:05Z");
+    check_units(&a, "A,fail,,0.75 B,fail,,0.25");
+    asked_fini(&a);
+    fixture_close(&f);
+}
