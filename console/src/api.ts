@@ -111,6 +111,7 @@ export interface Link {
   child: string;
   kind: string;
   position: string | null;
+  quantity: number | null;
   at: string | null;
   depth: number;
 }
@@ -159,10 +160,12 @@ export interface Reached {
   station: string; // where it was last
   seen: string | null;
   probability: number; // that it is this unit, and not another
+  quantity: number | null; // of what was reached before, so much went into it
 }
 
 export interface Containment {
   from: string;
+  quantity: number | null; // of it, so much went on
   count: number;
   possible: number; // of these, how many are not certain
   expected: number; // how many to expect: the sum of the probabilities

@@ -112,34 +112,39 @@ int cli_print_units(struct bytes json, bool as_json, bool as_csv)
     return as_csv ? print_csv(json) : cli_print_json(json, as_json);
 }
 
-static struct value value_of(const struct batch *b, const char *name, uint32_t row)
+static struct value value_of(const struct batch *b, const char *name)
 {
     int32_t col = schema_find(b->schema, bytes_of_text(name));
-    if (col < 0 || row >= b->rows)
+    if (col < 0 || b->rows == 0)
         return (struct value){.type = VALUE_NULL};
     struct column c = batch_column(b, (uint32_t)col);
-    return column_value(&c, row);
+    return column_value(&c, 0);
 }
 
 static struct bytes cell_of(const struct batch *b, const char *name)
 {
-    struct value v = value_of(b, name, 0);
+    struct value v = value_of(b, name);
     return v.type == VALUE_STRING ? v.bytes : bytes_of_text("");
 }
 
-static double number_of(const struct batch *b, const char *name, uint32_t row)
+static double number_of(const struct batch *b, const char *name)
 {
-    struct value v = value_of(b, name, row);
+    struct value v = value_of(b, name);
     double number = 0;
     return value_to_double(&v, &number) ? number : 0;
 }
 
 /* Only where somebody may be wrong: what is certain is not talked about. */
-static void print_tally(double count, double possible, double expected)
+static void print_tally(const struct batch *answer)
 {
+    double count = number_of(answer, "count");
+    double possible = number_of(answer, "possible");
+    double quantity = number_of(answer, "quantity");
     if (possible > 0)
         (void)printf("%.0f certain, %.0f possible: %.3g of the %.0f are to be expected\n",
-                     count - possible, possible, expected, count);
+                     count - possible, possible, number_of(answer, "expected"), count);
+    if (quantity != 0)
+        (void)printf("%.6g of it went on\n", quantity);
 }
 
 int cli_print_forward(struct bytes json, bool as_json, bool as_csv)
@@ -160,8 +165,7 @@ int cli_print_forward(struct bytes json, bool as_json, bool as_csv)
     else if (!as_csv)
         code = cli_print_json(units, false);
     if (!as_csv && code == EXIT_OK)
-        print_tally(number_of(answer, "count", 0), number_of(answer, "possible", 0),
-                    number_of(answer, "expected", 0));
+        print_tally(answer);
     /* On standard error, so that it is seen also when the list goes into a file. */
     if (code == EXIT_OK && reason.len)
         (void)fprintf(stderr, "lotline: the list is not complete: %.*s\n", (int)reason.len,

@@ -48,6 +48,7 @@ struct action_options {
     struct option_texts children;
     struct option_texts parents;
     struct option_texts consumes;
+    struct option_texts quantity;
     const char *position;
     const char *verdict;
     const char *order;
@@ -94,6 +95,8 @@ static const struct option action_table[] = {
      .doc = "how children and parents are linked; default: split for children, assembly for "
             "parents"},
     TEXTS(consumes, "columns with the lots that the unit consumed"),
+    TEXTS(quantity, "columns that tell how much went on by each link: children, then parents, then "
+                    "consumes, in their order; a single one is of each of them"),
     TEXT(verdict, NULL, "column that says pass, fail, rework or scrap"),
     TEXT(order, NULL,
          "column with the order it is made for: shown with the step, no suspect of why"),
@@ -240,6 +243,24 @@ static int unit_bind(struct binding *b, const char *name, struct trace_rule *ret
     return OK;
 }
 
+/* One for all links of a row, or one for each. */
+static int quantity_bind(struct binding *b, const struct option_texts *texts,
+                         struct trace_rule *ret)
+{
+    const struct tree *at = tree_get(b->action, "quantity");
+    uint32_t links = ret->children.count + ret->parents.count + ret->consumes.count;
+    if (at && links == 0)
+        return tree_error(b->diag, ERR_INVALID, at,
+                          "quantity says how much went on by children, parents or consumes, but "
+                          "none of them is there");
+    if (texts->count > 1 && texts->count != links)
+        return tree_error(b->diag, ERR_INVALID, at,
+                          "quantity has %u columns for %u links: name one for each of children, "
+                          "parents and consumes, in this order, or a single one for all",
+                          texts->count, links);
+    return columns_bind(b, at, texts, &ret->quantities);
+}
+
 static int lists_bind(struct binding *b, const struct action_options *o, struct trace_rule *ret)
 {
     int err = columns_bind(b, tree_get(b->action, "defects"), &o->defects, &ret->defects);
@@ -249,6 +270,8 @@ static int lists_bind(struct binding *b, const struct action_options *o, struct 
         err = columns_bind(b, tree_get(b->action, "parents"), &o->parents, &ret->parents);
     if (!err)
         err = columns_bind(b, tree_get(b->action, "consumes"), &o->consumes, &ret->consumes);
+    if (!err)
+        err = quantity_bind(b, &o->quantity, ret);
     if (!err)
         err = column_bind(b, "position", o->position);
     if (!err)

@@ -144,6 +144,7 @@ static int link_add(struct story *s, const struct story_key *key, const struct t
                                                     .child = up ? key->text : e->other,
                                                     .kind = e->kind,
                                                     .position = e->position,
+                                                    .quantity = e->quantity,
                                                     .at = e->t_from,
                                                     .depth = subject->depth + 1,
                                                     .up = up};

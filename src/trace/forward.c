@@ -37,11 +37,13 @@ static const struct call_field forward_answer[] = {
     {"reason", VALUE_STRING, 0, false, "which limit that was"},
     {"units", VALUE_STRING, FIELD_JSON, true,
      "the units, the nearest first: serial, unit, depth, via, kind, at, station, seen, "
-     "probability"},
+     "probability, quantity (of what was reached before, how much went into it)"},
     {"possible", VALUE_INT64, 0, true,
      "how many of them are only possible: it may have been another unit (probability below 1)"},
     {"certain", VALUE_INT64, 0, true, "how many of them are certain"},
     {"expected", VALUE_DOUBLE, 0, true, "how many units to expect: the sum of their probabilities"},
+    {"quantity", VALUE_DOUBLE, 0, false,
+     "how much of what was asked for went on: the sum of the quantities that its links tell"},
     {0},
 };
 
@@ -65,6 +67,7 @@ struct reached {
     int64_t at;           /* since when it is suspect; INT64_MIN = always */
     int64_t seen;         /* last */
     double sure;          /* that it was reached, and not another unit */
+    double quantity;      /* of what was reached before, so much went into it; NaN = not said */
     uint32_t depth;
     bool is_unit; /* a track saw it, or rows tell of it */
     bool seed;
@@ -89,7 +92,10 @@ struct forward {
     const char *reason; /* of being cut off; NULL = it is whole */
     struct map names;   /* text → struct name */
     struct map links;   /* link_key → double: how likely it is, if not certain; 0: taken back */
-    struct name **list; /* in the order in which they were met */
+    struct map weighed; /* link, kind and position → double: the quantity that was counted */
+    struct reached *origin; /* what was asked for, if it is no factor and no station */
+    double quantity;        /* of it, so much went on; NaN = not said */
+    struct name **list;     /* in the order in which they were met */
     uint32_t name_count;
     uint32_t name_cap;
     uint32_t asked; /* names of the list that were asked for */
@@ -135,6 +141,7 @@ static struct reached *reached_add(struct forward *f, const char *name, uint32_t
                           .at = INT64_MIN,
                           .seen = INT64_MIN,
                           .sure = 1,
+                          .quantity = (double)NAN,
                           .depth = depth};
     f->all[f->all_count++] = r;
     f->unit_count++;
@@ -159,6 +166,13 @@ static struct name *name_add(struct forward *f, const char *text, struct reached
     return n;
 }
 
+/* NaN is none. */
+static void quantity_add(double *sum, double more)
+{
+    if (!isnan(more))
+        *sum = isnan(*sum) ? more : *sum + more;
+}
+
 /* Two that turn out to be one: the nearer one stays, suspect since the earlier time. */
 static void reached_join(struct forward *f, struct reached *a, struct reached *b)
 {
@@ -171,6 +185,7 @@ static void reached_join(struct forward *f, struct reached *a, struct reached *b
     far->same = near;
     near->at = far->at < near->at ? far->at : near->at;
     near->sure = fmax(near->sure, far->sure);
+    quantity_add(&near->quantity, far->quantity);
     near->seed = near->seed || far->seed;
     near->is_unit = near->is_unit || far->is_unit;
     f->unit_count -= !near->claimed && !far->claimed;
@@ -297,18 +312,47 @@ static double link_sure(struct forward *f, const struct name *n, const struct tr
     return sure ? *sure : 1;
 }
 
-static void take_child(struct forward *f, struct reached *r, const struct trace_entry *e,
+/* What a link says that went from parent to child. Who says it again, of the same time, corrects
+ * it.
+ */
+static void take_quantity(struct forward *f, const struct name *n, const struct trace_entry *e,
+                          struct reached *child)
+{
+    const char *link = isnan(e->quantity) ? NULL : link_key(f, n->text, e->other, e->t_from);
+    const char *key =
+        link ? arena_printf(&f->arena, "%s\n%s\n%s", link, e->kind, e->position) : NULL;
+    if (!key)
+        return;
+    double *counted = map_find_text(&f->weighed, key);
+    if (!counted) {
+        counted = arena_alloc(&f->arena, sizeof *counted);
+        if (!counted || map_put(&f->weighed, bytes_of_text(key), counted, NULL))
+            return;
+        *counted = 0;
+    }
+    quantity_add(&child->quantity, e->quantity - *counted);
+    if (f->origin && reached_own(n->reached) == reached_own(f->origin))
+        quantity_add(&f->quantity, e->quantity - *counted);
+    *counted = e->quantity;
+}
+
+static void take_child(struct forward *f, const struct name *n, const struct trace_entry *e,
                        double sure)
 {
+    struct reached *r = reached_own(n->reached);
     /* Of a lot or a serial, the time that was asked for is when it was used; a factor's or a
      * station's units have been chosen by it already. */
     bool in_time = r->at == INT64_MIN ? e->t_from >= f->since_us && e->t_from <= f->until_us
                                       : e->t_from >= r->at - STORY_LATE_US;
     const struct name *known = map_find_text(&f->names, e->other);
-    if (in_time && known)
-        reached_own(known->reached)->sure = fmax(reached_own(known->reached)->sure, r->sure * sure);
-    if (!in_time || known || sure <= 0)
+    if (!in_time || sure <= 0)
         return;
+    if (known) {
+        struct reached *own = reached_own(known->reached);
+        own->sure = fmax(own->sure, r->sure * sure);
+        take_quantity(f, n, e, own);
+        return;
+    }
     if (r->depth >= f->depth_max) {
         forward_cut(f, "depth");
         return;
@@ -320,6 +364,7 @@ static void take_child(struct forward *f, struct reached *r, const struct trace_
     child->sure = r->sure * sure;
     child->kind = e->kind;
     child->at = e->t_from;
+    take_quantity(f, n, e, child);
 }
 
 static void take(struct forward *f, const struct name *n, const struct trace_entry *e)
@@ -332,7 +377,7 @@ static void take(struct forward *f, const struct name *n, const struct trace_ent
     else if (e->role == TRACE_HAS_ROWS)
         r->is_unit = true;
     else if (e->role == TRACE_HAS_CHILD)
-        take_child(f, r, e, link_sure(f, n, e));
+        take_child(f, n, e, link_sure(f, n, e));
 }
 
 /* Of the entries of one visit the latest revision alone says what its serial is. */
@@ -449,7 +494,8 @@ static int seeds_find(struct forward *f, const char *from, const char *station)
         const char *name = arena_copy(&f->arena, bytes_of(from, (size_t)(equals - from)));
         return name ? seeds_read(f, sql_factor, name, equals + 1) : ERR_NOMEM;
     }
-    if (!seed_add(f, from, INT64_MIN, 1))
+    f->origin = seed_add(f, from, INT64_MIN, 1);
+    if (!f->origin)
         return ERR_NOMEM;
     return seeds_read(f, sql_factor, "", from);
 }
@@ -493,6 +539,7 @@ static void reached_print(const struct reached *r, bool first, struct buf *out)
             (void)buf_append_text(out, "null");
     }
     trace_json_number(out, "probability", r->sure);
+    trace_json_number(out, "quantity", r->quantity);
     (void)buf_append_u8(out, '}');
 }
 
@@ -547,6 +594,8 @@ static int answer_fill(struct forward *f, const char *from, struct batch_builder
         batch_set_i64(bb, 5, tally.possible);
         batch_set_i64(bb, 6, tally.count - tally.possible);
         batch_set_f64(bb, 7, tally.expected);
+        if (!isnan(f->quantity))
+            batch_set_f64(bb, 8, f->quantity);
     }
     if (!err && f->reason)
         err = batch_set_bytes(bb, 3, bytes_of_text(reason_text(f)));
@@ -610,7 +659,7 @@ void trace_forward_serve(void *owner, struct call *c)
 {
     struct trace *t = owner;
     struct diag diag = {0};
-    struct forward f = {.trace = t, .diag = &diag};
+    struct forward f = {.trace = t, .diag = &diag, .quantity = (double)NAN};
     struct batch_builder *bb = NULL;
     int err = limits_read(&f, c);
     if (!err)
@@ -623,6 +672,7 @@ void trace_forward_serve(void *owner, struct call *c)
         historian_reader_close(t->historian, f.conn);
     map_fini(&f.names);
     map_fini(&f.links);
+    map_fini(&f.weighed);
     arena_fini(&f.arena);
     if (!err) {
         call_answer_rows(c, bb);

@@ -16,18 +16,21 @@
  * that the other tables do not: it can be dropped and is then made anew.
  *
  * Bytes of an entry: u8 role and flags, le64 t_from, then as varints t_to - t_from, known_at -
- * t_from, revision (each wrapping), length of kind, length of position; kind, position, and the
- * rest is the other key: its text, or with OTHER_IS_ID the 16 bytes of a unit's id.
+ * t_from, revision (each wrapping), length of kind, length of position; with HAS_QUANTITY a double
+ * as le64; kind, position, and the rest is the other key: its text, or with OTHER_IS_ID the 16
+ * bytes of a unit's id.
  */
 #include "trace/index_store.h"
 #include "trace/story.h"
 
 #include <inttypes.h>
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
-#define ROLE_MASK   7
-#define OTHER_IS_ID 8
+#define ROLE_MASK    7
+#define OTHER_IS_ID  8
+#define HAS_QUANTITY 16
 
 /* FNV-1a, then mixed so that its high bits are as good as its low ones. */
 uint64_t trace_hash(struct bytes key)
@@ -70,13 +73,17 @@ static void entry_print(struct buf *out, const struct trace_mark *a)
     struct bytes kind = bytes_of_text(a->kind ? a->kind : "");
     uint64_t from = (uint64_t)a->t_from;
     uint64_t to = a->t_to.type == VALUE_NULL ? from : (uint64_t)a->t_to.i64;
-    (void)buf_append_u8(out, (uint8_t)((int)a->role | (is_id ? OTHER_IS_ID : 0)));
+    bool weighed = a->quantity.type == VALUE_DOUBLE && isfinite(a->quantity.f64);
+    (void)buf_append_u8(
+        out, (uint8_t)((int)a->role | (is_id ? OTHER_IS_ID : 0) | (weighed ? HAS_QUANTITY : 0)));
     (void)buf_append_le64(out, from);
     (void)buf_append_varint(out, to - from);
     (void)buf_append_varint(out, (uint64_t)a->known_at - from);
     (void)buf_append_varint(out, (uint64_t)a->revision);
     (void)buf_append_varint(out, kind.len);
     (void)buf_append_varint(out, a->position.len);
+    if (weighed)
+        (void)buf_append_double(out, a->quantity.f64);
     (void)buf_append_bytes(out, kind);
     (void)buf_append_bytes(out, a->position);
     (void)buf_append_bytes(out, is_id ? bytes_of(id, sizeof id) : a->other);
@@ -155,6 +162,7 @@ int trace_index_entry(struct arena *arena, struct bytes text, struct trace_entry
     uint64_t revision = reader_varint(&r);
     uint64_t kind_len = reader_varint(&r);
     uint64_t position_len = reader_varint(&r);
+    double quantity = role & HAS_QUANTITY ? reader_finite(&r) : (double)NAN;
     bool is_id = role & OTHER_IS_ID;
     size_t left = reader_left(&r);
     if (r.failed || kind_len > left || position_len > left - kind_len ||
@@ -169,6 +177,7 @@ int trace_index_entry(struct arena *arena, struct bytes text, struct trace_entry
         .t_to = (int64_t)to,
         .known_at = (int64_t)known,
         .revision = (int64_t)revision,
+        .quantity = quantity,
         .kind = arena_copy(arena, kind),
         .position = arena_copy(arena, position),
         .other = is_id ? id_text(arena, other) : arena_copy(arena, other),

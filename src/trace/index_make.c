@@ -25,7 +25,7 @@ static const char sql_aliases[] =
                                    "u.track = s.track AND u.revision = s.revision";
 
 static const char sql_links[] =
-    "SELECT parent, child, kind, position, valid_from, known_at, revision FROM links";
+    "SELECT parent, child, kind, position, valid_from, known_at, revision, quantity FROM links";
 
 #define ROWS(at, table)                                                                            \
     "SELECT DISTINCT unit, serial, " at ", known_at, revision FROM " table                         \
@@ -83,9 +83,12 @@ static int making_link(void *ctx, const struct value *c, uint32_t count)
 {
     char kind[64];
     const struct bytes keys[] = {c[0].bytes, c[1].bytes};
-    struct trace_mark a = {
-        .position = c[3].bytes, .t_from = c[4].i64, .known_at = c[5].i64, .revision = c[6].i64};
-    if (count != 7)
+    struct trace_mark a = {.position = c[3].bytes,
+                           .t_from = c[4].i64,
+                           .known_at = c[5].i64,
+                           .revision = c[6].i64,
+                           .quantity = c[7]};
+    if (count != 8)
         return ERR_INTERNAL;
     (void)snprintf(kind, sizeof kind, "%.*s", (int)c[2].bytes.len, (const char *)c[2].bytes.ptr);
     a.kind = kind;

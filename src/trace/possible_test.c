@@ -122,3 +122,74 @@ TEST(a_unit_may_be_bad_that_may_have_been_another)
     asked_fini(&a);
     fixture_close(&f);
 }
+
+/* Scales show three places: what is parted weighs a gram less than before, and no more than the
+ * rounding of as many readings. */
+static void check_rounded(double whole, double sum, int readings)
+{
+    CHECK(whole - sum <= readings * 0.0005 + 1e-9 && sum - whole <= readings * 0.0005 + 1e-9);
+}
+
+TEST(case_28_quantities_of_what_is_parted_and_put_together_add_up_within_their_rounding)
+{
+    struct fixture f;
+    struct asked a;
+    fixture_open(&f);
+    fixture_start(&f);
+    /* 10 kg of the slab into three bars, of which two are melted into one. */
+    add(&f, "part", 10, "SLAB BAR-1 BAR-2 BAR-3 LOT-1 3.333 3.333 3.333 10");
+    add(&f, "part", 20, "INGOT - - - BAR-1 - - - 3.333");
+    add(&f, "part", 21, "INGOT - - - BAR-2 - - - 3.333");
+    ASK(&f, &a, "trace.unit", "serial", "SLAB", "depth", "1");
+    check_list(&a, "parents", "parent,kind,quantity", "LOT-1,split,10");
+    check_list(&a, "children", "child,kind,position,quantity",
+               "BAR-1,split,1,3.333 BAR-2,split,2,3.333 BAR-3,split,3,3.333");
+    asked_fini(&a);
+    ASK(&f, &a, "trace.unit", "serial", "INGOT", "depth", "1");
+    check_list(&a, "parents", "parent,quantity", "BAR-1,3.333 BAR-2,3.333");
+    asked_fini(&a);
+    ASK(&f, &a, "trace.forward", "from", "SLAB");
+    check_list(&a, "units", "serial,depth,quantity",
+               "SLAB,0,null BAR-1,1,3.333 BAR-2,1,3.333 BAR-3,1,3.333 INGOT,2,6.666");
+    CHECK_NEAR(value_of(&a, "quantity", 0).f64, 9.999, 1e-9);
+    check_rounded(10, value_of(&a, "quantity", 0).f64, 3);
+    asked_fini(&a);
+    ASK(&f, &a, "trace.forward", "from", "LOT-1", "depth", "1");
+    check_list(&a, "units", "serial,depth,quantity", "SLAB,1,10");
+    CHECK_NEAR(value_of(&a, "quantity", 0).f64, 10, 1e-9);
+    asked_fini(&a);
+    /* Told again, it is no more; weighed again, it is what was said last. */
+    add(&f, "part", 10, "SLAB BAR-1 BAR-2 BAR-3 LOT-1 3.333 3.333 3.334 10");
+    ASK(&f, &a, "trace.forward", "from", "SLAB", "depth", "1");
+    check_list(&a, "units", "serial,quantity", "SLAB,null BAR-1,3.333 BAR-2,3.333 BAR-3,3.334");
+    CHECK_NEAR(value_of(&a, "quantity", 0).f64, 10, 1e-9);
+    asked_fini(&a);
+    ASK(&f, &a, "trace.unit", "serial", "SLAB", "depth", "1");
+    check_list(&a, "children", "child,quantity", "BAR-1,3.333 BAR-2,3.333 BAR-3,3.334");
+    asked_fini(&a);
+    /* And of what was taken at two times, both. */
+    add(&f, "part", 30, "ROD - - - LOT-1 - - - 0.5");
+    add(&f, "part", 40, "ROD - - - LOT-1 - - - 0.25");
+    ASK(&f, &a, "trace.unit", "serial", "ROD", "depth", "1");
+    check_list(&a, "parents", "parent,quantity", "LOT-1,0.75");
+    asked_fini(&a);
+    ASK(&f, &a, "trace.forward", "from", "LOT-1", "depth", "1");
+    check_list(&a, "units", "serial,quantity", "SLAB,10 ROD,0.75");
+    CHECK_NEAR(value_of(&a, "quantity", 0).f64, 10.75, 1e-9);
+    asked_fini(&a);
+    /* The index is made anew with them. */
+    fixture_stop(&f);
+    run_sql(f.path, "DELETE FROM trace_runs; DELETE FROM trace_tail");
+    fixture_catalogue(&f);
+    fixture_start(&f);
+    ASK(&f, &a, "trace.forward", "from", "LOT-1", "depth", "1");
+    check_list(&a, "units", "serial,quantity", "SLAB,10 ROD,0.75");
+    asked_fini(&a);
+    /* What nobody weighed has none. */
+    add_panel(&f);
+    ASK(&f, &a, "trace.forward", "from", "LOT-7");
+    check_list(&a, "units", "serial,quantity", "P,null B1,null B2,null");
+    CHECK(value_of(&a, "quantity", 0).type == VALUE_NULL);
+    asked_fini(&a);
+    fixture_close(&f);
+}

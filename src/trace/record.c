@@ -263,14 +263,27 @@ static int row_verdict(const struct row *r, const char *name)
 /* ----------------------------------------------------------------------------------------- links
  */
 
+/* Of the row's link with that number: of its children, parents and lots. */
+static struct value row_quantity(const struct row *r, uint32_t link)
+{
+    const struct trace_columns *columns = &r->rule->quantities;
+    double number = 0;
+    if (columns->count == 0)
+        return cell_from_number(false, number);
+    const char *name = columns->items[columns->count == 1 ? 0 : link];
+    struct value v = cell_shown(r->batch, name, r->row, NULL);
+    bool present = cell_number(&v, &number);
+    return cell_from_number(present, number);
+}
+
 static int row_link(const struct row *r, const struct bytes keys[2], const char *kind,
-                    struct bytes position)
+                    struct bytes position, uint32_t link)
 {
     struct value cells[14] = {
         cell_from_text(keys[0]),
         cell_from_text(keys[1]),
         cell_from_text(bytes_of_text(kind)),
-        {.type = VALUE_NULL},
+        row_quantity(r, link),
         cell_from_text(position),
         cell_from_text(bytes_of_text(r->rule->operation)),
         cell_from_text(bytes_of_text(r->rule->station)),
@@ -280,6 +293,7 @@ static int row_link(const struct row *r, const struct bytes keys[2], const char 
     const struct trace_mark a = {.kind = kind,
                                  .position = position,
                                  .t_from = cells[7].i64,
+                                 .quantity = cells[3],
                                  .known_at = r->sink->known_at,
                                  .revision = (int64_t)r->record->at.seq};
     row_end(r, &cells[9]);
@@ -299,19 +313,22 @@ static int row_children(const struct row *r)
         struct bytes position = r->rule->position ? r->position : bytes_of_text(number);
         if (child.len && !bytes_equal(child, row_key(r)))
             err = row_link(r, (const struct bytes[]){row_key(r), child}, r->rule->child_kind,
-                           position);
+                           position, i);
     }
     return err;
 }
 
-static int row_parents(const struct row *r, const struct trace_columns *columns, const char *kind)
+/* first: the number of the first of these links among the row's. */
+static int row_parents(const struct row *r, const struct trace_columns *columns, const char *kind,
+                       uint32_t first)
 {
     int err = OK;
     for (uint32_t i = 0; !err && i < columns->count; i++) {
         char out[TRACE_CELL_BYTES_MAX];
         struct bytes parent = row_text(r, columns->items[i], out);
         if (parent.len && !bytes_equal(parent, row_key(r)))
-            err = row_link(r, (const struct bytes[]){parent, row_key(r)}, kind, r->position);
+            err = row_link(r, (const struct bytes[]){parent, row_key(r)}, kind, r->position,
+                           first + i);
     }
     return err;
 }
@@ -358,10 +375,12 @@ static int row_record(struct row *r)
     int err = row_values(r);
     if (!err)
         err = row_children(r);
+    uint32_t link = r->rule->children.count;
     if (!err)
-        err = row_parents(r, &r->rule->parents, r->rule->parent_kind);
+        err = row_parents(r, &r->rule->parents, r->rule->parent_kind, link);
+    link += r->rule->parents.count;
     if (!err)
-        err = row_parents(r, &r->rule->consumes, "consumption");
+        err = row_parents(r, &r->rule->consumes, "consumption", link);
     const struct trace_mark a = {.role = TRACE_HAS_ROWS,
                                  .t_from = row_time(r).i64,
                                  .t_to = row_time(r),

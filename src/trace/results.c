@@ -76,7 +76,7 @@ static struct trace_result result_link(const struct value *c)
                                  .name = c[1].bytes,
                                  .type = c[2].bytes,
                                  .position = c[4].bytes,
-                                 .value = none,
+                                 .value = c[3],
                                  .at = c[7].i64};
 }
 
@@ -147,7 +147,7 @@ static const char sql_stored[] =
     "detected_at, known_at, revision FROM defects" STORED("detected_at") AND_ALSO
     "SELECT 3, rule, unit, serial, operation, station, '', '', '', NULL, verdict, decided_at, "
     "known_at, revision FROM verdicts" STORED("decided_at") AND_ALSO
-    "SELECT 4, rule, parent, '', operation, station, child, kind, \"position\", NULL, NULL, "
+    "SELECT 4, rule, parent, '', operation, station, child, kind, \"position\", quantity, NULL, "
     "valid_from, known_at, revision FROM links" STORED(
         "valid_from") "), " TRACE_SQL_SERIALS ", c AS (SELECT unit, arg_max(serial, known_at) AS "
                       "serial FROM units WHERE unit IN (SELECT "

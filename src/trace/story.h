@@ -59,6 +59,7 @@ struct story_link {
     const char *child;
     const char *kind;
     const char *position;
+    double quantity; /* NaN = not said */
     int64_t at;
     uint32_t depth; /* 1 = next to the unit */
     bool up;        /* towards the parents */

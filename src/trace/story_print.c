@@ -176,18 +176,38 @@ static void print_facts(const struct story *s, enum story_kind kind, struct buf 
 }
 
 /* A link that two records tell of is one. */
+static bool link_is_same(const struct story *s, const struct story_link *o,
+                         const struct story_link *l)
+{
+    return o->up == l->up && strcmp(o->kind, l->kind) == 0 &&
+           strcmp(o->position, l->position) == 0 &&
+           strcmp(story_key_name(s, o->parent), story_key_name(s, l->parent)) == 0 &&
+           strcmp(story_key_name(s, o->child), story_key_name(s, l->child)) == 0;
+}
+
 static bool link_is_known(const struct story *s, uint32_t i)
 {
-    const struct story_link *l = &s->links[i];
-    for (uint32_t k = 0; k < i; k++) {
-        const struct story_link *o = &s->links[k];
-        if (o->up == l->up && strcmp(o->kind, l->kind) == 0 &&
-            strcmp(o->position, l->position) == 0 &&
-            strcmp(story_key_name(s, o->parent), story_key_name(s, l->parent)) == 0 &&
-            strcmp(story_key_name(s, o->child), story_key_name(s, l->child)) == 0)
+    for (uint32_t k = 0; k < i; k++)
+        if (link_is_same(s, &s->links[k], &s->links[i]))
             return true;
-    }
     return false;
+}
+
+/* What went on by it, all of it: several rows of different times that say so add up; of one time
+ * the last word counts. NaN: nobody said. */
+static double link_quantity(const struct story *s, uint32_t first)
+{
+    double sum = (double)NAN;
+    for (uint32_t i = first; i < s->link_count; i++) {
+        const struct story_link *l = &s->links[i];
+        bool counts = !isnan(l->quantity) && link_is_same(s, l, &s->links[first]);
+        for (uint32_t k = i + 1; k < s->link_count && counts; k++)
+            counts = s->links[k].at != l->at || isnan(s->links[k].quantity) ||
+                     !link_is_same(s, &s->links[k], l);
+        if (counts)
+            sum = isnan(sum) ? l->quantity : sum + l->quantity;
+    }
+    return sum;
 }
 
 static void print_links(const struct story *s, bool up, struct buf *out)
@@ -201,6 +221,7 @@ static void print_links(const struct story *s, bool up, struct buf *out)
         trace_json_text(out, "child", story_key_name(s, l->child));
         trace_json_text(out, "kind", l->kind);
         trace_json_maybe(out, "position", l->position);
+        trace_json_number(out, "quantity", link_quantity(s, i));
         trace_json_time(out, "at", l->at);
         json_count(out, "depth", l->depth);
         (void)buf_append_u8(out, '}');

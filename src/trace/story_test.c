@@ -17,16 +17,6 @@ static void check_verdict(struct fixture *f, const char *serial, const char *wan
     asked_fini(&a);
 }
 
-/* Panel P passes printer and aoi, and is cut into B1 and B2, which are tested by nobody. */
-static void add_panel(struct fixture *f)
-{
-    add(f, "presence.line", 20, "1 P printer 10 20 exact 1 -");
-    add(f, "print", 20, "1 15 ann 3 LOT-7 - -");
-    add(f, "presence.line", 40, "2 P aoi 30 40 exact 1 -");
-    add(f, "presence.line", 60, "3 P depanel 50 60 exact 1 -");
-    add(f, "cut", 60, "3 B1 B2");
-}
-
 TEST(a_board_has_its_panels_story)
 {
     struct fixture f;
@@ -435,20 +425,6 @@ static const char old_tables[] =
     "INSERT INTO measures VALUES ('0a000000000000000000000000000000', 'n', 'r', '', 'pressing',"
     " 'force', 21, 10, 20, NULL, 'kN', TIMESTAMP '2025-11-01 08:00:01',"
     " TIMESTAMP '2025-11-01 08:00:02', 5, false);";
-
-static void run_sql(const char *path, const char *sql)
-{
-    struct duck_options options = {.path = path};
-    struct duck *duck = NULL;
-    struct duck_conn *conn = NULL;
-    struct diag diag = {0};
-    CHECK_OK(duck_open(&options, &duck, &diag));
-    CHECK_OK(duck_connect(duck, &conn));
-    if (duck_exec(conn, sql, &diag))
-        check_fail_at(__FILE__, __LINE__, "%s: %s", sql, diag.text);
-    duck_disconnect(conn);
-    duck_close(duck);
-}
 
 TEST(an_old_database_goes_on)
 {

@@ -200,6 +200,7 @@ static const struct section_column parent_columns[] = {
     {"INTO", "child", FORM_TEXT, SHOWN_ALWAYS},
     {"LINK", "kind", FORM_TEXT, SHOWN_ALWAYS},
     {"POSITION", "position", FORM_TEXT, SHOWN_IF_DIFFERENT},
+    {"QUANTITY", "quantity", FORM_NUMBER, SHOWN_IF_ANY},
     {"AT", "at", FORM_TIME, SHOWN_ALWAYS},
     {NULL, NULL, FORM_TEXT, SHOWN_ALWAYS},
 };
@@ -208,6 +209,7 @@ static const struct section_column child_columns[] = {
     {"FROM", "parent", FORM_TEXT, SHOWN_ALWAYS},
     {"LINK", "kind", FORM_TEXT, SHOWN_ALWAYS},
     {"POSITION", "position", FORM_TEXT, SHOWN_IF_DIFFERENT},
+    {"QUANTITY", "quantity", FORM_NUMBER, SHOWN_IF_ANY},
     {"AT", "at", FORM_TIME, SHOWN_ALWAYS},
     {NULL, NULL, FORM_TEXT, SHOWN_ALWAYS},
 };
@@ -530,10 +532,10 @@ static const struct csv_list csv_lists[] = {
       NULL, NULL, "probability"}},
     {"parents",
      "parent",
-     {"at", "child", NULL, NULL, "parent", NULL, NULL, NULL, "kind", "position", NULL}},
+     {"at", "child", NULL, NULL, "parent", "quantity", NULL, NULL, "kind", "position", NULL}},
     {"children",
      "child",
-     {"at", "parent", NULL, NULL, "child", NULL, NULL, NULL, "kind", "position", NULL}},
+     {"at", "parent", NULL, NULL, "child", "quantity", NULL, NULL, "kind", "position", NULL}},
 };
 
 static void csv_cell(struct buf *out, const char *text)

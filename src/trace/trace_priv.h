@@ -57,6 +57,8 @@ struct trace_rule {
     struct trace_columns children;
     struct trace_columns parents;
     struct trace_columns consumes;
+    struct trace_columns
+        quantities;       /* none, one of all links, or one of each: as they stand above */
     const char *position; /* a column, or NULL */
     const char *verdict;  /* a column, or NULL */
     const char *order;    /* a column, or NULL */
@@ -165,6 +167,7 @@ struct trace_mark {
     struct bytes position;
     int64_t t_from;
     struct value t_to;
+    struct value quantity; /* of the link; VALUE_NULL: not said */
     int64_t known_at;
     int64_t revision;
 };
@@ -191,6 +194,7 @@ struct trace_entry {
     const char *other;
     const char *kind;
     const char *position;
+    double quantity; /* of a link; NaN = not said */
     int64_t t_from;
     int64_t t_to; /* = t_from if it has no end */
     int64_t known_at;

@@ -521,6 +521,12 @@ TEST(wrong_configuration_is_said_with_its_place)
     check_bad("name: n\nrules: [{name: press_row, sql: S, actions: [{trace: {operation: p, "
               "measures: [force_mx]}}]}]\n",
               ERR_NOT_FOUND, "did you mean force_max?");
+    check_bad("name: n\nrules: [{name: press_row, sql: S, actions: [{trace: {operation: p, "
+              "quantity: force_max}}]}]\n",
+              ERR_INVALID, "children, parents or consumes, but none of them");
+    check_bad("name: n\nrules: [{name: press_row, sql: S, actions: [{trace: {operation: p, "
+              "children: [unit], quantity: [force_max, force_max]}}]}]\n",
+              ERR_INVALID, "2 columns for 1 links");
     check_bad("name: n\nrules: [{name: press_row, sql: S, actions: [{trace: {}}]}]\n", ERR_INVALID,
               "operation");
     check_bad("name: n\nrules: [{name: none, sql: S, actions: [{trace: {operation: p}}]}]\n",

@@ -20,7 +20,7 @@ streams:
   - {name: prints, source: mqtt, topic: line/print, format: json,
      columns: {serial: string, operator: string, nozzle: int64, paste: string}}
   - {name: cuts, source: mqtt, topic: line/cut, format: json,
-     columns: {serial: string, b1: string, b2: string}}
+     columns: {serial: string, b1: string, b2: string, kg1: double, kg2: double}}
   - {name: tests, source: mqtt, topic: line/test, format: json,
      columns: {serial: string, ohm: double, defect: string, refdes: string, result: string}}
 characteristics:
@@ -32,8 +32,9 @@ rules:
       - trace: {operation: print, unit: serial, station: printer, measures: [],
                 factors: {man: [operator], machine: [nozzle]}, consumes: [paste]}
   - name: cut_row
-    sql: SELECT serial, b1, b2 FROM cuts
-    actions: [{trace: {operation: cut, unit: serial, children: [b1, b2], measures: []}}]
+    sql: SELECT serial, b1, b2, kg1, kg2 FROM cuts
+    actions:
+      - trace: {operation: cut, unit: serial, children: [b1, b2], quantity: [kg1, kg2], measures: []}
   - name: test_row
     sql: SELECT serial, ohm, defect, refdes, result FROM tests
     actions:
@@ -50,7 +51,7 @@ def publish(node, topic, **members):
 def line(start_node):
     node = start_node(CONFIG)
     publish(node, "print", serial="P1", operator="ann", nozzle=3, paste="LOT-7")
-    publish(node, "cut", serial="P1", b1="B1", b2="B2")
+    publish(node, "cut", serial="P1", b1="B1", b2="B2", kg1=0.333, kg2=0.334)
     publish(node, "test", serial="P1", defect="bridge", refdes="2.C17", result="fail")
     publish(node, "test", serial="B1", ohm=10.5, result="pass")
     publish(node, "test", serial="B2", ohm=8.5, defect="open", refdes="R1", result="2")
@@ -130,6 +131,10 @@ def test_command_line(line):
     assert {row["serial"] for row in rows} == {"P1", "P2", "B1", "B2"}
     table = line.command("where-used", "nozzle=4", "--since", "1h").stdout
     assert "P2" in table and "P1" not in table
+    table = line.command("where-used", "P1").stdout
+    assert "0.667 of it went on" in table and "0.333" in table, table
+    table = line.command("trace", "P1").stdout
+    assert "QUANTITY" in table and "0.334" in table, table
     cut = line.command("where-used", "LOT-7", "-n", "1")
     assert "not complete" in cut.stderr
     assert "B2" in line.command("units", "--verdict", "bad", "--since", "1h").stdout

@@ -25,6 +25,9 @@ static const char config_text[] =
     "  - {name: cut, sql: \"SELECT 1\", actions: [{trace: {operation: cut, children: [b1, b2]}}]}\n"
     "  - {name: aoi, sql: \"SELECT 1\", actions: [{trace: {operation: inspect, unit: serial, "
     "station: aoi, defects: [defect], position: refdes, verdict: result, measures: [height]}}]}\n"
+    "  - {name: part, sql: \"SELECT 1\", actions: [{trace: {operation: part, unit: serial, "
+    "children: "
+    "[c1, c2, c3], parents: [from], link: split, quantity: [q1, q2, q3, used]}}]}\n"
     "  - {name: build, sql: \"SELECT 1\", actions: [{trace: {operation: build, unit: serial, "
     "parents: [part]}}]}\n";
 
@@ -61,6 +64,14 @@ static const struct field aoi_fields[] = {
     {.name = "refdes", .type = VALUE_ANY}, {.name = "result", .type = VALUE_ANY},
     {.name = "height", .type = VALUE_ANY},
 };
+/* Weighed: into what it was parted, and of what it was taken. */
+static const struct field part_fields[] = {
+    {.name = "serial", .type = VALUE_STRING}, {.name = "c1", .type = VALUE_STRING},
+    {.name = "c2", .type = VALUE_STRING},     {.name = "c3", .type = VALUE_STRING},
+    {.name = "from", .type = VALUE_STRING},   {.name = "q1", .type = VALUE_DOUBLE},
+    {.name = "q2", .type = VALUE_DOUBLE},     {.name = "q3", .type = VALUE_DOUBLE},
+    {.name = "used", .type = VALUE_DOUBLE},
+};
 static const struct field build_fields[] = {
     {.name = "serial", .type = VALUE_STRING},
     {.name = "part", .type = VALUE_STRING},
@@ -78,6 +89,7 @@ static const struct {
     {"cut", STREAM_RULE, cut_fields, 3},
     {"aoi", STREAM_RULE, aoi_fields, 5},
     {"build", STREAM_RULE, build_fields, 2},
+    {"part", STREAM_RULE, part_fields, 9},
 };
 
 #define STREAMS (sizeof streams / sizeof streams[0])
@@ -311,6 +323,31 @@ static inline void check_list(struct asked *a, const char *list, const char *mem
     }
     CHECK_STR(buf_text(&out), want);
     buf_fini(&out);
+}
+
+/* Panel P passes printer and aoi, and is cut into B1 and B2, which are tested by nobody. */
+static inline void add_panel(struct fixture *f)
+{
+    add(f, "presence.line", 20, "1 P printer 10 20 exact 1 -");
+    add(f, "print", 20, "1 15 ann 3 LOT-7 - -");
+    add(f, "presence.line", 40, "2 P aoi 30 40 exact 1 -");
+    add(f, "presence.line", 60, "3 P depanel 50 60 exact 1 -");
+    add(f, "cut", 60, "3 B1 B2");
+}
+
+/* On the database of a fixture that is stopped. */
+static inline void run_sql(const char *path, const char *sql)
+{
+    struct duck_options options = {.path = path};
+    struct duck *duck = NULL;
+    struct duck_conn *conn = NULL;
+    struct diag diag = {0};
+    CHECK_OK(duck_open(&options, &duck, &diag));
+    CHECK_OK(duck_connect(duck, &conn));
+    if (duck_exec(conn, sql, &diag))
+        check_fail_at(__FILE__, __LINE__, "%s: %s", sql, diag.text);
+    duck_disconnect(conn);
+    duck_close(duck);
 }
 
 #endif

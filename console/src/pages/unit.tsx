@@ -17,7 +17,7 @@ import { useText, useWord } from "../i18n";
 import { BandPlot } from "../parts/band";
 import { CurvePlot } from "../parts/curve";
 import { GenealogyGraph } from "../parts/genealogy";
-import { Badge, Certainty, type Column, Moment, Table } from "../parts/table";
+import { Badge, Certainty, type Column, Moment, quantityOf, Table } from "../parts/table";
 import { controlOfMoment, momentOfControl, routeTo } from "../route";
 import { whereUsedPath } from "./where_used";
 
@@ -230,6 +230,7 @@ function Relatives({ trace }: { trace: Trace }) {
           { title: t("child"), cell: (l) => unitLink(l.child) },
           { title: t("linkKind"), cell: (l) => word("link", l.kind) },
           { title: t("position"), cell: (l) => l.position ?? t("none") },
+          ...quantityOf(links, t("quantity")),
           { title: t("time"), cell: (l) => <Moment at={l.at} /> },
         ]}
       />

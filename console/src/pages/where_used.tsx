@@ -4,7 +4,7 @@ import { useEffect, useState } from "preact/hooks";
 import { api, type Containment, type Reached } from "../api";
 import { formatRounded } from "../format";
 import { useText, useWord } from "../i18n";
-import { Certainty, Moment, Table } from "../parts/table";
+import { Certainty, Moment, quantityOf, Table } from "../parts/table";
 import { controlOfMoment, momentOfControl, routeTo } from "../route";
 
 // All that have a factor; a lot is asked for by itself, since it may have been consumed as well.
@@ -27,6 +27,7 @@ function Units({ units }: { units: Reached[] }) {
         { title: t("stepsAway"), cell: (u) => u.depth, className: "number" },
         { title: t("via"), cell: (u) => (u.via ? unit(u.via) : t("none")) },
         { title: t("linkKind"), cell: (u) => (u.kind ? word("link", u.kind) : t("none")) },
+        ...quantityOf(units, t("quantity")),
         { title: t("suspectSince"), cell: (u) => <Moment at={u.at} /> },
         { title: t("lastStation"), cell: (u) => u.station || t("none") },
         { title: t("lastSeen"), cell: (u) => <Moment at={u.seen} /> },
@@ -125,6 +126,8 @@ export function WhereUsedPage({ asked }: { asked: Record<string, string> }) {
                 count: `${answer.possible}`,
                 expected: formatRounded(answer.expected),
               })}`}
+            {answer.quantity !== null &&
+              ` ${t("whereUsedQuantity", { quantity: formatRounded(answer.quantity) })}`}
           </p>
           <Units units={answer.units} />
         </>

@@ -1,7 +1,7 @@
 // A plain table with a header, rows by key, and a sentence when there is nothing; and what stands in
 // its cells: badges, moments.
 import type { ComponentChildren } from "preact";
-import { formatWhen } from "../format";
+import { formatRounded, formatWhen } from "../format";
 import { useText } from "../i18n";
 
 export interface Column<T> {
@@ -67,4 +67,19 @@ export function Certainty({ of }: { of: number }) {
   const t = useText();
   const percent = Math.min(100 * Number(of), 99.9).toPrecision(3);
   return <>{of < 1 ? t("possiblePercent", { percent: `${Number(percent)}` }) : t("certain")}</>;
+}
+
+// A column for how much went by each link; none where nobody said.
+export function quantityOf<T extends { quantity: number | null }>(
+  rows: T[],
+  title: string,
+): Column<T>[] {
+  if (rows.every((row) => row.quantity === null)) return [];
+  return [
+    {
+      title,
+      cell: (row) => (row.quantity === null ? "" : formatRounded(row.quantity)),
+      className: "number",
+    },
+  ];
 }
