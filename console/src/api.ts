@@ -89,6 +89,7 @@ export interface Factor {
   name: string;
   value: string;
   number: number | null;
+  share: number; // of the visit; below 1: it changed meanwhile
   operation: string;
   station: string;
   at: string;

@@ -343,31 +343,109 @@ static bool same_text(const struct story_fact *a, const struct story_fact *b)
     return strcmp(a->text, b->text) == 0;
 }
 
+/* A factor that may change while the unit is there. */
+static bool is_inside(const struct story *s, const struct story_fact *f)
+{
+    const struct story_visit *v = &s->visits[f->visit];
+    return f->kind == STORY_FACTOR && !f->serial[0] && f->at >= v->t_in && f->at < v->t_out;
+}
+
 /* Whether both were so, one after the other: a reel that was changed while the unit was there. What
  * a unit window says, at the moment of leaving, is of the whole stay, and its latest word counts.
  */
 static bool is_change(const struct story *s, const struct story_fact *f,
                       const struct story_fact *first)
 {
-    const struct story_visit *v = &s->visits[f->visit];
-    bool inside = f->at >= v->t_in && f->at < v->t_out && first->at != v->t_out;
-    return inside && f->at != first->at && strcmp(f->rule, first->rule) == 0;
+    return is_inside(s, f) && first->at != s->visits[f->visit].t_out && f->at != first->at &&
+           strcmp(f->rule, first->rule) == 0;
 }
 
 /* `first` is the latest of the group that f is in, `stands` the one before it that stands. A row of
  * a later record replaces what earlier ones said of the same measure; defects and what files list
- * for several positions add up. */
+ * for several positions add up. What changed is looked at afterwards (changes_share). */
 static bool fact_is_replaced(const struct story *s, const struct story_fact *f,
                              const struct story_fact *first, const struct story_fact *stands)
 {
     bool older = f->revision != first->revision || f->known_at != first->known_at;
     if (f->kind == STORY_VERDICT)
         return older && !f->serial[0];
-    if (f->kind == STORY_FACTOR && !f->serial[0] && is_change(s, f, first))
-        return same_text(f, stands);
+    if (is_change(s, f, first))
+        return false;
     if (f->kind == STORY_MEASURE || (f->kind == STORY_FACTOR && !f->serial[0]))
         return older;
     return same_text(f, stands) || (older && same_text(f, first));
+}
+
+/* By group, in the order of time, of one moment the latest word first. */
+static int fact_compare_change(const void *x, const void *y)
+{
+    const struct story_fact *a = x;
+    const struct story_fact *b = y;
+    int c = fact_group(a, b);
+    c = text_compare(a->rule, b->rule, c);
+    c = number_compare(a->at, b->at, c);
+    c = number_compare(b->revision, a->revision, c);
+    c = number_compare(b->known_at, a->known_at, c);
+    return text_compare(a->text, b->text, c);
+}
+
+static bool is_same_record(const struct story_fact *a, const struct story_fact *b)
+{
+    return a->revision == b->revision && a->known_at == b->known_at;
+}
+
+/* Values that a factor had at once, as of several feeders: each is named once, and all were there.
+ */
+static void changes_are_parallel(struct story_fact *f, uint32_t count)
+{
+    for (uint32_t i = 1; i < count; i++)
+        for (uint32_t k = 0; k < i && !f[i].dropped; k++)
+            f[i].dropped = !f[k].dropped && same_text(&f[i], &f[k]);
+}
+
+/* What a rule said of one factor within one stay, by time. Of a moment the latest word counts; what
+ * is said again is no change. Each value was so from when it was said first, the first one from the
+ * beginning, until the next. */
+static void changes_part(const struct story *s, struct story_fact *f, uint32_t count)
+{
+    const struct story_visit *v = &s->visits[f->visit];
+    struct story_fact *said = &f[0];  /* of the moment before */
+    struct story_fact *stands = said; /* the value that was so until then */
+    int64_t since = v->t_in;
+    for (uint32_t i = 1; i < count; i++) {
+        if (f[i].dropped)
+            continue;
+        bool corrected = f[i].at == said->at && !is_same_record(&f[i], said);
+        if (f[i].at == said->at && !corrected) {
+            changes_are_parallel(f, count);
+            return;
+        }
+        said = corrected ? said : &f[i];
+        f[i].dropped = corrected || same_text(&f[i], stands);
+        if (f[i].dropped)
+            continue;
+        stands->share = (double)(f[i].at - since) / (double)(v->t_out - v->t_in);
+        since = f[i].at;
+        stands = &f[i];
+    }
+    stands->share = (double)(v->t_out - since) / (double)(v->t_out - v->t_in);
+}
+
+/* Of factors that changed within a stay: which values stand, and for how much of it. */
+static void changes_share(struct story *s)
+{
+    uint32_t n = 0;
+    qsort(s->facts, s->fact_count, sizeof *s->facts, fact_compare_change);
+    for (uint32_t i = 0; i < s->fact_count; i += n) {
+        struct story_fact *f = &s->facts[i];
+        n = 1;
+        if (f->dropped || !is_inside(s, f))
+            continue;
+        while (i + n < s->fact_count && is_inside(s, &f[n]) && fact_group(f, &f[n]) == 0 &&
+               strcmp(f->rule, f[n].rule) == 0)
+            n++;
+        changes_part(s, f, n);
+    }
 }
 
 static void facts_revise(struct story *s)
@@ -385,6 +463,7 @@ static void facts_revise(struct story *s)
             f->dropped = true;
         stands = f->dropped ? stands : f;
     }
+    changes_share(s);
     qsort(s->facts, s->fact_count, sizeof *s->facts, fact_compare_time);
 }
 

@@ -39,7 +39,8 @@ static const struct call_field forward_answer[] = {
      "the units, the nearest first: serial, unit, depth, via, kind, at, station, seen, "
      "probability, quantity (of what was reached before, how much went into it)"},
     {"possible", VALUE_INT64, 0, true,
-     "how many of them are only possible: it may have been another unit (probability below 1)"},
+     "how many of them are only possible (probability below 1): it may have been another unit, or "
+     "the factor changed while it was there"},
     {"certain", VALUE_INT64, 0, true, "how many of them are certain"},
     {"expected", VALUE_DOUBLE, 0, true, "how many units to expect: the sum of their probabilities"},
     {"quantity", VALUE_DOUBLE, 0, false,
@@ -432,15 +433,51 @@ static int round_ask(struct forward *f, bool *ret_more)
 /* ----------------------------------------------------------------------------------------- seeds
  */
 
-/* $1 name, $2 value, $3 since, $4 until, $5 as of, $6 rows at most */
+/* f: the rows that say so. $1 name, $2 value, $3 since, $4 until, $5 as of, $6 rows at most */
+#define SQL_SAID                                                                                   \
+    "f AS MATERIALIZED (SELECT * FROM factors f WHERE (name = $1 OR ($1 = '' AND kind = "          \
+    "'material')) AND value = $2 AND \"at\" BETWEEN $3 AND $4 AND known_at <= $5 AND NOT "         \
+    "retracted AND " TRACE_SQL_STANDS("unit", "\"at\"", "$5") "), "
+
+/* h: of factors of which something else was said within the stay too, how much of it each value
+ * was so: until the next, or all of it if it was said of the whole, at its end. What was corrected
+ * was so at no time (place > 1), and of several values at once, as of several feeders, each all the
+ * time. bind.c does the same for one unit. */
+#define SQL_CHANGED                                                                                \
+    "g AS (SELECT unit, station, rule, operation, kind, name, value, \"at\", rank() OVER "         \
+    "(PARTITION BY unit, station, rule, operation, kind, name, \"at\" ORDER BY revision DESC) AS " \
+    "place FROM factors WHERE serial = '' AND unit IN (SELECT unit FROM f WHERE serial = '') AND " \
+    "name IN (SELECT name FROM f) AND known_at <= $5 AND NOT retracted), "                         \
+    "m AS (SELECT unit, name FROM g GROUP BY 1, 2 HAVING count(DISTINCT value) > 1), "             \
+    "s AS (SELECT * FROM steps WHERE unit IN (SELECT unit FROM m) AND known_at <= $5 QUALIFY "     \
+    "row_number() OVER (PARTITION BY node, track, unit, station, coalesce(visit, 0) ORDER BY "     \
+    "revision DESC, known_at DESC) = 1), "                                                         \
+    "d AS (SELECT g.*, s.t_in, s.t_out, s.track, s.station AS there, s.visit, count(*) OVER "      \
+    "(PARTITION BY g.unit, g.station, g.rule, g.operation, g.kind, g.name, g.\"at\", g.place, "    \
+    "s.track, s.station, s.visit) AS beside FROM g JOIN m ON g.unit = m.unit AND g.name = m.name " \
+    "JOIN s ON s.unit = g.unit AND (g.station = '' OR g.station = s.station) AND g.\"at\" >= "     \
+    "s.t_in AND g.\"at\" <= s.t_out AND NOT s.retracted), "                                        \
+    "e AS (SELECT *, epoch_us(t_in) AS i, epoch_us(t_out) AS o, epoch_us(coalesce(lead(\"at\") "   \
+    "OVER w, t_out)) - epoch_us(CASE WHEN lag(\"at\") OVER w IS NULL THEN t_in ELSE \"at\" END) "  \
+    "AS span, bool_or(\"at\" = t_out) OVER v AS whole, max(CASE WHEN place = 1 THEN beside ELSE "  \
+    "1 END) OVER v AS most FROM d WINDOW w AS (PARTITION BY unit, station, rule, operation, "      \
+    "kind, name, track, there, visit, place = 1 ORDER BY \"at\"), v AS (PARTITION BY unit, "       \
+    "station, rule, operation, kind, name, track, there, visit)), "                                \
+    "h AS (SELECT unit, rule, operation, kind, name, value, t_in, t_out, CASE WHEN "               \
+    "bool_or(whole) THEN max(CASE WHEN \"at\" = t_out AND place = 1 THEN 1 ELSE 0 END) WHEN "      \
+    "max(most) > 1 THEN max(CASE WHEN place = 1 THEN 1 ELSE 0 END) ELSE sum(CASE WHEN place = 1 "  \
+    "THEN span ELSE 0 END) / (max(o) - max(i)) END AS share FROM e GROUP BY unit, station, rule, " \
+    "operation, kind, name, value, t_in, t_out, track, there, visit) "
+
+#define SQL_SURE TRACE_SQL_SHARE("unit", "\"at\"", "$5") " * coalesce(h.share, 1)"
+
 static const char sql_factor[] =
-    "SELECT CASE WHEN serial = '' THEN unit ELSE serial END AS name, min(\"at\"), "
-    "max(" TRACE_SQL_SHARE("unit", "\"at\"",
-                           "$5") ") FROM factors f "
-                                 "WHERE (name = $1 OR ($1 = '' AND kind = 'material')) AND value = "
-                                 "$2 AND \"at\" BETWEEN $3 AND "
-                                 "$4 AND known_at <= $5 AND NOT retracted AND " TRACE_SQL_STANDS(
-                                     "unit", "\"at\"", "$5") " GROUP BY 1 ORDER BY 2 LIMIT $6";
+    "WITH " SQL_SAID SQL_CHANGED
+    "SELECT CASE WHEN f.serial = '' THEN f.unit ELSE f.serial END AS name, min(f.\"at\"), "
+    "max(" SQL_SURE
+    ") AS sure FROM f LEFT JOIN h ON f.serial = '' AND f.unit = h.unit AND f.rule = h.rule AND "
+    "f.operation = h.operation AND f.kind = h.kind AND f.name = h.name AND f.value = h.value AND "
+    "f.\"at\" >= h.t_in AND f.\"at\" <= h.t_out GROUP BY 1 HAVING sure > 0 ORDER BY 2 LIMIT $6";
 
 /* $1 station, $2 is not used, the others as above */
 static const char sql_station[] =

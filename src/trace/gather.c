@@ -173,6 +173,7 @@ static int fact_row(void *ctx, const struct value *c, uint32_t count)
         .text = text_of(s, &c[6]),
         .more = text_of(s, &c[7]),
         .rule = text_of(s, &c[8]),
+        .share = 1,
         .value = number_of(&c[9]),
         .lower = number_of(&c[10]),
         .upper = number_of(&c[11]),

@@ -123,6 +123,67 @@ TEST(a_unit_may_be_bad_that_may_have_been_another)
     fixture_close(&f);
 }
 
+static void check_factor(struct fixture *f, const char *what, const char *want)
+{
+    struct asked a;
+    ASK(f, &a, "trace.forward", "from", what);
+    check_list(&a, "units", "serial,probability", want);
+    asked_fini(&a);
+}
+
+/* Back to the first, told late, corrected: each value has the time that it was so. Of a stay that
+ * may have been another's it is that much less likely. */
+TEST(case_24_a_factor_has_its_share_of_the_stay)
+{
+    struct fixture f;
+    struct asked a;
+    fixture_open(&f);
+    fixture_start(&f);
+    add(&f, "print", 12, "1 15 ann 3 LOT-1 - -");
+    add(&f, "print", 18, "1 15 ann 3 LOT-1 - -");
+    add(&f, "print", 15, "1 15 bob 3 LOT-3 - -"); /* late */
+    add(&f, "print", 15, "1 15 bob 3 LOT-2 - -"); /* and corrected */
+    add(&f, "print", 16, "1 15 bob 3 LOT-2 - -");
+    add(&f, "presence.floor", 20, "1 A printer 10 20 ambiguous 0.5 1 7 false");
+    add(&f, "presence.floor", 20, "2 B printer 10 20 ambiguous 0.5 1 7 false");
+    ASK(&f, &a, "trace.unit", "serial", "A");
+    check_list(&a, "factors", "name,value,at,share,probability",
+               "nozzle,3,2025-11-22T08:26:52Z,1,0.5 operator,ann,2025-11-22T08:26:52Z,0.5,0.5 "
+               "paste,LOT-1,2025-11-22T08:26:52Z,0.5,0.5 operator,bob,2025-11-22T08:26:55Z,0.3,0.5 "
+               "paste,LOT-2,2025-11-22T08:26:55Z,0.3,0.5 operator,ann,2025-11-22T08:26:58Z,0.2,0.5 "
+               "paste,LOT-1,2025-11-22T08:26:58Z,0.2,0.5");
+    asked_fini(&a);
+    check_factor(&f, "paste=LOT-1", "A,0.35");
+    check_factor(&f, "paste=LOT-2", "A,0.15");
+    check_factor(&f, "paste=LOT-3", "");
+    check_factor(&f, "nozzle=3", "A,0.5");
+    /* A second stay with the one lot alone, certain. */
+    add(&f, "presence.floor", 40, "1 A printer 30 40 exact 1 1 8 false");
+    add(&f, "print", 40, "1 15 ann 3 LOT-1 - -");
+    check_factor(&f, "paste=LOT-1", "A,1");
+    check_factor(&f, "paste=LOT-2", "A,0.15");
+    fixture_close(&f);
+}
+
+/* Several feeders at a time: what one record says of one moment was all there. */
+TEST(case_24_lots_of_several_feeders_are_no_change)
+{
+    struct fixture f;
+    struct asked a;
+    fixture_open(&f);
+    fixture_start(&f);
+    add(&f, "print", 12, "1 15 ann 3 LOT-1 - - | 1 15 ann 3 LOT-2 - -");
+    add(&f, "print", 16, "1 15 ann 3 LOT-1 - - | 1 15 ann 3 LOT-2 - -");
+    add(&f, "presence.line", 20, "1 S printer 10 20 exact 1 -");
+    ASK(&f, &a, "trace.unit", "serial", "S");
+    check_list(&a, "factors", "name,value,share",
+               "nozzle,3,1 operator,ann,1 paste,LOT-1,1 paste,LOT-2,1");
+    asked_fini(&a);
+    check_factor(&f, "paste=LOT-1", "S,1");
+    check_factor(&f, "paste=LOT-2", "S,1");
+    fixture_close(&f);
+}
+
 /* Scales show three places: what is parted weighs a gram less than before, and no more than the
  * rounding of as many readings. */
 static void check_rounded(double whole, double sum, int readings)

@@ -127,6 +127,7 @@ struct story_fact {
     const char *text; /* a factor's value, a defect's position */
     const char *more; /* a factor's 5M1E kind, a measure's uom */
     const char *rule;
+    double share; /* of the stay, a factor that changed; 1: all of it */
     double value; /* NaN = none, as the limits */
     double lower;
     double upper;

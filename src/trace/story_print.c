@@ -142,6 +142,7 @@ static void print_factor(const struct story *s, const struct story_fact *f, stru
     trace_json_text(out, "name", f->name);
     trace_json_text(out, "value", f->text);
     trace_json_number(out, "number", f->value);
+    trace_json_number(out, "share", f->share);
     print_end(s, f, "at", out);
 }
 

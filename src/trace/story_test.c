@@ -226,16 +226,30 @@ TEST(case_24_a_lot_that_changes_within_a_stay_is_two_lots)
     add(&f, "print", 16, "1 15 ann 3 LOT-2 - -");
     add(&f, "presence.line", 20, "1 S printer 10 20 exact 1 -");
     ASK(&f, &a, "trace.unit", "serial", "S");
-    check_list(&a, "factors", "name,value", "paste,LOT-1 nozzle,3 operator,ann paste,LOT-2");
+    check_list(&a, "factors", "name,value,share",
+               "nozzle,3,1 operator,ann,1 paste,LOT-1,0.6 paste,LOT-2,0.4");
     asked_fini(&a);
     for (int lot = 1; lot <= 2; lot++) {
         ASK(&f, &a, "trace.forward", "from", lot == 1 ? "LOT-1" : "LOT-2");
-        check_list(&a, "units", "serial", "S");
+        check_list(&a, "units", "serial,probability", "S,1"); /* its links say that it was used */
+        asked_fini(&a);
+        ASK(&f, &a, "trace.forward", "from", lot == 1 ? "paste=LOT-1" : "paste=LOT-2");
+        check_list(&a, "units", "serial,probability", lot == 1 ? "S,0.6" : "S,0.4");
+        check_tally(&a, 0, 1, lot == 1 ? 0.6 : 0.4);
         asked_fini(&a);
     }
+    ASK(&f, &a, "trace.forward", "from", "nozzle=3");
+    check_list(&a, "units", "serial,probability", "S,1");
+    asked_fini(&a);
     add(&f, "print", 20, "1 15 bob 3 LOT-2 - -");
     ASK(&f, &a, "trace.unit", "serial", "S");
-    check_list(&a, "factors", "name,value", "nozzle,3 operator,bob paste,LOT-2");
+    check_list(&a, "factors", "name,value,share", "nozzle,3,1 operator,bob,1 paste,LOT-2,1");
+    asked_fini(&a);
+    ASK(&f, &a, "trace.forward", "from", "paste=LOT-2");
+    check_list(&a, "units", "serial,probability", "S,1");
+    asked_fini(&a);
+    ASK(&f, &a, "trace.forward", "from", "paste=LOT-1");
+    check_list(&a, "units", "serial", "");
     asked_fini(&a);
     fixture_close(&f);
 }

@@ -141,6 +141,7 @@ enum column_form {
     FORM_VALUE, /* a text that may be a number */
     FORM_YES,   /* true: yes, false: no */
     FORM_SURE,  /* a probability below 1: possible, nothing else */
+    FORM_SHARE, /* below 1: in percent */
 };
 
 struct section_column {
@@ -192,6 +193,7 @@ static const struct section_column factor_columns[] = {
     {"KIND", "kind", FORM_TEXT, SHOWN_ALWAYS},
     {"OPERATION", "operation", FORM_TEXT, SHOWN_ALWAYS},
     {"AT", "at", FORM_TIME, SHOWN_ALWAYS},
+    {"OF THE STAY", "share", FORM_SHARE, SHOWN_IF_UNSURE},
     {"HOW SURE", "probability", FORM_SURE, SHOWN_IF_UNSURE},
     {NULL, NULL, FORM_TEXT, SHOWN_ALWAYS},
 };
@@ -214,13 +216,20 @@ static const struct section_column child_columns[] = {
     {NULL, NULL, FORM_TEXT, SHOWN_ALWAYS},
 };
 
-/* Of what may have been of another unit: how likely it was of this one. */
-static const char *print_sure(struct print *p, const char *text)
+/* What is less than all of it, in percent. */
+static const char *print_share(struct print *p, const char *text)
 {
     double v = 1;
     if (!text[0] || str_to_double(bytes_of_text(text), &v) || !(v < 1))
         return "";
-    return arena_printf(&p->arena, "possible, %.3g %%", 100 * v);
+    return arena_printf(&p->arena, "%.3g %%", 100 * v);
+}
+
+/* Of what may have been of another unit: how likely it was of this one. */
+static const char *print_sure(struct print *p, const char *text)
+{
+    const char *share = print_share(p, text);
+    return share && share[0] ? arena_printf(&p->arena, "possible, %s", share) : share;
 }
 
 static bool column_is_unsure(struct print *p, const struct tree *list,
@@ -258,6 +267,8 @@ static const char *section_cell(struct print *p, const struct tree *row,
         return strcmp(text, "true") == 0 ? "yes" : strcmp(text, "false") == 0 ? "no" : "";
     if (c->form == FORM_SURE)
         return print_sure(p, text);
+    if (c->form == FORM_SHARE)
+        return print_share(p, text);
     return text;
 }
 
@@ -504,13 +515,13 @@ int trace_print(const struct batch *answer, const struct trace_print_options *op
 
 static const char csv_header[] =
     "what,time,of,station,operation,name,value,lower,upper,uom,position,verdict,operator,recipe,"
-    "order,probability\n";
+    "order,probability,share\n";
 
 /* What stands in each column of a list's lines: members of its rows, NULL = nothing. */
 struct csv_list {
     const char *list;
     const char *what;
-    const char *members[15];
+    const char *members[16];
 };
 
 static const struct csv_list csv_lists[] = {
@@ -529,7 +540,7 @@ static const struct csv_list csv_lists[] = {
     {"factors",
      "factor",
      {"at", "of", "station", "operation", "name", "value", NULL, NULL, "kind", NULL, NULL, NULL,
-      NULL, NULL, "probability"}},
+      NULL, NULL, "probability", "share"}},
     {"parents",
      "parent",
      {"at", "child", NULL, NULL, "parent", "quantity", NULL, NULL, "kind", "position", NULL}},
@@ -564,7 +575,7 @@ static void csv_others(struct buf *out, const struct tree *row)
         csv_cell(out, serial[0] ? serial : field(other, "unit"));
         (void)buf_append_text(out, ",,,,,,,,,");
         csv_cell(out, field(other, "probability"));
-        (void)buf_append_u8(out, '\n');
+        (void)buf_append_text(out, ",\n");
     }
 }
 

@@ -195,7 +195,7 @@ static inline int append(void *ctx)
     return err ? err : historian_commit(a->f->h, &diag);
 }
 
-/* One row at a second after T0: its cells between blanks, "-" = none. */
+/* A record at a second after T0: its rows between bars, their cells between blanks, "-" = none. */
 static inline void add(struct fixture *f, const char *stream, int second, const char *cells)
 {
     size_t i = 0;
@@ -203,15 +203,20 @@ static inline void add(struct fixture *f, const char *stream, int second, const 
     struct adding a = {.f = f, .stream = stream};
     char text[256];
     char *rest = NULL;
+    uint32_t col = 0;
     while (strcmp(streams[i].name, stream) != 0)
         i++;
-    CHECK_OK(batch_builder_new(f->schemas[i], 1, NULL, &bb));
+    CHECK_OK(batch_builder_new(f->schemas[i], 8, NULL, &bb));
     CHECK(batch_builder_row(bb, T0 + second * SECOND) >= 0);
     (void)snprintf(text, sizeof text, "%s", cells);
-    uint32_t col = 0;
-    for (char *cell = strtok_r(text, " ", &rest); cell; cell = strtok_r(NULL, " ", &rest), col++)
-        if (strcmp(cell, "-") != 0)
+    for (char *cell = strtok_r(text, " ", &rest); cell; cell = strtok_r(NULL, " ", &rest)) {
+        bool next = strcmp(cell, "|") == 0;
+        CHECK(!next || col == streams[i].count);
+        CHECK(!next || batch_builder_row(bb, T0 + second * SECOND) >= 0);
+        if (!next && strcmp(cell, "-") != 0)
             set_cell(bb, &streams[i].fields[col], col, cell);
+        col = next ? 0 : col + 1;
+    }
     CHECK_EQ(col, streams[i].count);
     CHECK_OK(batch_builder_finish(bb, &a.batch));
     batch_builder_free(bb);

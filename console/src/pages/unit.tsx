@@ -81,6 +81,13 @@ function howCertain<T extends { probability: number }>(rows: T[], title: string)
   return [{ title, cell: (row) => <Certainty of={row.probability} /> }];
 }
 
+// For factors that changed during the visit; none where none did.
+function shareOfVisit(factors: Factor[], title: string): Column<Factor>[] {
+  if (factors.every((f) => !(f.share < 1))) return [];
+  const cell = (f: Factor) => `${formatRounded(100 * Number(f.share))} %`;
+  return [{ title, cell, className: "number" }];
+}
+
 function Measures({ measures, steps }: { measures: Measure[]; steps: Step[] }) {
   const t = useText();
   const limit = (value: number | null, uom: string | null) =>
@@ -159,13 +166,14 @@ function Factors({ factors }: { factors: Factor[] }) {
       name="factors"
       nothing={t("none")}
       rows={factors}
-      rowKey={(f) => `${f.kind}/${f.name}/${f.step}/${f.value}`}
+      rowKey={(f) => `${f.kind}/${f.name}/${f.step}/${f.value}/${f.at}`}
       columns={[
         { title: t("factorKind"), cell: (f) => word("kind", f.kind) },
         { title: t("factor"), cell: (f) => f.name },
         { title: t("value"), cell: (f) => <FactorValue factor={f} /> },
         { title: t("operation"), cell: (f) => f.operation },
         { title: t("station"), cell: (f) => f.station },
+        ...shareOfVisit(factors, t("shareOfVisit")),
         ...howCertain(factors, t("howCertain")),
       ]}
     />
