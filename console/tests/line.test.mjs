@@ -2,14 +2,12 @@
 // people, which the test writes. A unit moves along its belt, gates count, one that was carried is
 // told, a click leads to a history, and the same is played again from what is stored.
 import assert from "node:assert/strict";
-import { spawn } from "node:child_process";
 import fs from "node:fs";
-import net from "node:net";
 import path from "node:path";
 import { after, before, test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { filled, messages } from "./messages.mjs";
-import { freePort, pictures, Plant, waitUntil } from "./support.mjs";
+import { pictures, Plant, waitUntil, writeModbus } from "./support.mjs";
 
 const tests = fileURLToPath(new URL("../../tests", import.meta.url));
 const coils = { enter: 0, begin: 1, end: 2, good: 3, bad: 4, back: 5 };
@@ -27,15 +25,7 @@ const plant = new Plant();
 let port;
 let began;
 before(async () => {
-  port = await freePort();
-  const file = (name) => path.join(plant.folder, name);
-  fs.writeFileSync(file("script.jsonl"), "");
-  const words = ["--port", port, "--script", file("script.jsonl"), "--ledger", file("played.jsonl")];
-  const server = spawn("/usr/bin/python3", [path.join(tests, "e2e/support/pymodbus_server.py"), ...words.map(String)], {
-    stdio: "ignore",
-  });
-  plant.children.push(server);
-  await waitUntil(() => write(5, 0, 0), "the server to listen");
+  port = await plant.openServer();
   const config = fs.readFileSync(path.join(tests, "support/line_floor.yaml"), "utf8");
   began = Date.now();
   await plant.openNode(config.replace("@PORT@", port));
@@ -43,24 +33,6 @@ before(async () => {
   await enterThree();
 });
 after(() => plant.close());
-
-// One Modbus write, made by hand: a coil (5) or registers (16).
-function write(fn, address, value) {
-  const body =
-    fn === 5
-      ? Buffer.from([value ? 255 : 0, 0])
-      : Buffer.concat([Buffer.from([0, value.length / 2, value.length]), value]);
-  const head = Buffer.from([0, 1, 0, 0, 0, 4 + body.length, 1, fn, address >> 8, address & 255]);
-  return new Promise((done, failed) => {
-    const socket = net.connect(port, "127.0.0.1", () => socket.write(Buffer.concat([head, body])));
-    socket.on("error", failed);
-    socket.once("data", (answer) => {
-      socket.destroy();
-      if (answer[7] === fn) done(true);
-      else failed(new Error(`the server refused: ${answer.toString("hex")}`));
-    });
-  });
-}
 
 async function get(route) {
   const answer = await plant.request("GET", route);
@@ -70,12 +42,12 @@ async function get(route) {
 
 async function show(name, value) {
   if (name in coils) {
-    await write(5, coils[name], value);
+    await writeModbus(port, 5, coils[name], value);
   } else {
     const raw = Buffer.alloc(typeof value === "string" ? codeBytes / 2 : 2);
     if (typeof value === "string") raw.write(value);
     else raw.writeUInt16BE(value);
-    await write(16, registers[name], raw);
+    await writeModbus(port, 16, registers[name], raw);
   }
   await waitUntil(async () => (await get("/tags")).some((t) => t.tag === name && t.value === value), name);
 }

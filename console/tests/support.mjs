@@ -71,6 +71,24 @@ export function readRegisters(port, first, count) {
   });
 }
 
+// One Modbus write, made by hand: a coil (5) or registers (16).
+export function writeModbus(port, fn, address, value) {
+  const body =
+    fn === 5
+      ? Buffer.from([value ? 255 : 0, 0])
+      : Buffer.concat([Buffer.from([0, value.length / 2, value.length]), value]);
+  const head = Buffer.from([0, 1, 0, 0, 0, 4 + body.length, 1, fn, address >> 8, address & 255]);
+  return new Promise((done, failed) => {
+    const socket = net.connect(port, "127.0.0.1", () => socket.write(Buffer.concat([head, body])));
+    socket.on("error", failed);
+    socket.once("data", (answer) => {
+      socket.destroy();
+      if (answer[7] === fn) done(true);
+      else failed(new Error(`the server refused: ${answer.toString("hex")}`));
+    });
+  });
+}
+
 export class Plant {
   children = [];
 
@@ -84,6 +102,19 @@ export class Plant {
     await waitUntil(() => connects(this.pressPort), "the press to listen");
     await this.openNode(config(this.pressPort));
     await this.openBrowser();
+  }
+
+  // A Modbus server of other people, whose coils and registers the test writes: its port.
+  async openServer() {
+    const port = await freePort();
+    const file = (name) => path.join(this.folder, name);
+    fs.writeFileSync(file("script.jsonl"), "");
+    const words = ["--port", port, "--script", file("script.jsonl"), "--ledger", file("played.jsonl")];
+    const program = path.join(top, "tests/e2e/support/pymodbus_server.py");
+    const server = spawn("/usr/bin/python3", [program, ...words.map(String)], { stdio: "ignore" });
+    this.children.push(server);
+    await waitUntil(() => writeModbus(port, 5, 0, 0), "the server to listen");
+    return port;
   }
 
   // The simulated plant tells what happened in it for so long until now, then ends; what is true of
