@@ -249,15 +249,19 @@ static int quantity_bind(struct binding *b, const struct option_texts *texts,
 {
     const struct tree *at = tree_get(b->action, "quantity");
     uint32_t links = ret->children.count + ret->parents.count + ret->consumes.count;
-    if (at && links == 0)
+    if (!at)
+        return OK;
+    if (links == 0) {
         return tree_error(b->diag, ERR_INVALID, at,
                           "quantity says how much went on by children, parents or consumes, but "
                           "none of them is there");
-    if (texts->count > 1 && texts->count != links)
+    }
+    if (texts->count > 1 && texts->count != links) {
         return tree_error(b->diag, ERR_INVALID, at,
                           "quantity has %u columns for %u links: name one for each of children, "
                           "parents and consumes, in this order, or a single one for all",
                           texts->count, links);
+    }
     return columns_bind(b, at, texts, &ret->quantities);
 }
 
