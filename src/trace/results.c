@@ -135,7 +135,9 @@ int trace_results_tell(const struct trace_results *r, const char *rule, const st
 #define STORED(time)                                                                               \
     " WHERE node = $1 AND NOT retracted AND " time " >= $2 AND " time                              \
     " < $3 AND list_contains(string_split($4, chr(10)), rule)"
-#define AND_ALSO " UNION ALL "
+#define AND_ALSO     " UNION ALL "
+#define LINKS_STORED STORED("valid_from")
+#define CHILDREN     TRACE_SQL_SERIALS_OF("c", "SELECT name FROM p WHERE kind = 4")
 
 static const char sql_stored[] =
     "WITH p AS (SELECT 0 AS kind, rule, unit, coalesce(serial, '') AS serial, operation, station, "
@@ -148,18 +150,12 @@ static const char sql_stored[] =
     "SELECT 3, rule, unit, serial, operation, station, '', '', '', NULL, verdict, decided_at, "
     "known_at, revision FROM verdicts" STORED("decided_at") AND_ALSO
     "SELECT 4, rule, parent, '', operation, station, child, kind, \"position\", quantity, NULL, "
-    "valid_from, known_at, revision FROM links" STORED(
-        "valid_from") "), " TRACE_SQL_SERIALS ", c AS (SELECT unit, arg_max(serial, known_at) AS "
-                      "serial FROM units WHERE unit IN (SELECT "
-                      "name FROM p WHERE kind = 4) AND NOT retracted GROUP BY unit) "
-                      "SELECT p.kind, p.rule, p.unit, CASE WHEN p.serial <> '' THEN p.serial ELSE "
-                      "coalesce(u.serial, '') END, p.operation, p.station, coalesce(c.serial, "
-                      "p.name), p.type, "
-                      "p.position, p.number, p.text, p.t FROM p LEFT JOIN u ON p.unit = u.unit "
-                      "LEFT JOIN c ON p.kind "
-                      "= 4 AND c.unit = p.name ORDER BY p.known_at, p.revision, p.kind, p.rule, "
-                      "p.t, p.unit, "
-                      "p.serial, p.name, p.position";
+    "valid_from, known_at, revision FROM links" LINKS_STORED "), " TRACE_SQL_SERIALS ", " CHILDREN
+    " SELECT p.kind, p.rule, p.unit, CASE WHEN p.serial <> '' THEN p.serial ELSE "
+    "coalesce(u.serial, '') END, p.operation, p.station, coalesce(c.serial, p.name), p.type, "
+    "p.position, p.number, p.text, p.t FROM p LEFT JOIN u ON p.unit = u.unit LEFT JOIN c ON p.kind "
+    "= 4 AND c.unit = p.name ORDER BY p.known_at, p.revision, p.kind, p.rule, p.t, p.unit, "
+    "p.serial, p.name, p.position";
 
 static int stored_row(void *ctx, const struct value *c, uint32_t count)
 {

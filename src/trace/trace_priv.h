@@ -316,51 +316,60 @@ void trace_json_maybe(struct buf *out, const char *name, const char *text); /* n
 void trace_json_time(struct buf *out, const char *name, int64_t us);        /* null if INT64_MIN */
 void trace_json_number(struct buf *out, const char *name, double v);        /* null if not finite */
 
-/* The table u: what serial the units of the table p bear now. */
-#define TRACE_SQL_SERIALS                                                                          \
-    "u AS (SELECT unit, arg_max(serial, known_at) AS serial FROM units WHERE unit IN (SELECT "     \
-    "unit FROM p) AND NOT retracted GROUP BY unit)"
+/* The table `name`: what serial these units (a query) bear now. */
+#define TRACE_SQL_SERIALS_OF(name, units)                                                          \
+    name " AS (SELECT unit, arg_max(serial, known_at) AS serial FROM units WHERE unit IN (" units  \
+         ") AND NOT retracted GROUP BY unit)"
+/* The table u: those of the table p. */
+#define TRACE_SQL_SERIALS TRACE_SQL_SERIALS_OF("u", "SELECT unit FROM p")
 
 /* Whether a measure is within its limits; NULL without limits. */
 #define TRACE_SQL_OK                                                                               \
     "CASE WHEN lower IS NULL AND upper IS NULL THEN NULL ELSE coalesce(value >= coalesce(lower, "  \
     "value) AND value <= coalesce(upper, value), false) END"
 
+/* Of two rows s and r of steps: r is a later word on the same visit, known by then. */
+#define TRACE_SQL_LATER(as_of)                                                                     \
+    "r.unit = s.unit AND r.track = s.track AND r.station = s.station AND coalesce(r.visit, 0) = "  \
+    "coalesce(s.visit, 0) AND r.revision > s.revision AND r.known_at <= " as_of
+
 /* Of a row s of steps: no later revision, known by then, takes the visit back. */
 #define TRACE_SQL_HOLDS(as_of)                                                                     \
-    "NOT s.retracted AND NOT EXISTS (SELECT 1 FROM steps r WHERE r.retracted AND r.unit = s.unit " \
-    "AND r.track = s.track AND r.station = s.station AND coalesce(r.visit, 0) = "                  \
-    "coalesce(s.visit, "                                                                           \
-    "0) AND r.revision > s.revision AND r.known_at <= " as_of ")"
+    "NOT s.retracted AND NOT EXISTS (SELECT 1 FROM steps r WHERE r.retracted "                     \
+    "AND " TRACE_SQL_LATER(as_of) ")"
 
 /* Of a row s of steps: it is what was known last of the visit by then, and that was not taken back.
  */
 #define TRACE_SQL_LATEST(as_of)                                                                    \
-    "NOT s.retracted AND s.known_at <= " as_of " AND NOT EXISTS (SELECT 1 FROM steps r WHERE "     \
-    "r.unit = s.unit AND r.track = s.track AND r.station = s.station AND coalesce(r.visit, 0) = "  \
-    "coalesce(s.visit, 0) AND r.revision > s.revision AND r.known_at <= " as_of ")"
+    "NOT s.retracted AND s.known_at <= " as_of                                                     \
+    " AND NOT EXISTS (SELECT 1 FROM steps r WHERE " TRACE_SQL_LATER(as_of) ")"
 
 /* Of a row s of steps: how likely it was this unit. */
 #define TRACE_SQL_SURE "CASE WHEN s.status = 'ambiguous' THEN coalesce(s.probability, 1) ELSE 1 END"
 
-/* Of a row f of facts at the time t, with a station: how likely it is the unit's, 1 unless it is of
- * a stay that may have been another's. */
+/* Of a row f of facts at the time t, with a station, and a stay g: it is of that stay. A unit
+ * window's rows are of the moment at which the stay ended. Those that name their unit by its serial
+ * are never of one stay. */
+#define TRACE_SQL_OF_STAY(unit, t)                                                                 \
+    "g.unit = f." unit " AND (f.station = '' OR f.station = g.station) AND f." t                   \
+    " <= g.t_out AND (f." t " > g.t_in OR f." t " = g.t_out)"
+
+/* Of a row f of facts: how likely it is the unit's, 1 unless it is of a stay that may have been
+ * another's. */
 #define TRACE_SQL_SHARE(unit, t, as_of)                                                            \
     "coalesce((SELECT max(g.sure) FROM (SELECT unit, station, t_in, t_out, " TRACE_SQL_SURE        \
     " AS sure FROM steps s WHERE status = 'ambiguous' AND " TRACE_SQL_LATEST(                      \
-        as_of) ") g WHERE g.unit = f." unit " AND (f.station = '' OR f.station = g.station) AND "  \
-               "f." t " <= g.t_out AND (f." t " > g.t_in OR f." t " = g.t_out)), 1)"
+        as_of) ") g WHERE " TRACE_SQL_OF_STAY(unit, t) "), 1)"
 
-/* Of a row f of facts at the time t, with a station: it is not of a stay that was taken back by
- * then. A unit window's rows are of the moment at which the stay ended; a stay that was only given
- * another number still holds. Those that name their unit by its serial are never of one stay. */
+/* Of a row f of facts: it is not of a stay that was taken back by then. A stay that was only given
+ * another number still holds. */
 #define TRACE_SQL_STANDS(unit, t, as_of)                                                           \
     "NOT EXISTS (SELECT 1 FROM (SELECT unit, station, t_in, t_out FROM steps s WHERE retracted "   \
-    "AND known_at <= " as_of " AND NOT EXISTS (SELECT 1 FROM steps r WHERE r.unit = s.unit AND "   \
-    "r.station = s.station AND r.known_at <= " as_of " AND ((r.track = s.track AND "               \
-    "coalesce(r.visit, 0) = coalesce(s.visit, 0) AND r.revision > s.revision) OR (r.t_out = "      \
-    "s.t_out AND coalesce(r.visit, 0) <> coalesce(s.visit, 0) AND NOT r.retracted)))) g WHERE "    \
-    "g.unit = f." unit " AND (f.station = '' OR f.station = g.station) AND f." t                   \
-    " <= g.t_out AND (f." t " > g.t_in OR f." t " = g.t_out))"
+    "AND known_at <= " as_of " AND NOT EXISTS (SELECT 1 FROM steps r WHERE " TRACE_SQL_LATER(      \
+        as_of) ") AND NOT EXISTS (SELECT 1 FROM steps r WHERE r.unit = s.unit AND r.station = "    \
+               "s.station AND r.known_at <= " as_of                                                \
+               " AND r.t_out = s.t_out AND coalesce(r.visit, "                                     \
+               "0) <> coalesce(s.visit, 0) AND NOT r.retracted)) g WHERE " TRACE_SQL_OF_STAY(      \
+                   unit, t) ")"
 
 #endif

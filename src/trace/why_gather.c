@@ -198,41 +198,22 @@ static const char sql_alias[] = "SELECT unit, serial FROM units WHERE valid_from
 
 /* Whatever was written in the operation tells that the unit was there; and the visits to its
  * station. Per key: the first time, and the first time with the defect. */
+#define WRITTEN(table, t, bad)                                                                     \
+    "SELECT unit, serial, " t " AS t, " bad " AS bad FROM " table " f WHERE " t " >= $1 AND " t    \
+    " < $2 AND operation = $4 AND NOT retracted AND " STANDS(t) " UNION ALL "
+
+#define DEFECTS  WRITTEN("defects", "detected_at", "defect = $3")
+#define VERDICTS WRITTEN("verdicts", "decided_at", "false")
+#define MEASURES WRITTEN("measures", "measured_at", "false")
+#define FACTORS  WRITTEN("factors", "\"at\"", "false")
+#define VISITS                                                                                     \
+    "SELECT unit, '', t_out, false FROM steps s WHERE t_out >= $1 AND t_out < $2 AND (station = "  \
+    "$4 OR station IN (SELECT station FROM defects WHERE operation = $4 AND station <> '')) "      \
+    "AND " TRACE_SQL_HOLDS(NOW)
+
 static const char sql_units[] =
-    "WITH r AS (SELECT unit, serial, detected_at AS t, defect = $3 AS bad FROM defects f WHERE "
-    "detected_at >= $1 AND detected_at < $2 AND operation = $4 AND NOT retracted AND " STANDS(
-        "detected_at") " UNION ALL SELECT unit, serial, decided_at, false FROM verdicts f WHERE "
-                       "decided_at >= $1 AND decided_at < $2 AND operation = $4 AND NOT retracted "
-                       "AND " STANDS(
-                           "decided_at") " UNION ALL SELECT unit, serial, measured_at, false FROM "
-                                         "measures f WHERE measured_at >= $1 AND measured_at < $2 "
-                                         "AND operation = $4 AND NOT retracted "
-                                         "AND " STANDS(
-                                             "measured_at") " UNION ALL SELECT unit, serial, "
-                                                            "\"at\", false FROM factors f WHERE "
-                                                            "\"at\" >= $1 AND \"at\" < $2 AND "
-                                                            "operation = $4 AND NOT retracted "
-                                                            "AND " STANDS(
-                                                                "\"at\"") " UNION ALL SELECT unit, "
-                                                                          "'', "
-                                                                          "t_out, false FROM steps "
-                                                                          "s WHERE t_out >= $1 AND "
-                                                                          "t_out < $2 AND "
-                                                                          "(station = $4 OR "
-                                                                          "station IN (SELECT "
-                                                                          "station FROM defects "
-                                                                          "WHERE operation = $4 "
-                                                                          "AND station <> "
-                                                                          "'')) "
-                                                                          "AND " TRACE_SQL_HOLDS(
-                                                                              NOW) ") "
-                                                                                   "SELECT unit, "
-                                                                                   "serial, "
-                                                                                   "min(t), min(t) "
-                                                                                   "FILTER (bad) "
-                                                                                   "FROM r GROUP "
-                                                                                   "BY unit, "
-                                                                                   "serial";
+    "WITH r AS (" DEFECTS VERDICTS MEASURES FACTORS VISITS
+    ") SELECT unit, serial, min(t), min(t) FILTER (bad) FROM r GROUP BY unit, serial";
 
 /* Those of TRACE_SQL_SHARE, for as many rows as there are. */
 static const char sql_stays[] =
