@@ -298,7 +298,7 @@ static int replay_visits(struct asking *a, uint64_t *ret_values)
         err = replay_run_start(a->run, a->diag);
     if (!err)
         err = replay_reader_run(r, &a->period, a->diag);
-    struct nothing n = {a, buf_text(&r->tag_list), "the tracks' signals"};
+    struct nothing n = {a, buf_text(&r->tags.ids), "the tracks' signals"};
     if (!err && r->values == 0)
         err = replay_on_reader(r->historian, nothing_read, &n, a->diag);
     *ret_values = r->values;

@@ -116,6 +116,15 @@ struct replay_tag {
     uint32_t stream;
     uint32_t column;
     struct field field;
+    bool other; /* its values do not go into the column as it is now (rows) */
+};
+
+/* Those that are read, in the order of their ids. Zero-initialised is valid and empty. */
+struct replay_tags {
+    struct replay_tag *items;
+    uint32_t count;
+    uint32_t cap;
+    struct buf ids; /* "1,5,7" */
 };
 
 struct replay_stream {
@@ -138,10 +147,7 @@ struct replay_reader {
     struct replay_stream *streams;
     uint32_t stream_count;
     uint32_t stream_cap;
-    struct replay_tag *tags;
-    uint32_t tag_count;
-    uint32_t tag_cap;
-    struct buf tag_list; /* "1,5,7" */
+    struct replay_tags tags;
     uint64_t values;     /* read within the period */
     int64_t piece_to_us; /* all before was read: the end of the piece that is taken */
 
@@ -150,6 +156,11 @@ struct replay_reader {
     void *ctx;
 };
 
+/* ERR_LIMIT: there are max already. Its id is above those of all others. */
+int replay_tags_add(struct replay_tags *t, const struct replay_tag *tag, uint32_t max);
+const struct replay_tag *replay_tags_find(const struct replay_tags *t, uint32_t id); /* or NULL */
+void replay_tags_fini(struct replay_tags *t);
+
 /* Runs fn by a task of its own on the historian's reader, so that others' questions wait for that
  * one alone. Its error, or that of the historian. */
 int replay_on_reader(struct historian *h, int (*fn)(void *ctx, struct duck_conn *conn), void *ctx,
@@ -157,6 +168,15 @@ int replay_on_reader(struct historian *h, int (*fn)(void *ctx, struct duck_conn 
 
 /* The stored value, bit for bit (docs/historian.md); false if there is none. cells: i, u, d, b. */
 bool replay_value_of(const struct value *cells, enum value_type type, struct value *ret);
+
+/* As strcmp, of times. */
+static inline int replay_compare(int64_t a, int64_t b)
+{
+    return (a > b) - (a < b);
+}
+
+/* A text or bytes that are borrowed become the arena's. ERR_NOMEM. */
+int replay_value_keep(struct arena *arena, struct value *io);
 
 /* What the stage's tracks read. Set historian, node, named, stop, take and ctx first; the rest
  * zero. */

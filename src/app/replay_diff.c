@@ -75,11 +75,6 @@ int replay_list_name(struct replay_list *l)
     return err;
 }
 
-static int compare_i64(int64_t a, int64_t b)
-{
-    return (a > b) - (a < b);
-}
-
 static int compare_place(const struct replay_presence *a, const struct replay_presence *b)
 {
     int order = strcmp(a->track, b->track);
@@ -95,8 +90,8 @@ static int by_key(const void *x, const void *y)
     if (!order)
         order = strcmp(a->unit, b->unit);
     if (!order)
-        order = compare_i64(a->visit, b->visit);
-    return order ? order : compare_i64(b->revision, a->revision);
+        order = replay_compare(a->visit, b->visit);
+    return order ? order : replay_compare(b->revision, a->revision);
 }
 
 static int by_time(const void *x, const void *y)
@@ -105,9 +100,9 @@ static int by_time(const void *x, const void *y)
     const struct replay_presence *b = y;
     int order = compare_place(a, b);
     if (!order)
-        order = compare_i64(a->t_in, b->t_in);
+        order = replay_compare(a->t_in, b->t_in);
     if (!order)
-        order = compare_i64(a->t_out, b->t_out);
+        order = replay_compare(a->t_out, b->t_out);
     return order ? order : strcmp(a->serial, b->serial);
 }
 
@@ -278,7 +273,7 @@ static int by_pair(const void *x, const void *y)
 {
     const struct pair *a = x;
     const struct pair *b = y;
-    int order = compare_i64(pair_first(a)->t_in, pair_first(b)->t_in);
+    int order = replay_compare(pair_first(a)->t_in, pair_first(b)->t_in);
     if (!order)
         order = by_time(pair_first(a), pair_first(b));
     return order ? order : (int)a->change - (int)b->change;

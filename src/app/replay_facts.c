@@ -21,7 +21,7 @@ static const char *const kind_names[REPLAY_FACT_KINDS] = {
     [REPLAY_VERDICT] = "verdict", [REPLAY_LINK] = "link",     [REPLAY_VALUE] = "value",
 };
 
-static const char *const change_names[REPLAY_FACT_CHANGES] = {
+const char *const replay_fact_changes[REPLAY_FACT_CHANGES] = {
     [REPLAY_FACT_SAME] = "same",   [REPLAY_FACT_CHANGED] = "changed", [REPLAY_FACT_MOVED] = "moved",
     [REPLAY_FACT_ADDED] = "added", [REPLAY_FACT_REMOVED] = "removed",
 };
@@ -65,12 +65,8 @@ void replay_facts_fini(struct replay_facts *l)
 
 static const char *hex_text(struct replay_facts *l, struct bytes v)
 {
-    static const char digits[] = "0123456789abcdef";
     struct buf text = {0};
-    for (size_t i = 0; i < v.len; i++) {
-        (void)buf_append_u8(&text, (uint8_t)digits[v.ptr[i] >> 4]);
-        (void)buf_append_u8(&text, (uint8_t)digits[v.ptr[i] & 15]);
-    }
+    (void)str_print_hex(v, &text);
     const char *copy = buf_error(&text) ? NULL : replay_facts_text(l, buf_bytes(&text));
     buf_fini(&text);
     return copy;
@@ -230,11 +226,6 @@ int replay_facts_name(struct replay_facts *l, struct replay_list *visits)
 /* ----------------------------------------------------------------------------------------- settle
  */
 
-static int compare_i64(int64_t a, int64_t b)
-{
-    return (a > b) - (a < b);
-}
-
 /* Of a measure, a factor and a verdict the value may be another; a defect and a link are there or
  * are not. */
 static int compare_key(const struct replay_fact *a, const struct replay_fact *b)
@@ -261,8 +252,8 @@ static int by_key(const void *x, const void *y)
     const struct replay_fact *b = y;
     int order = compare_key(a, b);
     if (!order)
-        order = compare_i64(a->at, b->at);
-    return order ? order : compare_i64(a->order, b->order);
+        order = replay_compare(a->at, b->at);
+    return order ? order : replay_compare(a->order, b->order);
 }
 
 /* In the order in which partners are looked for. */
@@ -272,10 +263,10 @@ static int by_value(const void *x, const void *y)
     const struct replay_fact *b = y;
     int order = compare_key(a, b);
     if (!order)
-        order = compare_i64(a->at, b->at);
+        order = replay_compare(a->at, b->at);
     if (!order)
         order = strcmp(a->value, b->value);
-    return order ? order : compare_i64(a->order, b->order);
+    return order ? order : replay_compare(a->order, b->order);
 }
 
 void replay_facts_settle(struct replay_facts *l)
@@ -321,7 +312,7 @@ static void partners_same(const struct same_key *k)
     while (i < k->a_end && j < k->b_end) {
         struct replay_fact *a = &k->before[i];
         struct replay_fact *b = &k->after[j];
-        int order = compare_i64(a->at, b->at);
+        int order = replay_compare(a->at, b->at);
         if (!order)
             order = strcmp(a->value, b->value);
         if (!order) {
@@ -425,14 +416,14 @@ static int by_pair(const void *x, const void *y)
 {
     const struct pair *a = x;
     const struct pair *b = y;
-    int order = compare_i64(pair_first(a)->at, pair_first(b)->at);
+    int order = replay_compare(pair_first(a)->at, pair_first(b)->at);
     if (!order)
         order = compare_key(pair_first(a), pair_first(b));
     if (!order)
         order = (int)a->change - (int)b->change;
     if (!order)
         order = strcmp(pair_first(a)->value, pair_first(b)->value);
-    return order ? order : compare_i64(pair_first(a)->order, pair_first(b)->order);
+    return order ? order : replay_compare(pair_first(a)->order, pair_first(b)->order);
 }
 
 static void put_text(struct buf *out, const char *name, const char *text)
@@ -459,7 +450,8 @@ static void put_row(struct buf *out, const struct pair *p)
 {
     const struct replay_fact *f = pair_first(p);
     bool has_unit = f->kind != REPLAY_VALUE;
-    (void)buf_printf(out, "%s{\"change\":\"%s\"", out->len > 1 ? "," : "", change_names[p->change]);
+    (void)buf_printf(out, "%s{\"change\":\"%s\"", out->len > 1 ? "," : "",
+                     replay_fact_changes[p->change]);
     put_text(out, "rule", f->rule);
     put_text(out, "kind", kind_names[f->kind]);
     put_text(out, "serial", f->serial[0] || !has_unit ? f->serial : "?");

@@ -90,6 +90,37 @@ static int stream_column(struct replay_reader *r, const struct track_signal_of *
     return f->name && s->tracks[s->field_count++] ? OK : ERR_NOMEM;
 }
 
+int replay_tags_add(struct replay_tags *t, const struct replay_tag *tag, uint32_t max)
+{
+    if (t->count == max)
+        return ERR_LIMIT;
+    struct replay_tag *items = array_room(t->items, t->count, &t->cap, 64, sizeof *items);
+    if (!items)
+        return ERR_NOMEM;
+    t->items = items;
+    (void)buf_printf(&t->ids, "%s%" PRIu32, t->count ? "," : "", tag->id);
+    t->items[t->count++] = *tag;
+    return OK;
+}
+
+static int tag_compare(const void *key, const void *item)
+{
+    uint32_t a = *(const uint32_t *)key;
+    uint32_t b = ((const struct replay_tag *)item)->id;
+    return (a > b) - (a < b);
+}
+
+const struct replay_tag *replay_tags_find(const struct replay_tags *t, uint32_t id)
+{
+    return bsearch(&id, t->items, t->count, sizeof *t->items, tag_compare);
+}
+
+void replay_tags_fini(struct replay_tags *t)
+{
+    free(t->items);
+    buf_fini(&t->ids);
+}
+
 static int tag_add(struct replay_reader *r, uint32_t stream, uint32_t column,
                    const struct value *cells)
 {
@@ -103,14 +134,9 @@ static int tag_add(struct replay_reader *r, uint32_t stream, uint32_t column,
     tag.field.scale = cells[5].f64;
     tag.field.offset = cells[6].f64;
     tag.field.flags = (uint32_t)cells[7].u64;
-    struct replay_tag *list = array_room(r->tags, r->tag_count, &r->tag_cap, 64, sizeof *list);
-    if (!list || !tag.field.uom)
-        return ERR_NOMEM;
-    r->tags = list;
-    if (r->tag_count == REPLAY_TAGS_MAX)
-        return ERR_LIMIT;
-    (void)buf_printf(&r->tag_list, "%s%" PRIu32, r->tag_count ? "," : "", tag.id);
-    r->tags[r->tag_count++] = tag;
+    int err = tag.field.uom ? replay_tags_add(&r->tags, &tag, REPLAY_TAGS_MAX) : ERR_NOMEM;
+    if (err)
+        return err;
     s->fields[column] = tag.field;
     s->stored[column] = true;
     return OK;
@@ -232,13 +258,6 @@ static void piece_fini(struct piece *p)
     arena_fini(&p->arena);
 }
 
-static int tag_compare(const void *key, const void *item)
-{
-    uint32_t a = *(const uint32_t *)key;
-    uint32_t b = ((const struct replay_tag *)item)->id;
-    return (a > b) - (a < b);
-}
-
 static double double_of(const struct value *d, const struct value *u)
 {
     double v = d->f64;
@@ -287,14 +306,23 @@ bool replay_value_of(const struct value *cells, enum value_type type, struct val
     return some;
 }
 
+int replay_value_keep(struct arena *arena, struct value *io)
+{
+    if (io->type != VALUE_STRING && io->type != VALUE_BYTES)
+        return OK;
+    const char *copy = arena_copy(arena, io->bytes);
+    if (!copy)
+        return ERR_NOMEM;
+    io->bytes = bytes_of(copy, io->bytes.len);
+    return OK;
+}
+
 /* tag, ts, i, u, d, b */
 static int point_row(void *ctx, const struct value *cells, uint32_t count)
 {
     struct piece *p = ctx;
     const struct replay_reader *r = p->reader;
-    uint32_t id = (uint32_t)cells[0].u64;
-    const struct replay_tag *tag =
-        bsearch(&id, r->tags, r->tag_count, sizeof *r->tags, tag_compare);
+    const struct replay_tag *tag = replay_tags_find(&r->tags, (uint32_t)cells[0].u64);
     struct point point = {.ts = cells[1].i64, .order = p->count};
     if (count != 6 || !tag)
         return ERR_INTERNAL;
@@ -302,13 +330,9 @@ static int point_row(void *ctx, const struct value *cells, uint32_t count)
         return ERR_LIMIT;
     if (!replay_value_of(&cells[2], tag->field.type, &point.value))
         return OK;
-    point.tag = (uint32_t)(tag - r->tags);
-    if (point.value.type == VALUE_STRING || point.value.type == VALUE_BYTES) {
-        const char *copy = arena_copy(&p->arena, point.value.bytes);
-        if (!copy)
-            return ERR_NOMEM;
-        point.value.bytes = bytes_of(copy, point.value.bytes.len);
-    }
+    point.tag = (uint32_t)(tag - r->tags.items);
+    if (replay_value_keep(&p->arena, &point.value))
+        return ERR_NOMEM;
     struct point *list = array_room(p->points, p->count, &p->cap, 4096, sizeof *list);
     if (!list)
         return ERR_NOMEM;
@@ -334,7 +358,7 @@ static int piece_read(void *ctx, struct duck_conn *conn)
     if (!err)
         err = duck_bind_time(s, 2, p->to_us);
     if (!err)
-        err = duck_bind_text(s, 3, buf_text(&r->tag_list));
+        err = duck_bind_text(s, 3, buf_text(&r->tags.ids));
     if (!err)
         err = duck_bind_i64(s, 4, REPLAY_POINTS_MAX + 1);
     return err ? err : duck_run(s, point_row, p, p->diag);
@@ -396,7 +420,7 @@ static int by_moment(const void *a, const void *b)
 /* How many points from `at` on make one row: of one moment and stream, each column once. */
 static uint32_t row_points(const struct piece *p, uint32_t at)
 {
-    const struct replay_tag *tags = p->reader->tags;
+    const struct replay_tag *tags = p->reader->tags.items;
     const struct point *first = &p->points[at];
     uint32_t n = 1;
     while (at + n < p->count) {
@@ -415,17 +439,17 @@ static uint32_t row_points(const struct piece *p, uint32_t at)
 static int row_put(struct piece *p, uint32_t at, uint32_t n)
 {
     struct replay_reader *r = p->reader;
-    struct replay_stream *s = &r->streams[r->tags[p->points[at].tag].stream];
+    struct replay_stream *s = &r->streams[r->tags.items[p->points[at].tag].stream];
     int err = OK;
     for (uint32_t i = 0; !err && i < n; i++)
-        err = stream_field(p, s, &r->tags[p->points[at + i].tag]);
+        err = stream_field(p, s, &r->tags.items[p->points[at + i].tag]);
     if (!err && batch_builder_rows(s->builder) == REPLAY_BATCH_ROWS)
         err = batch_close(p, s);
     if (!err && batch_builder_row(s->builder, p->points[at].ts) < 0)
         err = ERR_NOMEM;
     for (uint32_t i = 0; !err && i < n; i++) {
         const struct point *point = &p->points[at + i];
-        err = batch_set_value(s->builder, r->tags[point->tag].column, &point->value);
+        err = batch_set_value(s->builder, r->tags.items[point->tag].column, &point->value);
     }
     return err;
 }
@@ -435,7 +459,7 @@ static void moment_sort(struct piece *p)
 {
     for (uint32_t i = 0; i < p->count; i++)
         p->points[i].order +=
-            (uint64_t)p->reader->tags[p->points[i].tag].stream * REPLAY_POINTS_MAX;
+            (uint64_t)p->reader->tags.items[p->points[i].tag].stream * REPLAY_POINTS_MAX;
     if (p->count)
         qsort(p->points, p->count, sizeof *p->points, by_moment);
 }
@@ -447,7 +471,7 @@ static int piece_batches(struct piece *p)
     int err = OK;
     moment_sort(p);
     for (uint32_t at = 0; !err && at < p->count;) {
-        struct replay_stream *s = &r->streams[r->tags[p->points[at].tag].stream];
+        struct replay_stream *s = &r->streams[r->tags.items[p->points[at].tag].stream];
         uint32_t n = row_points(p, at);
         if (open && open != s)
             err = batch_close(p, open);
@@ -483,8 +507,8 @@ int replay_reader_run(struct replay_reader *r, const struct replay_period *perio
     int64_t at = period->from_us - period->lead_us;
     int64_t end = period->to_us + period->lead_us;
     int64_t length = PIECE_US_FIRST;
-    int err = buf_error(&r->tag_list);
-    while (!err && at < end && r->tag_count) {
+    int err = buf_error(&r->tags.ids);
+    while (!err && at < end && r->tags.count) {
         int64_t to = end - at < length ? end : at + length;
         err = r->stop->fn(r->stop->ctx);
         p.from_us = at;
@@ -513,7 +537,6 @@ void replay_reader_fini(struct replay_reader *r)
         schema_unref(r->streams[i].schema);
     }
     free(r->streams);
-    free(r->tags);
-    buf_fini(&r->tag_list);
+    replay_tags_fini(&r->tags);
     arena_fini(&r->arena);
 }

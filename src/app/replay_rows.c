@@ -37,15 +37,6 @@ struct replay_rows_stream {
     const char *why;
 };
 
-/* A column of a stream; other: its values do not go into the column as it is now. */
-struct replay_rows_tag {
-    uint32_t id;
-    uint32_t stream;
-    uint32_t column;
-    struct field field;
-    bool other;
-};
-
 /* ------------------------------------------------------------------------------------------- tags
  */
 
@@ -95,7 +86,7 @@ static bool is_other(const struct field *stored, const struct field *now)
 static int tag_add(struct replay_rows *r, uint32_t stream, const struct value *cells)
 {
     struct replay_rows_stream *s = &r->streams[stream];
-    struct replay_rows_tag tag = {.id = (uint32_t)cells[0].u64, .stream = stream};
+    struct replay_tag tag = {.id = (uint32_t)cells[0].u64, .stream = stream};
     tag.field.scale = cells[4].f64;
     tag.field.offset = cells[5].f64;
     tag.field.flags = (uint32_t)cells[6].u64;
@@ -109,16 +100,8 @@ static int tag_add(struct replay_rows *r, uint32_t stream, const struct value *c
     tag.column = (uint32_t)column;
     tag.other = tag.field.type != VALUE_NULL && s->schema &&
                 is_other(&tag.field, &s->schema->fields[column]);
-    struct replay_rows_tag *list = array_room(r->tags, r->tag_count, &r->tag_cap, 64, sizeof *list);
-    if (!list)
-        return ERR_NOMEM;
-    r->tags = list;
-    if (r->tag_count == ROWS_TAGS_MAX)
-        return ERR_LIMIT;
-    (void)buf_printf(&r->tag_list, "%s%" PRIu32, r->tag_count ? "," : "", tag.id);
-    r->tags[r->tag_count++] = tag;
     s->tag_count++;
-    return OK;
+    return replay_tags_add(&r->tags, &tag, ROWS_TAGS_MAX);
 }
 
 /* id, stream, tag, type, scale, offset, flags; by id. */
@@ -130,18 +113,6 @@ static int tag_row(void *ctx, const struct value *cells, uint32_t count)
         if (str_equal(cells[1].bytes, r->streams[i].stream->name))
             err = tag_add(r, i, cells);
     return err;
-}
-
-static int tag_compare(const void *key, const void *item)
-{
-    uint32_t a = *(const uint32_t *)key;
-    uint32_t b = ((const struct replay_rows_tag *)item)->id;
-    return (a > b) - (a < b);
-}
-
-static const struct replay_rows_tag *tag_find(const struct replay_rows *r, uint32_t id)
-{
-    return bsearch(&id, r->tags, r->tag_count, sizeof *r->tags, tag_compare);
 }
 
 /* ------------------------------------------------------------------------------------------- open
@@ -158,7 +129,7 @@ struct opening {
 static int lag_row(void *ctx, const struct value *cells, uint32_t count)
 {
     struct replay_rows *r = ctx;
-    const struct replay_rows_tag *tag = tag_find(r, (uint32_t)cells[0].u64);
+    const struct replay_tag *tag = replay_tags_find(&r->tags, (uint32_t)cells[0].u64);
     if (count != 3 || !tag)
         return ERR_INTERNAL;
     struct replay_rows_stream *s = &r->streams[tag->stream];
@@ -197,7 +168,7 @@ static int open_lags(const struct opening *o, struct duck_conn *conn)
 {
     struct replay_rows *r = o->rows;
     struct duck_stmt *s = NULL;
-    int err = buf_error(&r->tag_list);
+    int err = buf_error(&r->tags.ids);
     if (!err)
         err = duck_statement(conn, sql_lags, &s, o->diag);
     if (!err)
@@ -205,7 +176,7 @@ static int open_lags(const struct opening *o, struct duck_conn *conn)
     if (!err)
         err = duck_bind_time(s, 2, o->to_us + INT32_MAX);
     if (!err)
-        err = duck_bind_text(s, 3, buf_text(&r->tag_list));
+        err = duck_bind_text(s, 3, buf_text(&r->tags.ids));
     return err ? err : duck_run(s, lag_row, r, o->diag);
 }
 
@@ -221,7 +192,7 @@ static int open_read(void *ctx, struct duck_conn *conn)
         err = duck_run(s, tag_row, r, o->diag);
     if (err == ERR_LIMIT)
         return diag_set(o->diag, err, 0, 0, "the rules read more than %d columns", ROWS_TAGS_MAX);
-    return err || !r->tag_count ? err : open_lags(o, conn);
+    return err || !r->tags.count ? err : open_lags(o, conn);
 }
 
 static int stream_open(struct replay_rows *r, struct replay_rows_stream *s)
@@ -285,24 +256,20 @@ struct replay_rows_piece {
 static int cell_row(void *ctx, const struct value *c, uint32_t count)
 {
     struct replay_rows_piece *p = ctx;
-    const struct replay_rows_tag *tag = tag_find(p->rows, (uint32_t)c[0].u64);
+    const struct replay_tag *tag = replay_tags_find(&p->rows->tags, (uint32_t)c[0].u64);
     if (count != 8 || !tag)
         return ERR_INTERNAL;
     if (p->count == REPLAY_POINTS_MAX)
         return ERR_LIMIT;
     struct cell cell = {.row_us = c[1].i64,
-                        .tag = (uint32_t)(tag - p->rows->tags),
+                        .tag = (uint32_t)(tag - p->rows->tags.items),
                         .order = p->count,
                         .lag_us = (int32_t)c[2].i64,
                         .quality = (enum quality)c[3].u64};
     if (tag->field.type == VALUE_NULL || !replay_value_of(&c[4], tag->field.type, &cell.value))
         cell.value = (struct value){.type = VALUE_NULL};
-    if (cell.value.type == VALUE_STRING || cell.value.type == VALUE_BYTES) {
-        const char *copy = arena_copy(&p->arena, cell.value.bytes);
-        if (!copy)
-            return ERR_NOMEM;
-        cell.value.bytes = bytes_of(copy, cell.value.bytes.len);
-    }
+    if (replay_value_keep(&p->arena, &cell.value))
+        return ERR_NOMEM;
     struct cell *list = array_room(p->cells, p->count, &p->cap, 4096, sizeof *list);
     if (!list)
         return ERR_NOMEM;
@@ -334,7 +301,7 @@ static int piece_read(void *ctx, struct duck_conn *conn)
     if (!err)
         err = duck_bind_time(s, 4, p->to_us);
     if (!err)
-        err = duck_bind_text(s, 5, buf_text(&r->tag_list));
+        err = duck_bind_text(s, 5, buf_text(&r->tags.ids));
     if (!err)
         err = duck_bind_i64(s, 6, REPLAY_POINTS_MAX + 1);
     return err ? err : duck_run(s, cell_row, p, p->diag);
@@ -343,9 +310,9 @@ static int piece_read(void *ctx, struct duck_conn *conn)
 /* -------------------------------------------------------------------------------------------- rows
  */
 
-static const struct replay_rows_tag *cell_tag(const struct replay_rows *r, const struct cell *c)
+static const struct replay_tag *cell_tag(const struct replay_rows *r, const struct cell *c)
 {
-    return &r->tags[c->tag];
+    return &r->tags.items[c->tag];
 }
 
 static int batch_give(struct replay_rows *r, struct replay_rows_stream *s)
@@ -474,7 +441,7 @@ int replay_rows_until(struct replay_rows *r, int64_t to_us, struct diag *diag)
 {
     struct replay_rows_piece *p = piece_of(r);
     int err = p ? OK : ERR_NOMEM;
-    while (!err && r->at_us < to_us && r->tag_count) {
+    while (!err && r->at_us < to_us && r->tags.count) {
         int64_t to = to_us - r->at_us < r->length_us ? to_us : r->at_us + r->length_us;
         p->from_us = r->at_us;
         p->to_us = to;
@@ -508,7 +475,6 @@ void replay_rows_fini(struct replay_rows *r)
         free(r->piece);
     }
     free(r->streams);
-    free(r->tags);
-    buf_fini(&r->tag_list);
+    replay_tags_fini(&r->tags);
     arena_fini(&r->arena);
 }

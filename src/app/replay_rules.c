@@ -545,7 +545,7 @@ uint64_t replay_rules_rows(const struct replay_rules *r)
 
 const char *replay_rules_tags(struct replay_rules *r)
 {
-    return buf_text(&r->rows.tag_list);
+    return buf_text(&r->rows.tags.ids);
 }
 
 /* ------------------------------------------------------------------------------------------- diff
@@ -586,8 +586,6 @@ static void put_text(struct buf *out, const char *name, const char *text)
 
 static void put_rule(struct replay_rules *r, uint32_t i, struct buf *out)
 {
-    static const char *const names[REPLAY_FACT_CHANGES] = {"same", "changed", "moved", "added",
-                                                           "removed"};
     const struct chosen *c = &r->rules[i];
     struct stream_offline_stats stats = {.last_error = ""};
     const char *separator = "";
@@ -600,7 +598,7 @@ static void put_rule(struct replay_rules *r, uint32_t i, struct buf *out)
     put_text(out, "why", c->why ? c->why : "");
     (void)buf_printf(out, ",\"rows\":%" PRIu64, c->why ? 0 : c->rows);
     for (int k = 0; k < REPLAY_FACT_CHANGES; k++)
-        (void)buf_printf(out, ",\"%s\":%" PRIu64, names[k], c->counts[k]);
+        (void)buf_printf(out, ",\"%s\":%" PRIu64, replay_fact_changes[k], c->counts[k]);
     (void)buf_printf(out, ",\"errors\":%" PRIu64 ",", stats.error_rows + stats.lost_rows);
     put_text(out, "error", stats.last_error);
     (void)buf_append_text(out, ",\"left_out\":{");

@@ -85,6 +85,8 @@ enum replay_fact_change {
     REPLAY_FACT_CHANGES,
 };
 
+extern const char *const replay_fact_changes[REPLAY_FACT_CHANGES]; /* their names */
+
 /* Tells of each pair within the period what it is. */
 typedef void (*replay_fact_fn)(void *ctx, const char *rule, enum replay_fact_change change);
 
@@ -109,10 +111,7 @@ struct replay_rows {
     struct replay_rows_stream *streams;
     uint32_t stream_count;
     uint32_t stream_cap;
-    struct replay_rows_tag *tags; /* by id */
-    uint32_t tag_count;
-    uint32_t tag_cap;
-    struct buf tag_list;
+    struct replay_tags tags;
     int64_t lag_min_us; /* of a value, against its row */
     int64_t lag_max_us;
     int64_t at_us;

@@ -7,6 +7,7 @@
 #include "app/replay.h"
 #include "base/array.h"
 #include "base/err.h"
+#include "base/str.h"
 
 #include <pthread.h>
 #include <stdio.h>
@@ -160,9 +161,8 @@ static const char *cell_unit(struct arena *arena, const struct batch *b, uint32_
 {
     struct column c = batch_column(b, TRACK_UNIT);
     struct bytes v = column_bytes(&c, row);
-    char text[2 * TRACK_UNIT_BYTES + 1] = "";
-    for (size_t i = 0; i < v.len && i < TRACK_UNIT_BYTES; i++)
-        (void)snprintf(text + 2 * i, 3, "%02x", v.ptr[i]);
+    char text[2 * TRACK_UNIT_BYTES + 1];
+    str_hex(bytes_of(v.ptr, v.len < TRACK_UNIT_BYTES ? v.len : TRACK_UNIT_BYTES), text);
     const char *copy = arena_text(arena, text);
     return copy ? copy : "";
 }

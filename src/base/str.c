@@ -168,10 +168,11 @@ static char json_escape(uint8_t c)
     }
 }
 
+static const char hex_digits[] = "0123456789abcdef";
+
 static void json_escape_append(struct buf *out, uint8_t c, char letter)
 {
-    static const char hex[] = "0123456789abcdef";
-    char text[6] = {'\\', letter, '0', '0', hex[c >> 4], hex[c & 15]};
+    char text[6] = {'\\', letter, '0', '0', hex_digits[c >> 4], hex_digits[c & 15]};
     (void)buf_append(out, text, letter == 'u' ? 6 : 2);
 }
 
@@ -197,6 +198,24 @@ int str_print_json(struct bytes v, struct buf *out)
     if (from < v.len)
         (void)buf_append(out, v.ptr + from, v.len - from);
     return buf_append_u8(out, '"');
+}
+
+void str_hex(struct bytes v, char *out)
+{
+    for (size_t i = 0; i < v.len; i++) {
+        *out++ = hex_digits[v.ptr[i] >> 4];
+        *out++ = hex_digits[v.ptr[i] & 15];
+    }
+    *out = 0;
+}
+
+int str_print_hex(struct bytes v, struct buf *out)
+{
+    for (size_t i = 0; i < v.len; i++) {
+        (void)buf_append_u8(out, (uint8_t)hex_digits[v.ptr[i] >> 4]);
+        (void)buf_append_u8(out, (uint8_t)hex_digits[v.ptr[i] & 15]);
+    }
+    return buf_error(out);
 }
 
 static uint8_t ascii_lower(uint8_t c)

@@ -57,6 +57,11 @@ struct bytes str_split(struct bytes v, char sep, struct bytes *ret_head);
 size_t str_from_double(double v, char out[static STR_NUMBER_BYTES_MAX]);
 size_t str_from_float(float v, char out[static STR_NUMBER_BYTES_MAX]);
 
+/* v as hexadecimal digits, two a byte, lower case. str_hex writes 2 × v.len of them and a
+ * terminating zero; str_print_hex appends them: 0 or ERR_NOMEM. */
+void str_hex(struct bytes v, char *out);
+int str_print_hex(struct bytes v, struct buf *out);
+
 /* Appends v in quotes as a JSON string (RFC 8259, section 7); each byte that is no part of
  * well-formed UTF-8 becomes U+FFFD. 0 or ERR_NOMEM. */
 int str_print_json(struct bytes v, struct buf *out);

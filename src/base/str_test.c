@@ -302,3 +302,17 @@ TEST(str_distance_counts_edits)
     longer[79] = 0;
     CHECK_EQ(str_distance(longer, longer), 64);
 }
+
+TEST(str_hex_is_two_digits_a_byte)
+{
+    char out[9];
+    struct buf buf = {0};
+    str_hex(bytes_of("\x00\x0f\xa5\xff", 4), out);
+    CHECK_STR(out, "000fa5ff");
+    CHECK_OK(buf_append_text(&buf, "0x"));
+    CHECK_OK(str_print_hex(bytes_of("\x00\x0f\xa5\xff", 4), &buf));
+    CHECK_STR(buf_text(&buf), "0x000fa5ff");
+    str_hex(bytes_of("", 0), out);
+    CHECK_STR(out, "");
+    buf_fini(&buf);
+}

@@ -55,8 +55,7 @@ static void print_base64(struct bytes v, struct buf *out)
 static void print_hex(struct bytes v, struct buf *out)
 {
     (void)buf_append_text(out, "\\x");
-    for (size_t i = 0; i < v.len; i++)
-        (void)buf_printf(out, "%02x", v.ptr[i]);
+    (void)str_print_hex(v, out);
 }
 
 /* A value as plain text; nothing for null. */

@@ -112,12 +112,7 @@ bool cell_number(const struct value *v, double *ret)
 
 void cell_unit_print(const uint8_t *id, char out[static TRACE_UNIT_TEXT + 1])
 {
-    static const char digits[] = "0123456789abcdef";
-    for (size_t i = 0; i < TRACE_UNIT_BYTES; i++) {
-        out[2 * i] = digits[id[i] >> 4];
-        out[2 * i + 1] = digits[id[i] & 15];
-    }
-    out[TRACE_UNIT_TEXT] = 0;
+    str_hex(bytes_of(id, TRACE_UNIT_BYTES), out);
 }
 
 static int digit_of(uint8_t c)

@@ -34,9 +34,9 @@ static void text_of_bytes(struct bytes v, char out[static TRACK_SERIAL_BYTES_MAX
         return;
     }
     size_t bytes = v.len < 100 ? v.len : 100;
-    int at = snprintf(out, 3, "0x");
-    for (size_t i = 0; i < bytes; i++)
-        at += snprintf(out + at, 3, "%02x", v.ptr[i]);
+    out[0] = '0';
+    out[1] = 'x';
+    str_hex(bytes_of(v.ptr, bytes), out + 2);
 }
 
 /* "" = there is nothing: a register of a serial or a result that holds 0 was not written yet. */

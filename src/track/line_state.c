@@ -112,11 +112,9 @@ static void put_time(struct buf *out, const char *name, int64_t time_us)
 
 static void put_unit(struct buf *out, const uint8_t unit[static TRACK_UNIT_BYTES])
 {
-    put_key(out, "unit");
-    (void)buf_append_u8(out, '"');
-    for (uint32_t i = 0; i < TRACK_UNIT_BYTES; i++)
-        (void)buf_printf(out, "%02x", unit[i]);
-    (void)buf_append_u8(out, '"');
+    char text[2 * TRACK_UNIT_BYTES + 1];
+    str_hex(bytes_of(unit, TRACK_UNIT_BYTES), text);
+    put_string(out, "unit", text);
 }
 
 static void put_open(struct buf *out, bool first)

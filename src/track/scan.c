@@ -3,6 +3,7 @@
  * A scanner's register keeps the last code until the next one is read, so what is in it when a unit
  * comes may still be the code of the one before.
  */
+#include "base/str.h"
 #include "track/track_priv.h"
 
 #include <inttypes.h>
@@ -98,9 +99,8 @@ void scanner_left(struct track_scanner *scanner, const struct track_scan *s)
 
 void identity_provisional(const uint8_t unit[static TRACK_UNIT_BYTES], struct track_identity *ret)
 {
-    int at = snprintf(ret->serial, 2, "?");
-    for (int i = 0; i < TRACK_UNIT_BYTES; i++)
-        at += snprintf(ret->serial + at, 3, "%02x", unit[i]);
+    ret->serial[0] = '?';
+    str_hex(bytes_of(unit, TRACK_UNIT_BYTES), ret->serial + 1);
 }
 
 static void evidence_serials(const struct track_scan *s, struct buf *evidence)
