@@ -96,6 +96,13 @@ static void close_tables(struct fixture *f)
     duck_close(f->duck);
 }
 
+static void gather(const struct fixture *f, const struct why_question *q, struct why_gathered *ret)
+{
+    struct diag diag = {0};
+    if (why_gather(f->conn, q, ret, &diag))
+        check_fail_at(__FILE__, __LINE__, "%s", diag.text);
+}
+
 static const struct why_factor *factor(const struct why_gathered *g, const char *name,
                                        const char *operation)
 {
@@ -115,8 +122,7 @@ TEST(rows_become_a_matrix_and_the_reel_is_found)
     const struct why_question q = {"open", NULL, T0_US, T0_US + 48 * HOUR_US, NULL};
     open_tables(&f);
     fill_tables(&f);
-    if (why_gather(f.conn, &q, &g, &diag))
-        check_fail_at(__FILE__, __LINE__, "%s", diag.text);
+    gather(&f, &q, &g);
     CHECK_STR(g.operation, "ict");
     CHECK_EQ(g.matrix.units, 4000);
     CHECK_EQ(g.parents, 4000);
@@ -168,8 +174,7 @@ TEST(rows_of_a_stay_that_was_taken_back_do_not_count)
     open_tables(&f);
     fill_tables(&f);
     exec_all(&f, more, sizeof more / sizeof more[0]);
-    if (why_gather(f.conn, &q, &g, &diag))
-        check_fail_at(__FILE__, __LINE__, "%s", diag.text);
+    gather(&f, &q, &g);
     CHECK_EQ(g.matrix.units, 4000);
     CHECK(factor(&g, "zone5", "reflow") != NULL);
     CHECK(factor(&g, "lane", "oven") == NULL);
@@ -237,8 +242,7 @@ TEST(what_may_be_another_unit_s_counts_in_part)
     open_tables(&f);
     fill_tables(&f);
     exec_all(&f, lanes, sizeof lanes / sizeof lanes[0]);
-    if (why_gather(f.conn, &q, &g, &diag))
-        check_fail_at(__FILE__, __LINE__, "%s", diag.text);
+    gather(&f, &q, &g);
     /* Of 2000 panels, with two boards each, 160 are 0.6 to 0.4, and 40 twice 0.5: they were in
      * lane1, whichever stay it was. */
     const struct why_factor *lane = factor(&g, "lane", "dry");
@@ -299,13 +303,11 @@ static const char *const cut[] = {
 TEST(what_a_unit_was_made_from_counts_by_how_likely_it_was)
 {
     struct fixture f;
-    struct diag diag = {0};
     struct why_gathered g;
     const struct why_question q = {"open", NULL, T0_US, T0_US + 48 * HOUR_US, NULL};
     open_tables(&f);
     exec_all(&f, cut, sizeof cut / sizeof cut[0]);
-    if (why_gather(f.conn, &q, &g, &diag))
-        check_fail_at(__FILE__, __LINE__, "%s", diag.text);
+    gather(&f, &q, &g);
     CHECK_EQ(g.matrix.units, 60);
     CHECK_EQ(g.parents, 120);
     const struct why_factor *nozzle = factor(&g, "nozzle", "print");

@@ -491,6 +491,13 @@ static bool hop_when(const struct event *e, const struct assign_state *s, uint16
     return true;
 }
 
+/* That one was a pulse of nobody. */
+static void fan_clear(const struct event *e, uint32_t column)
+{
+    rows_states(fan_in(e), 0)[column] = (struct assign_state){.part = ASSIGN_GONE};
+    work_doubt(e->a, rows_stays(fan_in(e), 0), column, 0);
+}
+
 /* Nobody is in the gate's part, and the unit is the next of the one before: it went on unseen and
  * made the pulse. */
 static int branch_hop(struct event *e, uint32_t row, const struct assign_way *before,
@@ -507,10 +514,8 @@ static int branch_hop(struct event *e, uint32_t row, const struct assign_way *be
         return OK;
     int err = fan_begin(e, row, weight);
     for (uint32_t k = 0; k < work->n && !err; k++) {
-        if (!is_in_way(e, &s[column], &s[k], w->from))
-            continue;
-        rows_states(fan_in(e), 0)[k] = (struct assign_state){.part = ASSIGN_GONE};
-        work_doubt(a, rows_stays(fan_in(e), 0), k, 0);
+        if (is_in_way(e, &s[column], &s[k], w->from))
+            fan_clear(e, k);
     }
     if (!err)
         err = fan_evict(e, w->into, column);
@@ -588,13 +593,10 @@ static double entry_free(const struct event *e, uint32_t row, uint16_t part)
 /* Whoever is in that part was a pulse of nobody. */
 static void fan_empty(const struct event *e, uint16_t part)
 {
-    struct assign_state *s = rows_states(fan_in(e), 0);
-    for (uint32_t i = 0; i < fan_in(e)->n; i++) {
-        if (s[i].part != part)
-            continue;
-        s[i] = (struct assign_state){.part = ASSIGN_GONE};
-        work_doubt(e->a, rows_stays(fan_in(e), 0), i, 0);
-    }
+    const struct assign_state *s = rows_states(fan_in(e), 0);
+    for (uint32_t i = 0; i < fan_in(e)->n; i++)
+        if (s[i].part == part)
+            fan_clear(e, i);
 }
 
 /* Where it was before it was seen, it was unseen: for as long as units mostly are there. */

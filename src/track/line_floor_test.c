@@ -166,19 +166,7 @@ TEST(units_beyond_what_a_cluster_holds_keep_their_own_ids)
 
 TEST(a_scan_behind_a_random_buffer_takes_back_all_that_was_said_of_the_other)
 {
-    static const char rack[] = "name: n\n"
-                               "tracks:\n"
-                               "  - name: line\n"
-                               "    parts:\n"
-                               "      - {buffer: rack, order: random, to: press}\n"
-                               "      - {station: press, to: check}\n"
-                               "      - {station: check}\n"
-                               "    gates:\n"
-                               "      - {signal: plc.line.g0, into: rack, unit: plc.line.c0}\n"
-                               "      - {signal: plc.line.g1, into: press}\n"
-                               "      - {signal: plc.line.g2, out_of: press}\n"
-                               "      - {signal: plc.line.g3, out_of: check, unit: plc.line.c1}\n";
-    struct bench *t = bench_new(rack, 30);
+    struct bench *t = bench_new(config_rack, 30);
     code(t, 0, 900, "A");
     pulse(t, 0, 1000);
     code(t, 0, 1900, "B");

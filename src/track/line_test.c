@@ -271,20 +271,6 @@ TEST(a_unit_that_is_carried_is_missed_where_it_was)
     bench_free(t);
 }
 
-static const char config_rack[] =
-    "name: n\n"
-    "tracks:\n"
-    "  - name: line\n"
-    "    parts:\n"
-    "      - {buffer: rack, order: random, to: press}\n"
-    "      - {station: press, to: check}\n"
-    "      - {station: check}\n"
-    "    gates:\n"
-    "      - {signal: plc.line.g0, into: rack, unit: plc.line.c0}\n"
-    "      - {signal: plc.line.g1, into: press}\n"
-    "      - {signal: plc.line.g2, out_of: press}\n"
-    "      - {signal: plc.line.g3, out_of: check, unit: plc.line.c1}\n";
-
 TEST(case_10_a_scan_behind_a_random_buffer_repairs_what_was_said)
 {
     struct bench *t = bench_new(config_rack, 60);

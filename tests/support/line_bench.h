@@ -280,6 +280,21 @@ static inline void bench_run(struct bench *t)
 
 static const char config_row[] __attribute__((unused)) = CONFIG_ROW("{signal: plc.line.v0}");
 
+/* Units leave the rack in any order, and are read again behind the press. */
+static const char config_rack[] __attribute__((unused)) =
+    "name: n\n"
+    "tracks:\n"
+    "  - name: line\n"
+    "    parts:\n"
+    "      - {buffer: rack, order: random, to: press}\n"
+    "      - {station: press, to: check}\n"
+    "      - {station: check}\n"
+    "    gates:\n"
+    "      - {signal: plc.line.g0, into: rack, unit: plc.line.c0}\n"
+    "      - {signal: plc.line.g1, into: press}\n"
+    "      - {signal: plc.line.g2, out_of: press}\n"
+    "      - {signal: plc.line.g3, out_of: check, unit: plc.line.c1}\n";
+
 /* A unit that comes in and is read at `ms`, and passes the row as it should: 10 s on each belt, 2 s
  * in the press. */
 static inline void row_unit(struct bench *t, int ms, const char *text)
