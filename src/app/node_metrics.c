@@ -131,6 +131,9 @@ static const struct row track_rows[] = {
     COUNTER(track, track_stats, late, "Readings of a belt behind what was decided already."),
     COUNTER(track, track_stats, twice,
             "Presences whose serial another unit bore elsewhere meanwhile."),
+    COUNTER(track, track_stats, clock_steps, "Steps of devices' clocks that were found."),
+    COUNTER(track, track_stats, clock_waits,
+            "Readings that went on before their clock's next event."),
     COUNTER(track, track_stats, lost_records, "Records gone before the tracks had read them."),
 };
 

@@ -23,12 +23,13 @@ static const struct field oven_fields[] = {
     {.name = "door", .type = VALUE_BOOL},
 };
 
-enum { UNIT, SERIAL, STATION, T_IN, T_OUT, PATH };
+enum { UNIT, SERIAL, STATION, T_IN, T_OUT, PATH, CLOCKS };
 
 static const struct field presence_fields[] = {
     {.name = "unit", .type = VALUE_BYTES},      {.name = "serial", .type = VALUE_STRING},
     {.name = "station", .type = VALUE_STRING},  {.name = "t_in", .type = VALUE_TIMESTAMP},
     {.name = "t_out", .type = VALUE_TIMESTAMP}, {.name = "path", .type = VALUE_BYTES},
+    {.name = "clocks", .type = VALUE_STRING},
 };
 
 /* The fan stands where zone 2 is; zone 3 begins 100 mm behind zone 2, and the label is read there.
@@ -52,6 +53,7 @@ struct bench {
     struct batch *answer; /* whose texts the row borrows */
     int rows;
     int64_t row_us;
+    const char *clocks; /* of the presences; NULL: they say nothing of any */
 };
 
 static void take(void *ctx, struct batch *b, struct record_key key, struct position resume)
@@ -77,7 +79,7 @@ static void bench_init(struct bench *t)
     *t = (struct bench){0};
     CHECK_OK(catalogue_init(&t->catalogue, "n"));
     CHECK_OK(schema_new(oven_fields, sizeof oven_fields / sizeof oven_fields[0], &t->oven));
-    CHECK_OK(schema_new(presence_fields, 6, &t->presence));
+    CHECK_OK(schema_new(presence_fields, 7, &t->presence));
     CHECK_OK(catalogue_stream_add(&t->catalogue, "plc.oven", STREAM_GROUP, "", t->oven, &s));
     CHECK_OK(
         catalogue_stream_add(&t->catalogue, "presence.b", STREAM_PRESENCE, "", t->presence, &s));
@@ -172,6 +174,8 @@ static void push_presence_only(struct bench *t, int64_t t_in, int64_t t_out,
     CHECK_OK(batch_set_bytes(bb, STATION, bytes_of_text("reflow")));
     batch_set_i64(bb, T_IN, t_in);
     batch_set_i64(bb, T_OUT, t_out);
+    if (t->clocks)
+        CHECK_OK(batch_set_bytes(bb, CLOCKS, bytes_of_text(t->clocks)));
     if (path) {
         CHECK_OK(path_encode(path, &bytes));
         CHECK_OK(batch_set_bytes(bb, PATH, buf_bytes(&bytes)));
@@ -481,6 +485,41 @@ TEST(lead_and_lag_widen_a_stay)
     check_number(&t, 3, 11.5);
     CHECK_EQ(t.row_us, 15 * S);
     bench_fini(&t);
+}
+
+/* The oven's own clock is 5 s ahead, and slow: what it says of a unit is found under its times. */
+TEST(case_17_values_of_a_device_with_another_clock_are_bound_by_it)
+{
+    struct bench now;
+    struct bench then;
+    struct path p = {0};
+    path_even(&p);
+    bench_init(&now);
+    bench_init(&then);
+    const char *select = "avg(zone2) AS a, max(profile('zone*')) AS b, count(belt) AS c";
+    bench_plan(&now, select, 0);
+    bench_plan(&then, select, 0);
+    then.clocks = "other=1:2 plc=5000000:4999000";
+    for (int i = 0; i <= 40; i++) {
+        push(&now, i * S / 2, i, 40 - i, 7, i);
+        push(&then, i * S / 2 + 5 * S - (i - 20) * 125, i, 40 - i, 7, i);
+    }
+    push_presence_only(&now, 10 * S, 14 * S, &p);
+    push_presence_only(&then, 10 * S, 14 * S, &p);
+    CHECK_OK(pipeline_units_release(now.pipeline, UINT64_MAX));
+    CHECK_OK(pipeline_units_release(then.pipeline, UINT64_MAX));
+    CHECK_OK(pipeline_flush(now.pipeline));
+    CHECK_OK(pipeline_flush(then.pipeline));
+    CHECK_EQ(now.rows, 1);
+    CHECK_EQ(then.rows, 1);
+    CHECK_EQ(now.row[2].i64, 8);
+    CHECK_EQ(then.row[2].i64, 8);
+    check_number(&then, 0, now.row[0].f64);
+    check_number(&then, 1, now.row[1].f64);
+    CHECK_EQ(then.row_us, 14 * S);
+    path_fini(&p);
+    bench_fini(&now);
+    bench_fini(&then);
 }
 
 /* A place on the belt is looked at so much later too, and the unit's own curve. */

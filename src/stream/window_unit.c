@@ -8,10 +8,14 @@
  * interval [t_in, t_out) holds it. A presence is answered when the signals have passed its t_out,
  * and presences in the order in which they came, so that a replay gives the same keys.
  *
+ * A presence may say that the signals' device has another clock (`clocks`, model/clocks.h): then
+ * its interval and path are moved to that clock's times, since values wait under their own.
+ *
  * What is weighted by time is in curve.h. Texts wait by number (texts.h): a code that is shown row
  * after row is kept once.
  */
 #include "base/array.h"
+#include "model/clocks.h"
 #include "stream/pipeline_priv.h"
 
 #include <stdlib.h>
@@ -204,9 +208,10 @@ static struct value aggregate_value(const struct pipeline *p, uint32_t index,
     return timed ? curve_result(&curve, agg->kind) : agg_result(&cell, agg);
 }
 
+/* stay: as the presence says; own: as the clock of the signals shows it. */
 static struct value unit_value(const struct pipeline *p, const struct batch *presences,
                                uint32_t row, const struct group_input *in,
-                               struct path_interval stay)
+                               struct path_interval stay, struct path_interval own)
 {
     if (in->kind == GROUP_UNIT) {
         struct column c = batch_column(presences, in->index);
@@ -214,9 +219,9 @@ static struct value unit_value(const struct pipeline *p, const struct batch *pre
     }
     if (in->kind != GROUP_AGGREGATE)
         return (struct value){.type = VALUE_TIMESTAMP, .i64 = stay.to_us};
-    stay.from_us += p->options.unit_delay_us;
-    stay.to_us += p->options.unit_delay_us;
-    return aggregate_value(p, in->index, stay);
+    own.from_us += p->options.unit_delay_us;
+    own.to_us += p->options.unit_delay_us;
+    return aggregate_value(p, in->index, own);
 }
 
 /* -------------------------------------------------------------------------------------- presences
@@ -243,10 +248,22 @@ static bool presence_wanted(const struct pipeline *p, const struct batch *b, uin
     return !column_is_null(&c, row) && bytes_equal(column_bytes(&c, row), p->plan->station);
 }
 
+/* How far the signals' clock is from the presences'. */
+static struct clock_offset presence_clock(const struct pipeline *p, const struct batch *b,
+                                          uint32_t row)
+{
+    int32_t at = schema_find(b->schema, bytes_of_text("clocks"));
+    struct column c = at < 0 ? (struct column){0} : batch_column(b, (uint32_t)at);
+    if (at < 0 || c.type != VALUE_STRING || column_is_null(&c, row))
+        return (struct clock_offset){0, 0};
+    return clock_find(column_bytes(&c, row), bytes_of_text(p->plan->from->name));
+}
+
 /* The unit's path, as late as the values are; empty if the presence has none or it is not asked
  * for.
  */
-static void presence_path(struct pipeline *p, const struct batch *b, uint32_t row)
+static void presence_path(struct pipeline *p, const struct batch *b, uint32_t row,
+                          struct path_interval in, struct clock_offset clock)
 {
     struct unit_window *u = &p->unit;
     u->path.count = 0;
@@ -258,19 +275,24 @@ static void presence_path(struct pipeline *p, const struct batch *b, uint32_t ro
     struct column c = batch_column(b, (uint32_t)at);
     if (c.type == VALUE_BYTES && !column_is_null(&c, row))
         (void)path_decode(column_bytes(&c, row), &u->path);
-    for (uint32_t i = 0; i < u->path.count; i++)
-        u->path.points[i].time_us += p->options.unit_delay_us;
+    for (uint32_t i = 0; i < u->path.count; i++) {
+        struct path_point *point = &u->path.points[i];
+        point->time_us = clock_own_us(clock, in.from_us, in.to_us, point->time_us);
+        point->time_us += p->options.unit_delay_us;
+    }
 }
 
 static void presence_row(struct pipeline *p, const struct batch *b, uint32_t row, uint32_t to)
 {
     struct path_interval in = {presence_time(p, b, "t_in", row), presence_time(p, b, "t_out", row)};
-    presence_path(p, b, row);
+    struct clock_offset clock = presence_clock(p, b, row);
+    struct path_interval own = {in.from_us + clock.in_us, in.to_us + clock.out_us};
+    presence_path(p, b, row, in, clock);
     p->stats.units++;
-    if (in.from_us + p->options.unit_delay_us - p->options.unit_lead_us < p->unit.dropped_us)
+    if (own.from_us + p->options.unit_delay_us - p->options.unit_lead_us < p->unit.dropped_us)
         p->stats.units_short++;
     for (uint32_t g = 0; g < p->plan->groups.input_count; g++) {
-        struct value v = unit_value(p, b, row, &p->plan->group_inputs[g], in);
+        struct value v = unit_value(p, b, row, &p->plan->group_inputs[g], in, own);
         vec_store(&p->group_vecs[g], p->group_words[g], to, &v);
     }
     p->group_times[to] = in.to_us;
@@ -312,10 +334,11 @@ int unit_presence(struct pipeline *p, const struct batch *b, struct position at,
     *last = (struct unit_pending){
         .batch = batch_ref(b), .at = at, .t_out_max = INT64_MIN, .ahead = ahead};
     for (uint32_t i = 0; i < b->rows; i++) {
-        int64_t t_out =
-            presence_time(p, b, "t_out", i) + p->options.unit_delay_us + p->options.unit_lag_us;
+        struct path_interval in = {presence_time(p, b, "t_in", i), presence_time(p, b, "t_out", i)};
+        struct clock_offset clock = presence_clock(p, b, i);
+        int64_t t_out = in.to_us + clock.out_us + p->options.unit_delay_us + p->options.unit_lag_us;
         last->t_out_max = t_out > last->t_out_max ? t_out : last->t_out_max;
-        presence_path(p, b, i);
+        presence_path(p, b, i, in, clock);
         const struct path *path = &u->path;
         int64_t end = path->count ? path->points[path->count - 1].time_us : t_out;
         last->t_out_max = end > last->t_out_max ? end : last->t_out_max;

@@ -43,6 +43,7 @@ struct belt_options {
     const struct tree *places;
     const struct tree *signals;
     const struct tree *exit;
+    const struct tree *clocks;
     int64_t gap_max_us;
     int64_t grace_us;
     int64_t late_us;

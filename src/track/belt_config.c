@@ -1,5 +1,6 @@
 /* A belt as configured, and its part of the checkpoint. See belt.h. */
 #include "track/belt.h"
+#include "track/clocks.h"
 
 #include <assert.h>
 #include <math.h>
@@ -164,6 +165,11 @@ const struct option belt_option_table[] = {
      .offset = offsetof(struct belt_options, exit),
      .items = exit_table,
      .doc = "the sensor that units pass when they leave"},
+    {.name = "clocks",
+     .type = OPTION_TREE,
+     .offset = offsetof(struct belt_options, clocks),
+     .items = clock_option_table,
+     .doc = "devices whose clocks are compared with that of the others"},
     {.name = "gap_max",
      .type = OPTION_DURATION,
      .default_text = "2s",

@@ -6,11 +6,11 @@
  *
  * It lies in keyed state, which is ours; it is read with the same care as anything from outside.
  */
-#include "track/track_priv.h"
+#include "track/clocks.h"
 
 #include <string.h>
 
-#define CHECKPOINT_VERSION 6
+#define CHECKPOINT_VERSION 7
 
 void track_reset(struct track *t)
 {
@@ -22,6 +22,7 @@ void track_reset(struct track *t)
     t->event_order = 0;
     for (uint32_t i = 0; i < t->source_count; i++)
         t->sources[i].seen_us = INT64_MIN;
+    clocks_reset(t);
     t->kind->reset(t);
 }
 
@@ -80,7 +81,7 @@ void put_visit(struct buf *b, const struct track_visit *v)
     put_scan(b, &v->scan);
 }
 
-static void put_event(struct buf *b, const struct track_event *e)
+void put_event(struct buf *b, const struct track_event *e)
 {
     put_i64(b, e->time_us);
     (void)buf_append_le64(b, e->at.epoch);
@@ -108,7 +109,9 @@ int checkpoint_encode(const struct track *t, struct buf *out)
     (void)buf_append_varint(out, t->event_count);
     for (uint32_t i = 0; i < t->event_count; i++)
         put_event(out, &t->events[t->event_heap[i].slot]);
-    int err = t->kind->encode(t, out);
+    int err = clocks_encode(t, out);
+    if (!err)
+        err = t->kind->encode(t, out);
     return err ? err : buf_error(out);
 }
 
@@ -198,7 +201,7 @@ void get_visit(struct reader *r, struct track_visit *v)
     get_scan(r, &v->scan);
 }
 
-static void get_event(struct reader *r, struct track_event *e)
+void get_event(struct reader *r, struct track_event *e)
 {
     e->time_us = get_i64(r);
     e->at.epoch = reader_le64(r);
@@ -239,6 +242,8 @@ static int get_state(struct reader *r, struct track *t)
     for (uint32_t i = 0; i < t->source_count; i++)
         t->sources[i].seen_us = get_i64(r);
     int err = get_events(r, t);
+    if (!err)
+        err = clocks_decode(t, r);
     if (!err)
         err = t->kind->decode(t, r);
     return err ? err : r->failed || reader_left(r) ? ERR_MALFORMED : OK;

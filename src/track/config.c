@@ -2,6 +2,7 @@
  * track.h. */
 #include "base/str.h"
 #include "track/belt.h"
+#include "track/clocks.h"
 #include "track/line.h"
 
 #include <assert.h>
@@ -24,7 +25,7 @@ static int source_index(struct track *t, const char *stream, uint32_t *ret)
     char *copy = strdup(stream);
     if (!copy)
         return ERR_NOMEM;
-    t->sources[t->source_count] = (struct track_source){copy, INT64_MIN};
+    t->sources[t->source_count] = (struct track_source){.stream = copy, .seen_us = INT64_MIN};
     *ret = t->source_count++;
     return OK;
 }
@@ -88,16 +89,13 @@ int track_inputs_make(struct track *t, uint32_t count)
     return t->inputs && t->sources ? OK : ERR_NOMEM;
 }
 
-int track_signal_find(struct track *t, uint32_t signal, const struct tree *tree, const char *text,
-                      struct catalogue *catalogue, struct stream **ret_stream, struct diag *diag)
+int track_input_find(struct track_input *in, const struct tree *tree, const char *text,
+                     struct catalogue *catalogue, struct stream **ret_stream, struct diag *diag)
 {
-    struct track_input *in = &t->inputs[signal];
     struct stream *stream = NULL;
     int err = tag_split(tree, text, &in->stream, &in->column, diag);
     if (!err)
         err = tag_find(tree, text, catalogue, in, &stream, diag);
-    if (!err)
-        err = source_index(t, in->stream, &in->source);
     if (err)
         return err;
     assert(stream);
@@ -105,6 +103,14 @@ int track_signal_find(struct track *t, uint32_t signal, const struct tree *tree,
     if (ret_stream)
         *ret_stream = stream;
     return OK;
+}
+
+int track_signal_find(struct track *t, uint32_t signal, const struct tree *tree, const char *text,
+                      struct catalogue *catalogue, struct stream **ret_stream, struct diag *diag)
+{
+    struct track_input *in = &t->inputs[signal];
+    int err = track_input_find(in, tree, text, catalogue, ret_stream, diag);
+    return err ? err : source_index(t, in->stream, &in->source);
 }
 
 int track_tag_check(const struct tree *tree, const char *text, const struct catalogue *catalogue,
@@ -169,7 +175,7 @@ int track_placed_stream_make(struct track *t, const struct tree *spec,
         t->config_hash = XXH3_64bits(text.ptr, text.len);
     buf_fini(&text);
     if (!err)
-        err = presence_schema(true, &schema);
+        err = presence_schema(t, true, &schema);
     if (!err)
         err = track_stream_make(t, schema, catalogue, diag);
     schema_unref(schema);
@@ -212,7 +218,11 @@ int track_make(const struct config_object *object, struct arena *arena, struct c
     for (uint32_t i = 0; i < SIGNAL_COUNT && kind->inputs && !err; i++)
         t->inputs[i].read = kind->inputs[i];
     if (!err)
+        err = clocks_configure(t, object->spec, arena, catalogue, diag);
+    if (!err)
         err = kind->configure(t, object, arena, catalogue, diag);
+    if (!err)
+        err = clocks_sources(t, object->spec);
     if (!err)
         track_reset(t);
     return err;
@@ -229,6 +239,7 @@ void track_drop(struct track *t)
     }
     free(t->inputs);
     free(t->sources);
+    clocks_fini(t);
     t->kind->fini(t);
     batch_builder_free(t->builder);
     batch_unref(t->held);

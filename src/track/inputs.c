@@ -7,7 +7,7 @@
  * later than others of it.
  */
 #include "base/str.h"
-#include "track/track_priv.h"
+#include "track/clocks.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -40,7 +40,7 @@ static void text_of_bytes(struct bytes v, char out[static TRACK_SERIAL_BYTES_MAX
 }
 
 /* "" = there is nothing: a register of a serial or a result that holds 0 was not written yet. */
-static void text_of_value(const struct value *v, char out[static TRACK_SERIAL_BYTES_MAX + 1])
+void text_of_value(const struct value *v, char out[static TRACK_SERIAL_BYTES_MAX + 1])
 {
     double number = 0;
     if (v->type == VALUE_STRING || v->type == VALUE_BYTES) {
@@ -60,7 +60,7 @@ static void text_of_value(const struct value *v, char out[static TRACK_SERIAL_BY
 }
 
 /* False if it is no reading of a level. */
-static bool level_of_value(const struct value *v, bool *ret)
+bool level_of_value(const struct value *v, bool *ret)
 {
     double number = 0;
     if (v->type == VALUE_STRING || v->type == VALUE_BYTES) {
@@ -89,33 +89,54 @@ static void source_seen(struct track *t, uint32_t signal, int64_t time_us)
         source->seen_us = time_us;
 }
 
-static int number_read(struct track *t, uint32_t signal, int64_t time_us, const struct value *v)
+int track_reading_take(struct track *t, const struct track_reading *r)
 {
-    double number = 0;
-    if (!value_to_double(v, &number) || !isfinite(number))
-        return OK;
-    source_seen(t, signal, time_us);
-    return t->kind->number(t, signal, time_us, number);
+    const struct track_event *e = &r->event;
+    source_seen(t, e->signal, e->time_us);
+    if (t->inputs[e->signal].read == READ_NUMBER)
+        return t->kind->number(t, e->signal, e->time_us, r->number);
+    return events_push(t, e);
 }
 
-static int cell_read(struct track *t, uint32_t signal, struct track_event *e,
+/* False: it says nothing. */
+static bool cell_read(const struct track_input *in, const struct value *v, struct track_reading *r)
+{
+    r->event.text[0] = 0;
+    if (in->read == READ_NUMBER)
+        return value_to_double(v, &r->number) && isfinite(r->number);
+    if (in->read == READ_LEVEL)
+        return level_of_value(v, &r->event.level);
+    text_of_value(v, r->event.text);
+    return true;
+}
+
+static int cell_take(struct track *t, uint32_t signal, struct track_reading *r,
                      const struct column *c)
 {
+    const struct track_input *in = &t->inputs[signal];
+    struct track_event *e = &r->event;
     if (column_quality(c, e->row) != QUALITY_GOOD || column_is_null(c, e->row))
         return OK;
     struct value v = column_shown(c, e->row);
     e->signal = signal;
-    e->text[0] = 0;
-    if (t->inputs[signal].read == READ_NUMBER)
-        return number_read(t, signal, e->time_us, &v);
-    if (t->inputs[signal].read == READ_LEVEL) {
-        if (!level_of_value(&v, &e->level))
-            return OK;
-    } else {
-        text_of_value(&v, e->text);
+    if (!cell_read(in, &v, r))
+        return OK;
+    return t->sources[in->source].clock ? clocks_hold(t, r) : track_reading_take(t, r);
+}
+
+/* A signal's readings in the rows [from, to) of a record. */
+static int rows_read(struct track *t, uint32_t signal, struct position at,
+                     const struct batch *batch, uint32_t from, uint32_t to)
+{
+    int32_t col = input_column(&t->inputs[signal], batch->schema);
+    struct column c = col < 0 ? (struct column){0} : batch_column(batch, (uint32_t)col);
+    int err = OK;
+    for (uint32_t row = from; !err && col >= 0 && row < to; row++) {
+        struct track_reading r = {.event = {.at = at, .row = row}};
+        r.event.time_us = batch_times(batch)[row] + (c.time_offset ? c.time_offset[row] : 0);
+        err = cell_take(t, signal, &r, &c);
     }
-    source_seen(t, signal, e->time_us);
-    return events_push(t, e);
+    return err;
 }
 
 static int record_read(struct track *t, struct position at, struct bytes stream,
@@ -126,21 +147,14 @@ static int record_read(struct track *t, struct position at, struct bytes stream,
     while (source < t->source_count &&
            !bytes_equal(stream, bytes_of_text(t->sources[source].stream)))
         source++;
-    for (uint32_t signal = 0; !err && source < t->source_count && signal < t->input_count;
-         signal++) {
-        struct track_input *in = &t->inputs[signal];
-        if (!in->stream || in->source != source)
-            continue;
-        int32_t col = input_column(in, batch->schema);
-        if (col < 0)
-            continue;
-        struct column c = batch_column(batch, (uint32_t)col);
-        for (uint32_t row = 0; !err && row < batch->rows; row++) {
-            struct track_event e = {.at = at, .row = row};
-            e.time_us = batch_times(batch)[row] + (c.time_offset ? c.time_offset[row] : 0);
-            err = cell_read(t, signal, &e, &c);
-        }
-    }
+    if (source == t->source_count)
+        return OK;
+    /* What waits for its time does so in the order of the rows. */
+    uint32_t step = t->sources[source].clock ? 1 : batch->rows;
+    for (uint32_t row = 0; !err && row < batch->rows; row += step)
+        for (uint32_t signal = 0; !err && signal < t->input_count; signal++)
+            if (t->inputs[signal].stream && t->inputs[signal].source == source)
+                err = rows_read(t, signal, at, batch, row, row + step);
     return err;
 }
 
@@ -165,6 +179,8 @@ int track_record(struct track *t, struct position at, struct bytes stream,
     if (position_compare(at, t->at) <= 0)
         return OK;
     int err = record_read(t, at, stream, batch);
+    if (!err)
+        err = clocks_record(t, stream, batch);
     if (!err)
         err = t->kind->advance(t, safe_us(t));
     t->at = at;

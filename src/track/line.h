@@ -125,6 +125,7 @@ struct line_options {
     const struct tree *signals;
     const struct tree *odds;
     uint64_t hypotheses;
+    const struct tree *clocks;
     int64_t gap_max_us;
     int64_t grace_us;
     int64_t late_us;

@@ -1,5 +1,6 @@
 /* A line as configured: its parts, the ways between them, and that each way is seen. See line.h. */
 #include "base/str.h"
+#include "track/clocks.h"
 #include "track/line.h"
 
 #include <assert.h>
@@ -296,6 +297,11 @@ const struct option line_option_table[] = {
      .max = ASSIGN_HYPOTHESES_MAX,
      .offset = offsetof(struct line_options, hypotheses),
      .doc = "how many histories of units whose fates hang together are followed beside each other"},
+    {.name = "clocks",
+     .type = OPTION_TREE,
+     .offset = offsetof(struct line_options, clocks),
+     .items = clock_option_table,
+     .doc = "devices whose clocks are compared with that of the others"},
     {.name = "gap_max",
      .type = OPTION_DURATION,
      .default_text = "2s",

@@ -1,5 +1,5 @@
 /* What is said about a visit: whose it was, how sure that is, and why. See track.h. */
-#include "track/track_priv.h"
+#include "track/clocks.h"
 #include "track/twice.h"
 
 #include <inttypes.h>
@@ -30,9 +30,14 @@ static const struct field presence_fields[TRACK_BELT_COLUMN_COUNT] = {
     [TRACK_PATH] = {.name = "path", .type = VALUE_BYTES},
 };
 
-int presence_schema(bool belt, struct schema **ret)
+int presence_schema(const struct track *t, bool belt, struct schema **ret)
 {
-    return schema_new(presence_fields, belt ? TRACK_BELT_COLUMN_COUNT : TRACK_COLUMN_COUNT, ret);
+    struct field fields[TRACK_BELT_COLUMN_COUNT + 1];
+    uint32_t count = belt ? TRACK_BELT_COLUMN_COUNT : TRACK_COLUMN_COUNT;
+    memcpy(fields, presence_fields, count * sizeof *fields);
+    if (t->clock_count)
+        fields[count++] = (struct field){.name = "clocks", .type = VALUE_STRING};
+    return schema_new(fields, count, ret);
 }
 
 void track_unit_id(const char *node, const char *track, struct position at, uint32_t row,
@@ -96,6 +101,25 @@ static void presence_count(struct track_stats *stats, const char *status)
         stats->missing++;
 }
 
+/* What the track knows of other clocks; evidence tells of which it knows nothing. */
+static int clocks_row_put(struct track *t, const struct presence_row *row)
+{
+    struct buf clocks = {0};
+    struct buf evidence = {0};
+    const char *unknown = NULL;
+    uint32_t column = t->stream->schema->count - 1;
+    int err = clocks_put(t, row->t_in, row->t_out, &clocks, &unknown);
+    if (!err)
+        err = batch_set_bytes(t->builder, column, buf_bytes(&clocks));
+    if (!err && unknown)
+        err = buf_printf(&evidence, "%s clock=%s:unknown", row->evidence, unknown);
+    if (!err && unknown)
+        err = batch_set_bytes(t->builder, TRACK_EVIDENCE, buf_bytes(&evidence));
+    buf_fini(&clocks);
+    buf_fini(&evidence);
+    return err;
+}
+
 int presence_row_put(struct track *t, const struct presence_row *row)
 {
     struct batch_builder *bb = t->builder;
@@ -124,6 +148,8 @@ int presence_row_put(struct track *t, const struct presence_row *row)
     batch_set_i64(bb, TRACK_REVISION, row->revision);
     batch_set_i64(bb, TRACK_VISIT, row->visit);
     batch_set_bool(bb, TRACK_RETRACTED, row->retracted);
+    if (!err && t->clock_count)
+        err = clocks_row_put(t, row);
     if (!err)
         presence_count(t->stats, row->identity->status);
     return err;

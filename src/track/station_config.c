@@ -1,5 +1,5 @@
 /* A station as configured, and its part of the checkpoint. See track.h. */
-#include "track/track_priv.h"
+#include "track/clocks.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -66,6 +66,11 @@ const struct option track_option_table[] = {
      .type = OPTION_TEXT_LIST,
      .offset = offsetof(struct station_options, signals),
      .doc = "streams or tags that belong to the unit while it is there"},
+    {.name = "clocks",
+     .type = OPTION_TREE,
+     .offset = offsetof(struct station_options, clocks),
+     .items = clock_option_table,
+     .doc = "devices whose clocks are compared with that of the others"},
     {.name = "gap_max",
      .type = OPTION_DURATION,
      .default_text = "2s",
@@ -139,7 +144,7 @@ static int signals_check(const struct station *s, const struct tree *spec,
 static int station_stream(struct station *s, struct catalogue *catalogue, struct diag *diag)
 {
     struct schema *schema = NULL;
-    int err = presence_schema(false, &schema);
+    int err = presence_schema(&s->track, false, &schema);
     if (!err)
         err = track_stream_make(&s->track, schema, catalogue, diag);
     schema_unref(schema);

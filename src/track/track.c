@@ -9,7 +9,7 @@
 
 #include "base/log.h"
 #include "journal/state.h"
-#include "track/track_priv.h"
+#include "track/clocks.h"
 #include "track/twice.h"
 
 #include <assert.h>
@@ -399,6 +399,10 @@ static int track_add(struct track_stage *t, const struct config_object *object,
     s->stream->outlet = &s->producer;
     for (uint32_t i = 0; i < s->source_count && !err; i++)
         err = map_put(&t->streams, bytes_of_text(s->sources[i].stream), t, NULL);
+    for (uint32_t i = 0; i < 2 * s->clock_count && !err; i++) {
+        const struct clock_signal *signal = &s->clocks[i / 2].signals[i % 2];
+        err = map_put(&t->streams, bytes_of_text(signal->stream), t, NULL);
+    }
     return err;
 }
 
@@ -438,6 +442,13 @@ bool track_signal_at(const struct track_stage *t, uint32_t i, struct track_signa
             if (!in->stream || i-- > 0)
                 continue;
             *ret = (struct track_signal_of){s->name, in->stream, in->column};
+            return true;
+        }
+        for (uint32_t n = 0; n < 2 * s->clock_count; n++) {
+            const struct clock_signal *signal = &s->clocks[n / 2].signals[n % 2];
+            if (i-- > 0)
+                continue;
+            *ret = (struct track_signal_of){s->name, signal->stream, signal->column};
             return true;
         }
     }

@@ -47,6 +47,8 @@ enum track_column {
     TRACK_TO_MM,                        /* double */
     TRACK_PATH, /* bytes: where the unit was when, over its whole pass (model/path.h) */
     TRACK_BELT_COLUMN_COUNT,
+
+    /* Behind the last column of a track that compares clocks: `clocks`, string (model/clocks.h). */
 };
 
 /* What somebody should look at: the alarm's name and what it is about; text NULL: it is over. On
@@ -104,12 +106,14 @@ struct track_stats {
     uint64_t presences; /* emitted */
     uint64_t exact, inferred, ambiguous, missing;
     uint64_t lost_records;
-    uint64_t ghosts;  /* pulses without a unit, and units that nobody saw come */
-    uint64_t lost;    /* units that did not come out where they should */
-    uint64_t hurried; /* pulses that were decided before their codes, since too many waited */
-    uint64_t bounces; /* pulses that were another's echo, or of a unit that came back */
-    uint64_t late;    /* readings of a belt behind what was decided already */
-    uint64_t twice;   /* presences whose serial another unit bore elsewhere meanwhile */
+    uint64_t ghosts;      /* pulses without a unit, and units that nobody saw come */
+    uint64_t lost;        /* units that did not come out where they should */
+    uint64_t hurried;     /* pulses that were decided before their codes, since too many waited */
+    uint64_t bounces;     /* pulses that were another's echo, or of a unit that came back */
+    uint64_t late;        /* readings of a belt behind what was decided already */
+    uint64_t twice;       /* presences whose serial another unit bore elsewhere meanwhile */
+    uint64_t clock_steps; /* of devices' clocks that were found */
+    uint64_t clock_waits; /* readings that went on before their clock's next event */
     struct position at;
 };
 

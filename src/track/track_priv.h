@@ -52,6 +52,7 @@ struct track_input {
 /* One of the streams that carry the signals, and how far its readings are. */
 struct track_source {
     char *stream;
+    struct track_clock *clock; /* what its times are of; NULL: of the track's own */
     int64_t seen_us;
 };
 
@@ -64,6 +65,12 @@ struct track_event {
     uint32_t signal; /* the input's index */
     bool level;
     char text[TRACK_SERIAL_BYTES_MAX + 1]; /* units, result; "" = not read */
+};
+
+/* The same, of whatever signal. */
+struct track_reading {
+    struct track_event event;
+    double number; /* of a signal that is read as one */
 };
 
 /* When an event is due, and its index among the events. */
@@ -123,6 +130,7 @@ struct track_level {
 };
 
 struct track;
+struct track_clock;
 struct twice_seen;
 
 /* What a station and a belt do differently. */
@@ -154,6 +162,8 @@ struct track {
     uint32_t input_count;
     struct track_source *sources; /* room for as many as there are inputs */
     uint32_t source_count;
+    struct track_clock *clocks; /* clocks.h */
+    uint32_t clock_count;
 
     /* State: goes into the checkpoint. */
     struct position at; /* all records up to here are in it */
@@ -188,6 +198,7 @@ struct station_options {
     const struct tree *end;
     struct option_texts signals;
     struct option_texts pass;
+    const struct tree *clocks;
     int64_t gap_max_us;
     int64_t grace_us;
     int64_t late_us;
@@ -217,6 +228,13 @@ extern const enum track_read station_reads[SIGNAL_COUNT]; /* a belt's too */
 /* Readings of a record, and what follows from them: presences go to the builder. */
 int track_record(struct track *t, struct position at, struct bytes stream,
                  const struct batch *batch);
+
+/* A reading under the track's own time. */
+int track_reading_take(struct track *t, const struct track_reading *r);
+
+/* What a value says as a text ("": there is nothing) and as a level (false: it says none). */
+void text_of_value(const struct value *v, char out[static TRACK_SERIAL_BYTES_MAX + 1]);
+bool level_of_value(const struct value *v, bool *ret);
 
 /* Notes a reading of a level signal; true if it is the edge that counts. *ret_gap_us: how long
  * nobody had looked, 0 if no longer than gap_max. */
@@ -264,8 +282,9 @@ void identity_provisional(const uint8_t unit[static TRACK_UNIT_BYTES], struct tr
 
 /* ---------------------------------------------------------------------------------- presence.c */
 
-/* Of a station, and of a belt: with TRACK_FROM_MM and what follows. */
-int presence_schema(bool belt, struct schema **ret);
+/* Of a station, and of a belt: with TRACK_FROM_MM and what follows. What is said of clocks is the
+ * last column of a track that has some. */
+int presence_schema(const struct track *t, bool belt, struct schema **ret);
 
 /* Decides serial, status, probability and evidence, and adds the row. result is what was read. */
 int presence_put(struct station *s, const struct track_visit *v, const char *result);
@@ -316,6 +335,7 @@ void put_level(struct buf *b, const struct track_level *l);
 void put_scan(struct buf *b, const struct track_scan *s);
 void put_scanner(struct buf *b, const struct track_scanner *s);
 void put_visit(struct buf *b, const struct track_visit *v);
+void put_event(struct buf *b, const struct track_event *e);
 
 int64_t get_i64(struct reader *r);
 void get_text(struct reader *r, char out[static TRACK_SERIAL_BYTES_MAX + 1]);
@@ -325,6 +345,7 @@ struct track_level get_level(struct reader *r);
 void get_scan(struct reader *r, struct track_scan *s);
 void get_scanner(struct reader *r, struct track_scanner *s);
 void get_visit(struct reader *r, struct track_visit *v);
+void get_event(struct reader *r, struct track_event *e);
 
 /* ------------------------------------------------------------------------------------- track.c */
 
@@ -349,6 +370,10 @@ struct edge_options {
  * becomes durable. ret_stream may be NULL. */
 int track_signal_find(struct track *t, uint32_t signal, const struct tree *tree, const char *text,
                       struct catalogue *catalogue, struct stream **ret_stream, struct diag *diag);
+
+/* The same for a tag that is no input: in->stream and in->column are set, the caller frees them. */
+int track_input_find(struct track_input *in, const struct tree *tree, const char *text,
+                     struct catalogue *catalogue, struct stream **ret_stream, struct diag *diag);
 
 /* Room for so many inputs, which have no signals yet. ERR_NOMEM. */
 int track_inputs_make(struct track *t, uint32_t count);

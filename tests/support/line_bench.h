@@ -22,6 +22,7 @@ struct seen {
     char station[16];
     char status[16];
     char evidence[160];
+    char clocks[64]; /* where the track compares some */
     double probability;
     int64_t t_in;
     int64_t t_out;
@@ -172,12 +173,13 @@ static inline void speed(struct bench *t, int belt, int from_ms, int to_ms, doub
         t->speed[belt][i] = mm_s;
 }
 
-static inline struct batch *poll_batch(const struct bench *t, int poll)
+/* The poll, with the time that a clock showed then. */
+static inline struct batch *poll_batch(const struct bench *t, int poll, int64_t time_us)
 {
     struct batch_builder *bb = NULL;
     struct batch *b = NULL;
     CHECK_OK(batch_builder_new(t->schema, 1, NULL, &bb));
-    CHECK(batch_builder_row(bb, T0 + poll * INT64_C(1000) * POLL_MS) >= 0);
+    CHECK(batch_builder_row(bb, time_us) >= 0);
     for (uint32_t i = 0; i < GATES; i++)
         batch_set_bool(bb, i, t->gate[i][poll]);
     for (uint32_t i = 0; i < SCANNERS; i++)
@@ -216,6 +218,8 @@ static inline void seen_add(struct bench *t, const struct batch *b, uint32_t row
     copy_cell(s->station, sizeof s->station, b, TRACK_STATION, row);
     copy_cell(s->status, sizeof s->status, b, TRACK_STATUS, row);
     copy_cell(s->evidence, sizeof s->evidence, b, TRACK_EVIDENCE, row);
+    if (strcmp(b->schema->fields[b->schema->count - 1].name, "clocks") == 0)
+        copy_cell(s->clocks, sizeof s->clocks, b, b->schema->count - 1, row);
     s->t_in = cell(b, TRACK_T_IN, row).i64;
     s->t_out = cell(b, TRACK_T_OUT, row).i64;
     s->revision = cell(b, TRACK_REVISION, row).i64;
@@ -231,12 +235,11 @@ static inline void seen_add(struct bench *t, const struct batch *b, uint32_t row
     }
 }
 
-/* That poll's record. */
-static inline void bench_take(struct bench *t, int poll)
+/* A record of that stream. */
+static inline void bench_record(struct bench *t, const char *stream, struct batch *b)
 {
     struct batch *out = NULL;
-    struct batch *b = poll_batch(t, poll);
-    CHECK_OK(track_record(t->track, (struct position){1, ++t->seq}, bytes_of_text("plc.line"), b));
+    CHECK_OK(track_record(t->track, (struct position){1, ++t->seq}, bytes_of_text(stream), b));
     batch_unref(b);
     if (batch_builder_rows(t->track->builder) == 0)
         return;
@@ -244,6 +247,12 @@ static inline void bench_take(struct bench *t, int poll)
     for (uint32_t k = 0; k < out->rows; k++)
         seen_add(t, out, k);
     batch_unref(out);
+}
+
+/* That poll's record. */
+static inline void bench_take(struct bench *t, int poll)
+{
+    bench_record(t, "plc.line", poll_batch(t, poll, T0 + poll * INT64_C(1000) * POLL_MS));
 }
 
 static inline void bench_poll(struct bench *t, int from, int to)
