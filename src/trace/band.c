@@ -297,6 +297,18 @@ static int visit_compare(const void *a, const void *b)
     return (x->t_in > y->t_in) - (x->t_in < y->t_in);
 }
 
+/* Each signal's values are told under its device's time. */
+static int visit_clocks(struct asking *a, struct band_visit *v)
+{
+    if (!v->clocks || !v->clocks[0])
+        return OK;
+    v->offsets = arena_array(&a->story.arena, a->plan.count, sizeof *v->offsets);
+    for (uint32_t i = 0; v->offsets && i < a->plan.count; i++)
+        v->offsets[i] =
+            clock_find(bytes_of_text(v->clocks), bytes_of_text(a->plan.signals[i].name));
+    return v->offsets ? OK : ERR_NOMEM;
+}
+
 /* The unit's own visit is read together with the others'; it is the one with these slots. */
 static int visits_read(struct asking *a)
 {
@@ -308,13 +320,17 @@ static int visits_read(struct asking *a)
     if (!all || !room)
         return ERR_NOMEM;
     memset(room, 0, slots * count * sizeof *room);
-    a->own = (struct band_visit){a->at->t_in, a->at->t_out, room};
+    a->own = (struct band_visit){
+        .t_in = a->at->t_in, .t_out = a->at->t_out, .slots = room, .clocks = a->at->clocks};
     all[0] = a->own;
     for (uint32_t i = 0; i < a->good_count; i++) {
         a->good[i].slots = &room[slots * (i + 1)];
         all[i + 1] = a->good[i];
     }
     qsort(all, count, sizeof *all, visit_compare);
+    for (uint32_t i = 0; i < count; i++)
+        if (visit_clocks(a, &all[i]))
+            return ERR_NOMEM;
     return band_read(s->trace->historian, s->conn, &a->plan, all, count, s->diag);
 }
 
@@ -322,6 +338,7 @@ static int good_find(struct asking *a)
 {
     const struct story_visit *v = a->at;
     const struct band_question q = {.conn = a->story.conn,
+                                    .arena = &a->story.arena,
                                     .node = v->node,
                                     .track = v->track,
                                     .station = v->station,

@@ -14,6 +14,7 @@
 #ifndef LOTLINE_TRACE_BAND_H
 #define LOTLINE_TRACE_BAND_H
 
+#include "model/clocks.h"
 #include "trace/trace_priv.h"
 
 #define BAND_UNITS_MAX   200 /* good ones that are compared: those nearest in time */
@@ -52,7 +53,9 @@ struct band_slot {
 struct band_visit {
     int64_t t_in;
     int64_t t_out;
-    struct band_slot *slots; /* [signal * BAND_SLOTS + slot] */
+    struct band_slot *slots;      /* [signal * BAND_SLOTS + slot] */
+    const char *clocks;           /* of devices: model/clocks.h */
+    struct clock_offset *offsets; /* of the signals' devices by it; NULL: none */
 };
 
 /* ------------------------------------------------------------------------------- band_good.c */
@@ -60,6 +63,7 @@ struct band_visit {
 /* Whose curve is asked for, and what is known of it. */
 struct band_question {
     struct duck_conn *conn;
+    struct arena *arena; /* for the visits' texts */
     const char *node;
     const char *track;
     const char *station;

@@ -19,7 +19,8 @@
 
 /* $3 node, $4 track, $5 station, $6 candidates at most. */
 static const char sql_candidates[] =
-    "SELECT unit, t_in, t_out FROM (SELECT unit, t_in, t_out, status, retracted FROM steps WHERE "
+    "SELECT unit, t_in, t_out, clocks FROM (SELECT unit, t_in, t_out, coalesce(clocks, '') AS "
+    "clocks, status, retracted FROM steps WHERE "
     "node = $3 AND track = $4 AND station = $5 AND " DAYS(
         "t_in") " QUALIFY row_number() OVER "
                 "(PARTITION BY unit, coalesce(visit, 0) ORDER BY revision DESC, known_at DESC) = "
@@ -67,10 +68,13 @@ struct search {
 static int candidate_row(void *ctx, const struct value *cells, uint32_t count)
 {
     struct search *s = ctx;
-    if (count != 3 || s->count == CANDIDATES_MAX)
+    if (count != 4 || s->count == CANDIDATES_MAX)
         return OK;
     struct candidate *c = &s->list[s->count++];
     c->visit = (struct band_visit){.t_in = cells[1].i64, .t_out = cells[2].i64};
+    c->visit.clocks = arena_copy(s->q->arena, cells[3].bytes);
+    if (!c->visit.clocks)
+        return ERR_NOMEM;
     c->self = bytes_equal(cells[0].bytes, bytes_of_text(s->q->unit));
     return map_put(&s->names, cells[0].bytes, c, NULL);
 }

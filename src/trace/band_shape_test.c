@@ -44,7 +44,7 @@ TEST(over_the_way_a_curve_goes_from_zone_to_zone_by_position)
 {
     double curve[BAND_GRID];
     belt_fill();
-    band_shape(&belt, &(struct band_visit){0, 100 * SECOND, slots}, curve);
+    band_shape(&belt, &(struct band_visit){.t_out = 100 * SECOND, .slots = slots}, curve);
     CHECK_NEAR(curve_at(curve, 0), 100, 1e-9);
     CHECK_NEAR(curve_at(curve, 200), 100, 1e-9);
     CHECK_NEAR(curve_at(curve, 300), 125, 1e-9);
@@ -60,7 +60,7 @@ TEST(a_belt_that_stands_reads_no_place_before_the_unit_is_there)
     /* Zone 1 is wrong while the unit stands before it, and right when it is there. */
     for (uint32_t i = 0; i < BAND_SLOTS / 2; i++)
         slot_put(1, i, 999);
-    band_shape(&belt, &(struct band_visit){0, 100 * SECOND, slots}, curve);
+    band_shape(&belt, &(struct band_visit){.t_out = 100 * SECOND, .slots = slots}, curve);
     CHECK_NEAR(curve_at(curve, 600), 200, 1e-9);
 }
 
@@ -72,7 +72,7 @@ TEST(without_a_speed_the_unit_went_evenly)
     belt_fill();
     for (uint32_t i = BAND_SLOTS / 2; i < BAND_SLOTS; i++)
         slot_put(1, i, 999);
-    band_shape(&plan, &(struct band_visit){0, 100 * SECOND, slots}, curve);
+    band_shape(&plan, &(struct band_visit){.t_out = 100 * SECOND, .slots = slots}, curve);
     CHECK_NEAR(curve_at(curve, 700), 200, 1e-9);
 }
 
@@ -83,7 +83,7 @@ TEST(over_time_gaps_are_straight_and_nothing_is_behind_the_end)
     memset(slots, 0, sizeof slots);
     slot_put(0, 0, 10);
     slot_put(0, BAND_SLOTS - 1, 20);
-    band_shape(&plan, &(struct band_visit){0, 10 * SECOND, slots}, curve);
+    band_shape(&plan, &(struct band_visit){.t_out = 10 * SECOND, .slots = slots}, curve);
     CHECK_NEAR(curve[0], 10, 1e-9);
     CHECK_NEAR(curve[40], 15, 0.05);
     CHECK_NEAR(curve[80], 20, 1e-9);
@@ -96,7 +96,7 @@ TEST(a_signal_without_a_value_has_no_curve)
     double curve[BAND_GRID];
     belt_fill();
     memset(slots, 0, BAND_SLOTS * sizeof slots[0]);
-    band_shape(&belt, &(struct band_visit){0, SECOND, slots}, curve);
+    band_shape(&belt, &(struct band_visit){.t_out = SECOND, .slots = slots}, curve);
     CHECK(isnan(curve_at(curve, 100)));
     CHECK_NEAR(curve_at(curve, 500), 200, 1e-9);
 }

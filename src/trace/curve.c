@@ -7,6 +7,7 @@
  */
 #include "base/list.h"
 #include "base/str.h"
+#include "model/clocks.h"
 #include "trace/trace_priv.h"
 
 #include <math.h>
@@ -60,7 +61,8 @@ struct trace_signals {
 
 /* Of a signal during one visit. */
 struct curve {
-    struct point *points; /* all of them, … */
+    struct clock_offset clock; /* of its device */
+    struct point *points;      /* all of them, … */
     uint32_t count;
     struct piece *pieces; /* … or what is kept of more than TRACE_CURVE_POINTS_MAX */
 };
@@ -247,6 +249,20 @@ static int curve_take(struct curve *c, const struct trace_visit *v, const struct
     return OK;
 }
 
+/* From its device's time to the visit's; false: then the unit was not there. */
+static bool point_move(const struct trace_visit *v, struct clock_offset clock, struct point *p)
+{
+    int64_t in = v->t_in + clock.in_us;
+    int64_t out = v->t_out + clock.out_us;
+    if (p->at < in || p->at >= out)
+        return false;
+    if (!clock.in_us && !clock.out_us)
+        return true;
+    double part = (double)(p->at - in) / (double)(out - in);
+    p->at = v->t_in + (int64_t)(part * (double)(v->t_out - v->t_in));
+    return true;
+}
+
 /* Whose they are: the number of the visit. The points of a tag mostly follow one another. */
 static int value_take(void *ctx, uint32_t who, const struct historian_value *v)
 {
@@ -257,9 +273,10 @@ static int value_take(void *ctx, uint32_t who, const struct historian_value *v)
         const struct signal *signal = &c->signals->list[at];
         if (signal->tag != v->tag)
             continue;
-        const struct point p = {v->at, v->raw * signal->scale + signal->offset};
+        struct curve *curve = &c->list[at];
+        struct point p = {v->at, v->raw * signal->scale + signal->offset};
         c->last = at;
-        return curve_take(&c->list[at], c->visit, &p);
+        return point_move(c->visit, curve->clock, &p) ? curve_take(curve, c->visit, &p) : OK;
     }
     return OK;
 }
@@ -271,7 +288,21 @@ static bool cut_of(const struct curves *c, struct historian_cut *ret)
     if (!c->signals || c->signals->count == 0 || v->t_out <= v->t_in)
         return false;
     *ret = (struct historian_cut){c->signals->tag_from, c->signals->tag_to, v->t_in, v->t_out};
+    for (uint32_t i = 0; i < c->signals->count; i++) {
+        struct clock_offset clock = c->list[i].clock;
+        ret->from_us = clock.in_us < ret->from_us - v->t_in ? v->t_in + clock.in_us : ret->from_us;
+        ret->to_us = clock.out_us > ret->to_us - v->t_out ? v->t_out + clock.out_us : ret->to_us;
+    }
     return true;
+}
+
+/* Each signal's values are told under its device's time. */
+static void clocks_find(struct curves *c)
+{
+    const char *clocks = c->visit->clocks;
+    for (uint32_t i = 0; clocks && clocks[0] && c->signals && i < c->signals->count; i++)
+        c->list[i].clock =
+            clock_find(bytes_of_text(clocks), bytes_of_text(c->signals->list[i].name));
 }
 
 /* Where the values of the visits from number i on lie, for a chapter of the unit's life. */
@@ -296,6 +327,8 @@ static int drawing_read(struct drawing *d)
     int err = signals_renew(d);
     for (uint32_t i = 0; !err && i < d->count; i++)
         err = signals_find(d, d->visits[i].visit, &d->visits[i].signals);
+    for (uint32_t i = 0; !err && i < d->count; i++)
+        clocks_find(&d->visits[i]);
     if (!err)
         err = historian_cuts_begin(&d->cuts);
     for (uint32_t i = 0; !err && i < d->count; i++) {

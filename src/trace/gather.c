@@ -18,9 +18,9 @@
 #define NAMED(name) "list_contains(string_split($1, chr(10)), " name ")"
 #define STEPS                                                                                      \
     "SELECT unit, node, track, station, place, t_in, t_out, status, probability, evidence, "       \
-    "result, known_at, revision, retracted, coalesce(visit, 0) FROM steps WHERE " NAMED(           \
-        "unit") " AND known_at <= "                                                                \
-                "$4 AND "
+    "result, known_at, revision, retracted, coalesce(visit, 0), coalesce(clocks, '') FROM steps "  \
+    "WHERE " NAMED("unit") " AND known_at <= "                                                     \
+                           "$4 AND "
 
 static const char sql_steps[] =
     STEPS "t_in BETWEEN $2 AND $3 UNION ALL " STEPS
@@ -111,7 +111,7 @@ static int step_row(void *ctx, const struct value *c, uint32_t count)
 {
     struct story *s = ctx;
     uint32_t subject = 0;
-    if (count != 15)
+    if (count != 16)
         return ERR_INTERNAL;
     const char *unit = text_of(s, &c[0]);
     if (!unit)
@@ -143,10 +143,11 @@ static int step_row(void *ctx, const struct value *c, uint32_t count)
         .subject = subject,
         .retracted = c[13].boolean,
         .number = c[14].i64,
+        .clocks = text_of(s, &c[15]),
     };
     v->operation = v->station;
     if (!v->node || !v->track || !v->station || !v->place || !v->status || !v->evidence ||
-        !v->result)
+        !v->result || !v->clocks)
         return ERR_NOMEM;
     s->visit_count++;
     return OK;

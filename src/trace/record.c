@@ -85,6 +85,7 @@ static int presence_row(const struct feed_record *r, const struct batch *b, uint
         revision,
         retracted,
         visit,
+        cell_text(b, "clocks", row),
     };
     int err = historian_insert(txn, &trace_tables[TRACE_UNITS], units);
     if (!err)

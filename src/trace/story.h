@@ -86,6 +86,7 @@ struct story_visit {
     const char *unit;
     const char *status;
     const char *evidence;
+    const char *clocks; /* of devices: model/clocks.h; "" or NULL = none */
     const char *result; /* of the track's signal: "" = none */
     const char *said;   /* of an inspection: "" = none */
     const char *verdict;

@@ -42,7 +42,7 @@ static const struct duck_column step_columns[] = {
     {"probability", DUCK_F64, true}, {"evidence", DUCK_TEXT, false},
     {"result", DUCK_TEXT, false},    {"known_at", DUCK_TIME, false},
     {"revision", DUCK_I64, false},   {"retracted", DUCK_BOOL, false},
-    {"visit", DUCK_I64, false},
+    {"visit", DUCK_I64, false},      {"clocks", DUCK_TEXT, false},
 };
 
 static const struct duck_column measure_columns[] = {
@@ -113,7 +113,8 @@ const struct historian_table trace_tables[TRACE_TABLE_COUNT] = {
          "t_out TIMESTAMP, status VARCHAR NOT NULL, probability DOUBLE, evidence VARCHAR NOT NULL, "
          "result VARCHAR NOT NULL, known_at TIMESTAMP NOT NULL, revision BIGINT NOT NULL, "
          "retracted BOOLEAN NOT NULL);"
-         "ALTER TABLE steps ADD COLUMN IF NOT EXISTS visit BIGINT DEFAULT 0",
+         "ALTER TABLE steps ADD COLUMN IF NOT EXISTS visit BIGINT DEFAULT 0;"
+         "ALTER TABLE steps ADD COLUMN IF NOT EXISTS clocks VARCHAR DEFAULT ''",
          COLUMNS(step_columns)},
     [TRACE_MEASURES] =
         {"measures",

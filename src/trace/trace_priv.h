@@ -293,6 +293,7 @@ struct trace_visit {
     const char *node;
     const char *track;
     const char *station;
+    const char *clocks; /* of devices: model/clocks.h; NULL = none */
     int64_t t_in;
     int64_t t_out;
 };

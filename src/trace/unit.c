@@ -135,7 +135,7 @@ static int answer_curves(const struct asking *a, struct story *s, struct buf *ou
         const struct story_visit *v = &s->visits[i];
         if (!v->recorded && v->t_in != INT64_MIN && v->t_out != INT64_MIN)
             visits[count++] =
-                (struct trace_visit){v->node, v->track, v->station, v->t_in, v->t_out};
+                (struct trace_visit){v->node, v->track, v->station, v->clocks, v->t_in, v->t_out};
     }
     return trace_curves(a->trace, s->conn, visits, count, out, s->diag);
 }

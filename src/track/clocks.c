@@ -301,6 +301,20 @@ int clocks_record(struct track *t, struct bytes stream, const struct batch *batc
     return err;
 }
 
+int64_t clocks_known_us(const struct track *t)
+{
+    int64_t known_us = INT64_MAX;
+    for (uint32_t i = 0; i < t->clock_count; i++) {
+        const struct track_clock *c = &t->clocks[i];
+        int64_t own_us = skew_paired_us(&c->skew);
+        int64_t at_us =
+            c->skew.known ? own_us - skew_line_offset(&c->skew.line, own_us) : INT64_MIN;
+        if (c->alone && at_us < known_us)
+            known_us = at_us;
+    }
+    return known_us;
+}
+
 int clocks_put(const struct track *t, int64_t t_in, int64_t t_out, struct buf *out,
                const char **ret_unknown)
 {

@@ -55,6 +55,7 @@ struct clock_reading {
 struct track_clock {
     struct clock_options options;
     struct clock_signal signals[2]; /* by enum skew_side */
+    bool alone;                     /* no signal of the track itself has this clock */
 
     /* State. */
     struct skew skew;
@@ -94,6 +95,10 @@ int clocks_hold(struct track *t, const struct track_reading *r);
 /* The events in a record of whatever stream, then the readings whose time they tell. After the
  * record's own readings are held. */
 int clocks_record(struct track *t, struct bytes stream, const struct batch *batch);
+
+/* Up to which moment of the reference all clocks are known that no signal waits for: presences are
+ * not told before. INT64_MAX if there are none. */
+int64_t clocks_known_us(const struct track *t);
 
 /* Appends what a presence says about clocks; *ret_unknown: one of which nothing is known, or NULL.
  */

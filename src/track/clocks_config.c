@@ -178,13 +178,15 @@ int clocks_sources(struct track *t, const struct tree *spec)
     for (uint32_t i = 0; i < t->clock_count && !err; i++) {
         struct track_clock *c = &t->clocks[i];
         clock_options_give(c);
+        c->alone = true;
+        wait_us = c->options.wait_us > wait_us ? c->options.wait_us : wait_us;
         c->passed_us = calloc(t->source_count + 1u, sizeof *c->passed_us);
         err = c->passed_us ? OK : ERR_NOMEM;
         for (uint32_t k = 0; k < t->source_count; k++) {
             if (!clock_covers(c->options.of, bytes_of_text(t->sources[k].stream)))
                 continue;
             t->sources[k].clock = c;
-            wait_us = c->options.wait_us > wait_us ? c->options.wait_us : wait_us;
+            c->alone = false;
         }
     }
     t->grace_us += wait_us;

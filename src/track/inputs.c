@@ -161,7 +161,7 @@ static int record_read(struct track *t, struct position at, struct bytes stream,
 /* Up to when all streams have been read, or the slow ones were waited for long enough. */
 static int64_t safe_us(const struct track *t)
 {
-    int64_t slowest = INT64_MAX;
+    int64_t slowest = clocks_known_us(t);
     int64_t fastest = INT64_MIN;
     for (uint32_t i = 0; i < t->source_count; i++) {
         int64_t seen = t->sources[i].seen_us;
