@@ -85,6 +85,8 @@ struct rows {
     double *w;
     struct assign_state *s; /* n each */
     double *m;              /* ASSIGN_STAYS_MAX each */
+    uint32_t *slots;        /* scratch: rows by their states, while equal ones are united */
+    uint32_t slot_cap;
 };
 
 struct cluster {

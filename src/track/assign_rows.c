@@ -5,13 +5,18 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define ROWS_FIRST 16
+#include <xxhash.h>
+
+#define ROWS_FIRST  16
+#define ROWS_MANY   32 /* to be compared with each other */
+#define SLOTS_FIRST 256
 
 void rows_fini(struct rows *r)
 {
     free(r->w);
     free(r->s);
     free(r->m);
+    free(r->slots);
     *r = (struct rows){0};
 }
 
@@ -97,14 +102,55 @@ static void row_merge(struct rows *r, uint32_t to, uint32_t from, uint32_t stay_
     r->w[to] = sum;
 }
 
+static bool rows_same(const struct rows *r, uint32_t a, uint32_t b)
+{
+    return memcmp(rows_states(r, a), rows_states(r, b), r->n * sizeof *r->s) == 0;
+}
+
+/* Room to find rows by their states: 0, not there. False: there is no memory. */
+static bool slots_room(struct rows *r)
+{
+    uint32_t cap = r->slot_cap ? r->slot_cap : SLOTS_FIRST;
+    while (cap < 2 * r->count)
+        cap *= 2;
+    if (cap > r->slot_cap) {
+        uint32_t *slots = realloc(r->slots, cap * sizeof *slots);
+        if (!slots)
+            return false;
+        r->slots = slots;
+        r->slot_cap = cap;
+    }
+    memset(r->slots, 0, r->slot_cap * sizeof *r->slots);
+    return true;
+}
+
+/* The one of the first `count` rows that is the same as row i, else `count`, whose place the slot
+ * then is. */
+static uint32_t slots_find(struct rows *r, uint32_t i, uint32_t count)
+{
+    uint32_t at = (uint32_t)XXH3_64bits(rows_states(r, i), r->n * sizeof *r->s);
+    for (at &= r->slot_cap - 1; r->slots[at]; at = (at + 1) & (r->slot_cap - 1))
+        if (rows_same(r, r->slots[at] - 1, i))
+            return r->slots[at] - 1;
+    r->slots[at] = count + 1;
+    return count;
+}
+
+static uint32_t rows_find(const struct rows *r, uint32_t i, uint32_t count)
+{
+    uint32_t same = 0;
+    while (same < count && !rows_same(r, same, i))
+        same++;
+    return same;
+}
+
+/* One pulse may branch into thousands: of many, each is looked up. */
 static void rows_unite(struct rows *r, uint32_t stay_count)
 {
+    bool many = r->count > ROWS_MANY && slots_room(r);
     uint32_t count = 0;
     for (uint32_t i = 0; i < r->count; i++) {
-        uint32_t same = 0;
-        while (same < count &&
-               memcmp(rows_states(r, same), rows_states(r, i), r->n * sizeof *r->s) != 0)
-            same++;
+        uint32_t same = many ? slots_find(r, i, count) : rows_find(r, i, count);
         if (same < count)
             row_merge(r, same, i, stay_count);
         else

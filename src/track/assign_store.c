@@ -11,8 +11,14 @@
 #include "base/array.h"
 #include "track/assign_priv.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
+
+#define ASSIGN_ORDER_MAX                                                                           \
+    (UINT64_MAX / 2)      /* so many units came so far; one more has a number too                  \
+                           */
+#define ROWS_SUM_OFF 1e-6 /* the weights of hypotheses sum to 1 but for rounding */
 
 int64_t assign_oldest_us(const struct assign *a)
 {
@@ -214,17 +220,17 @@ void assign_encode(const struct assign *a, struct buf *out)
 static struct assign_state get_state(const struct assign *a, struct reader *in)
 {
     struct assign_state s = {0};
-    s.t_in = get_i64(in);
-    s.ref_mm = reader_finite(in);
-    s.slack_mm = reader_finite(in);
-    s.doubt = reader_finite(in);
+    s.t_in = get_time(in);
+    s.ref_mm = get_mm(in);
+    s.slack_mm = get_mm(in);
+    s.doubt = get_share(in);
     s.code = get_count(in, a->code_count - 1);
     s.visit = reader_le32(in);
     uint32_t part = reader_le32(in);
     bool known = part < a->model.part_count || part == ASSIGN_GONE || part == ASSIGN_ABSENT;
     s.begin = (uint16_t)get_edge(in);
     s.read = reader_u8(in) != 0;
-    if (!known || !(s.doubt >= 0 && s.doubt <= 1))
+    if (!known)
         in->failed = true;
     s.part = in->failed ? ASSIGN_GONE : (uint16_t)part;
     return s;
@@ -237,25 +243,25 @@ static void get_stay(const struct assign *a, struct reader *in, struct undecided
         memcpy(s->unit, id.ptr, sizeof s->unit);
     uint32_t owner = get_count(in, a->unit_end);
     s->owner = owner ? owner - 1 : UINT32_MAX;
-    s->t_in = get_i64(in);
-    s->t_out = get_i64(in);
-    s->in_mm = reader_finite(in);
-    s->out_mm = reader_finite(in);
+    s->t_in = get_time(in);
+    s->t_out = get_time(in);
+    s->in_mm = get_mm(in);
+    s->out_mm = get_mm(in);
     s->code = get_count(in, a->code_count - 1);
     s->visit = reader_le32(in);
     s->revision = reader_le32(in);
-    s->said = reader_finite(in);
-    s->said_in = get_i64(in);
-    s->said_out = get_i64(in);
+    s->said = get_share(in);
+    s->said_in = get_time(in);
+    s->said_out = get_time(in);
     uint32_t part = reader_le32(in);
-    if (part >= a->model.part_count)
-        in->failed = true;
-    s->part = in->failed ? 0 : (uint16_t)part;
+    s->part = (uint16_t)part;
     s->begin = (uint8_t)get_edge(in);
     s->end = (uint8_t)get_edge(in);
     s->breach = reader_u8(in);
     s->read = reader_u8(in) != 0;
     s->breach_said = reader_u8(in) != 0;
+    if (part >= a->model.part_count || s->breach > ASSIGN_MOVED)
+        in->failed = true;
 }
 
 static int get_codes(struct assign *a, struct reader *in, uint32_t count, uint32_t unit_count)
@@ -316,20 +322,22 @@ static int get_rows(struct assign *a, struct reader *in, struct cluster *c)
 {
     struct assign_state states[ASSIGN_CLUSTER_UNITS_MAX];
     double stays[ASSIGN_STAYS_MAX];
+    double sum = 0;
     uint32_t count = get_count(in, a->model.hypotheses_max);
     int err = count ? OK : ERR_MALFORMED;
     for (uint32_t i = 0; i < count && !err; i++) {
-        double w = reader_finite(in);
+        double w = get_share(in);
         memset(stays, 0, sizeof stays);
         for (uint32_t k = 0; k < c->rows.n; k++)
             states[k] = get_state(a, in);
         for (uint32_t k = 0; k < c->stay_count; k++)
-            stays[k] = reader_finite(in);
+            stays[k] = get_share(in);
         if (in->failed || !(w > 0))
             return ERR_MALFORMED;
+        sum += w;
         err = rows_add(&c->rows, w, states, stays);
     }
-    return err;
+    return !err && !(fabs(sum - 1) < ROWS_SUM_OFF) ? ERR_MALFORMED : err;
 }
 
 static int get_cluster(struct assign *a, struct reader *in)
@@ -359,11 +367,48 @@ static int get_cluster(struct assign *a, struct reader *in)
     return in->failed || n == 0 ? ERR_MALFORMED : get_rows(a, in, c);
 }
 
+/* One of the part's list: a unit that may be there, and stands in it once. */
+static int get_listed(struct assign *a, struct reader *in, uint32_t part, uint32_t *listed_in)
+{
+    struct part_list *l = &a->parts[part];
+    uint32_t unit = get_count(in, a->unit_end - 1);
+    uint32_t *units = array_room(l->units, l->end, &l->cap, 8, sizeof *units);
+    if (!units)
+        return ERR_NOMEM;
+    l->units = units;
+    uint32_t at = 0;
+    while (!in->failed && at < a->units[unit].member_count &&
+           a->units[unit].members[at].part != part)
+        at++;
+    if (in->failed || at == a->units[unit].member_count || listed_in[unit] == part + 1)
+        return ERR_MALFORMED;
+    listed_in[unit] = part + 1;
+    l->units[l->end++] = unit;
+    return OK;
+}
+
+static int get_part(struct assign *a, struct reader *in, uint32_t part, uint32_t *listed_in)
+{
+    struct assign_dwell *d = &a->dwells[part];
+    uint32_t count = get_count(in, a->unit_end);
+    int err = OK;
+    a->parts[part].stale = true;
+    for (uint32_t k = 0; k < count && !err; k++)
+        err = get_listed(a, in, part, listed_in);
+    d->count = get_count(in, UINT32_MAX);
+    d->mean_us = reader_finite(in);
+    d->off_us = reader_finite(in);
+    if (!(fabs(d->mean_us) <= TRACK_TIME_MAX_US && fabs(d->off_us) <= TRACK_TIME_MAX_US))
+        in->failed = true;
+    return err;
+}
+
 /* As many in each list as units say that they may be there. */
 static int get_lists(struct assign *a, struct reader *in)
 {
     uint64_t members = 0;
     uint64_t listed = 0;
+    int err = OK;
     for (uint32_t i = 0; i < a->unit_end; i++) {
         struct assign_unit *u = &a->units[i];
         if (u->cluster == ASSIGN_NOBODY && u->one.part >= ASSIGN_PARTS_MAX)
@@ -371,36 +416,23 @@ static int get_lists(struct assign *a, struct reader *in)
         unit_members(a, i, u->members, &u->member_count);
         members += u->member_count;
     }
-    for (uint32_t part = 0; part < a->model.part_count; part++) {
-        struct part_list *l = &a->parts[part];
-        uint32_t count = get_count(in, a->unit_end);
-        l->stale = true;
-        for (uint32_t k = 0; k < count; k++) {
-            uint32_t unit = get_count(in, a->unit_end - 1);
-            uint32_t *units = array_room(l->units, l->end, &l->cap, 8, sizeof *units);
-            if (!units)
-                return ERR_NOMEM;
-            l->units = units;
-            uint32_t at = 0;
-            while (!in->failed && at < a->units[unit].member_count &&
-                   a->units[unit].members[at].part != part)
-                at++;
-            if (in->failed || at == a->units[unit].member_count)
-                return ERR_MALFORMED;
-            l->units[l->end++] = unit;
-            listed++;
-        }
-        a->dwells[part].count = get_count(in, UINT32_MAX);
-        a->dwells[part].mean_us = reader_finite(in);
-        a->dwells[part].off_us = reader_finite(in);
+    uint32_t *listed_in = calloc(a->unit_end + 1u, sizeof *listed_in); /* part + 1, by unit */
+    if (!listed_in)
+        return ERR_NOMEM;
+    for (uint32_t part = 0; part < a->model.part_count && !err; part++) {
+        err = get_part(a, in, part, listed_in);
+        listed += a->parts[part].end;
     }
-    return in->failed || listed != members ? ERR_MALFORMED : OK;
+    free(listed_in);
+    return err ? err : in->failed || listed != members ? ERR_MALFORMED : OK;
 }
 
 static int get_all(struct assign *a, struct reader *in)
 {
     a->order = reader_le64(in);
     a->visit = reader_le32(in);
+    if (a->order > ASSIGN_ORDER_MAX)
+        in->failed = true;
     uint32_t codes = get_count(in, UINT32_MAX - 1);
     uint32_t units = get_count(in, ASSIGN_UNITS_MAX);
     uint32_t clusters = get_count(in, units);

@@ -25,7 +25,6 @@
 #define BELT_BACK_MM_S   1.0  /* faster backwards than this, and a pulse is of a unit coming back */
 #define BELT_SHARE_CLEAR 0.95 /* the passes by which the belt's scale is learned */
 #define BELT_SCALE_LEARN 0.25
-#define BELT_SCALE_MAX   2.0
 #define BELT_LOOK_BACK   1.25 /* lengths of the belt for which its motion is kept */
 
 static struct belt *belt_of(struct track *t)
@@ -161,8 +160,7 @@ static int stranger_enter(struct belt *b, double belt_mm)
     u->slack_mm = s->slack_mm;
     u->begin = EDGE_UNSEEN;
     u->entry_scan.open = true;
-    for (uint32_t i = 0; i < s->reads; i++)
-        scan_read(&u->entry_scan, s->code);
+    scan_read_times(&u->entry_scan, s->code, s->reads);
     track_unit_id(b->track.node, b->track.name, s->at, s->row, u->id);
     b->track.stats->ghosts++;
     memcpy(b->entry.scanner.last, s->code, sizeof s->code);
@@ -393,8 +391,8 @@ static int stranger_read(struct belt *b, const struct track_event *e)
 /* Whose the stranger's readings were after all: the unit's that is there shows its code again. */
 static void stranger_drop(struct belt *b, struct belt_unit *u)
 {
-    for (uint32_t i = 0; u && b->stranger.code[0] && i < b->stranger.reads; i++)
-        scan_read(&u->entry_scan, b->stranger.code);
+    if (u && b->stranger.code[0])
+        scan_read_times(&u->entry_scan, b->stranger.code, b->stranger.reads);
     b->stranger.code[0] = 0;
 }
 

@@ -9,6 +9,7 @@
 #define BELT_UNITS_MAX   4096 /* on one belt at a time; one more, and the oldest counts as lost */
 #define BELT_PLACES_MAX  64
 #define BELT_SIGNALS_MAX 1024
+#define BELT_SCALE_MAX   2.0 /* of the way by the sensors over that by the speed, and its inverse */
 
 /* A sensor at an end of the belt, with its scanner. */
 struct belt_gate_options {

@@ -471,8 +471,8 @@ static void get_gate(struct reader *in, struct belt_gate *g)
 {
     g->level = get_level(in);
     g->pulsed = reader_u8(in) != 0;
-    g->pulse_us = get_i64(in);
-    g->pulse_mm = reader_finite(in);
+    g->pulse_us = get_time(in);
+    g->pulse_mm = get_mm(in);
     get_scanner(in, &g->scanner);
 }
 
@@ -491,13 +491,24 @@ static void put_stranger(struct buf *out, const struct belt_stranger *s)
 static void get_stranger(struct reader *in, struct belt_stranger *s)
 {
     get_text(in, s->code);
-    s->time_us = get_i64(in);
-    s->mm = reader_finite(in);
-    s->slack_mm = reader_finite(in);
+    s->time_us = get_time(in);
+    s->mm = get_mm(in);
+    s->slack_mm = get_mm(in);
     s->at.epoch = reader_le64(in);
     s->at.seq = reader_le64(in);
     s->row = reader_le32(in);
     s->reads = reader_le32(in);
+    if (s->code[0] && !s->reads)
+        in->failed = true;
+}
+
+/* The way of units over the way of the belt; see unit_correct. */
+static double get_scale(struct reader *in)
+{
+    double v = reader_finite(in);
+    if (!(v >= 1 / BELT_SCALE_MAX && v <= BELT_SCALE_MAX))
+        in->failed = true;
+    return in->failed ? 1 : v;
 }
 
 static void put_unit(struct buf *out, const struct belt *b, const struct belt_unit *u)
@@ -524,24 +535,22 @@ static void get_unit(struct reader *in, const struct belt *b, struct belt_unit *
     struct bytes id = reader_take(in, sizeof u->id);
     if (id.len == sizeof u->id)
         memcpy(u->id, id.ptr, sizeof u->id);
-    u->t_in = get_i64(in);
-    u->t_out = get_i64(in);
-    u->belt_mm = reader_finite(in);
-    u->slack_mm = reader_finite(in);
-    u->scale = reader_finite(in);
+    u->t_in = get_time(in);
+    u->t_out = get_time(in);
+    u->belt_mm = get_mm(in);
+    u->slack_mm = get_mm(in);
+    u->scale = get_scale(in);
     u->begin = get_edge(in);
     u->end = get_edge(in);
     u->pulses = get_count(in, UINT32_MAX);
-    u->error_mm = reader_finite(in);
-    u->share = reader_finite(in);
-    u->due_us = get_i64(in);
+    u->error_mm = get_mm(in);
+    u->share = get_share(in);
+    u->due_us = get_time(in);
     struct bytes revisions = reader_take(in, b->place_count);
     if (revisions.len == b->place_count && revisions.len)
         memcpy(u->revisions, revisions.ptr, revisions.len);
     get_scan(in, &u->entry_scan);
     get_scan(in, &u->exit_scan);
-    if (!(u->scale > 0))
-        in->failed = true;
 }
 
 static int belt_encode(const struct track *t, struct buf *out)
@@ -571,11 +580,11 @@ static int belt_decode(struct track *t, struct reader *in)
     get_gate(in, &b->exit);
     if (!motion_decode(&b->motion, in))
         return ERR_MALFORMED;
-    b->motion.gap_mm = reader_finite(in);
+    b->motion.gap_mm = get_mm(in);
     get_stranger(in, &b->stranger);
-    b->read_us = get_i64(in);
-    b->read_gap_mm = reader_finite(in);
-    b->scale = reader_finite(in);
+    b->read_us = get_time(in);
+    b->read_gap_mm = get_mm(in);
+    b->scale = get_scale(in);
     uint32_t count = get_count(in, BELT_UNITS_MAX);
     for (uint32_t i = 0; i < count && !in->failed; i++) {
         struct belt_unit *u = belt_unit_add(b);
@@ -586,7 +595,7 @@ static int belt_decode(struct track *t, struct reader *in)
     b->closing = reader_u8(in) != 0;
     if (b->closing)
         get_unit(in, b, &b->last);
-    return in->failed || !(b->scale > 0) ? ERR_MALFORMED : OK;
+    return in->failed ? ERR_MALFORMED : OK;
 }
 
 const struct track_kind belt_kind = {

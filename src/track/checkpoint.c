@@ -6,11 +6,14 @@
  *
  * It lies in keyed state, which is ours; it is read with the same care as anything from outside.
  */
+#include "base/str.h"
 #include "track/clocks.h"
 
+#include <math.h>
 #include <string.h>
 
 #define CHECKPOINT_VERSION 7
+#define SHARE_OFF          1e-9 /* sums of parts of 1 are rounded */
 
 void track_reset(struct track *t)
 {
@@ -118,9 +121,36 @@ int checkpoint_encode(const struct track *t, struct buf *out)
 /* ---------------------------------------------------------------------------------------- decode
  */
 
-int64_t get_i64(struct reader *r)
+int64_t get_since(struct reader *r)
 {
-    return (int64_t)reader_le64(r);
+    int64_t v = (int64_t)reader_le64(r);
+    if (v != INT64_MIN && (v < -TRACK_TIME_MAX_US || v > TRACK_TIME_MAX_US))
+        r->failed = true;
+    return r->failed ? 0 : v;
+}
+
+int64_t get_time(struct reader *r)
+{
+    int64_t v = get_since(r);
+    if (v == INT64_MIN)
+        r->failed = true;
+    return r->failed ? 0 : v;
+}
+
+double get_mm(struct reader *r)
+{
+    double v = reader_finite(r);
+    if (!(fabs(v) <= TRACK_MM_MAX))
+        r->failed = true;
+    return r->failed ? 0 : v;
+}
+
+double get_share(struct reader *r)
+{
+    double v = reader_finite(r);
+    if (!(v >= 0 && v <= 1 + SHARE_OFF))
+        r->failed = true;
+    return r->failed ? 0 : v;
 }
 
 void get_text(struct reader *r, char out[static TRACK_SERIAL_BYTES_MAX + 1])
@@ -129,7 +159,7 @@ void get_text(struct reader *r, char out[static TRACK_SERIAL_BYTES_MAX + 1])
     if (len > TRACK_SERIAL_BYTES_MAX)
         r->failed = true;
     struct bytes v = reader_take(r, r->failed ? 0 : (size_t)len);
-    if (v.len && memchr(v.ptr, 0, v.len))
+    if (v.len && (memchr(v.ptr, 0, v.len) || !str_is_utf8(v)))
         r->failed = true;
     if (r->failed)
         v.len = 0;
@@ -151,7 +181,7 @@ struct track_level get_level(struct reader *r)
     struct track_level l;
     l.known = reader_u8(r) != 0;
     l.level = reader_u8(r) != 0;
-    l.seen_us = get_i64(r);
+    l.seen_us = get_time(r);
     return l;
 }
 
@@ -180,6 +210,8 @@ void get_scan(struct reader *r, struct track_scan *s)
     for (uint32_t i = 0; i < s->serial_count; i++) {
         get_text(r, s->serials[i].text);
         s->serials[i].reads = reader_le64(r);
+        if (!s->serials[i].text[0] || !s->serials[i].reads || s->serials[i].reads > TRACK_READS_MAX)
+            r->failed = true;
     }
 }
 
@@ -192,18 +224,18 @@ void get_visit(struct reader *r, struct track_visit *v)
     struct bytes unit = reader_take(r, sizeof v->unit);
     if (unit.len == sizeof v->unit)
         memcpy(v->unit, unit.ptr, sizeof v->unit);
-    v->t_in = get_i64(r);
-    v->t_out = get_i64(r);
+    v->t_in = get_time(r);
+    v->t_out = get_time(r);
     v->begin = get_edge(r);
     v->end = get_edge(r);
-    v->gap_us = get_i64(r);
-    v->resumed_us = get_i64(r);
+    v->gap_us = get_time(r);
+    v->resumed_us = get_time(r);
     get_scan(r, &v->scan);
 }
 
 void get_event(struct reader *r, struct track_event *e)
 {
-    e->time_us = get_i64(r);
+    e->time_us = get_time(r);
     e->at.epoch = reader_le64(r);
     e->at.seq = reader_le64(r);
     e->row = reader_le32(r);
@@ -221,7 +253,7 @@ static int get_events(struct reader *r, struct track *t)
     for (uint32_t i = 0; !err && i < count; i++) {
         struct track_event e = {0};
         get_event(r, &e);
-        if (r->failed || e.signal >= t->input_count)
+        if (r->failed || e.signal >= t->input_count || t->inputs[e.signal].read == READ_NUMBER)
             return ERR_MALFORMED;
         t->event_order = e.order;
         err = events_push(t, &e);
@@ -234,13 +266,13 @@ static int get_state(struct reader *r, struct track *t)
 {
     t->at.epoch = reader_le64(r);
     t->at.seq = reader_le64(r);
-    t->done_us = get_i64(r);
+    t->done_us = get_since(r);
     for (uint32_t i = 0; i < t->input_count; i++)
-        t->inputs[i].scanned_us = get_i64(r);
+        t->inputs[i].scanned_us = get_since(r);
     if (get_count(r, t->input_count) != t->source_count)
         return ERR_MALFORMED;
     for (uint32_t i = 0; i < t->source_count; i++)
-        t->sources[i].seen_us = get_i64(r);
+        t->sources[i].seen_us = get_since(r);
     int err = get_events(r, t);
     if (!err)
         err = clocks_decode(t, r);

@@ -425,26 +425,9 @@ int clocks_encode(const struct track *t, struct buf *out)
     return buf_error(out);
 }
 
-/* A moment of some calendar, or INT64_MIN: none. */
-static int64_t get_time(struct reader *r)
-{
-    int64_t v = get_i64(r);
-    if (v != INT64_MIN && llabs(v) > INT64_MAX / 8)
-        r->failed = true;
-    return r->failed ? 0 : v;
-}
-
-static int64_t get_moment(struct reader *r)
-{
-    int64_t v = get_time(r);
-    if (v == INT64_MIN)
-        r->failed = true;
-    return r->failed ? 0 : v;
-}
-
 static void get_line(struct reader *r, struct skew_line *l)
 {
-    l->at_us = get_moment(r);
+    l->at_us = get_time(r);
     l->offset_us = reader_finite(r);
     l->rate = reader_finite(r);
     if (!(fabs(l->offset_us) < 1e16 && fabs(l->rate) < 1))
@@ -455,13 +438,13 @@ static void get_points(struct reader *r, struct skew *s)
 {
     s->pair_count = get_count(r, SKEW_PAIRS_MAX);
     for (uint32_t i = 0; i < s->pair_count; i++) {
-        s->pairs[i].own_us = get_moment(r);
-        s->pairs[i].offset_us = get_moment(r);
+        s->pairs[i].own_us = get_time(r);
+        s->pairs[i].offset_us = get_time(r);
     }
     s->point_count = get_count(r, SKEW_POINTS_MAX);
     for (uint32_t i = 0; i < s->point_count; i++) {
-        s->points[i].time_us = get_moment(r);
-        s->points[i].offset_us = get_moment(r);
+        s->points[i].time_us = get_time(r);
+        s->points[i].offset_us = get_time(r);
         if (i && s->points[i].time_us < s->points[i - 1].time_us)
             r->failed = true;
     }
@@ -475,15 +458,15 @@ static void get_skew(struct reader *r, struct skew *s)
     for (int side = 0; side < 2; side++) {
         s->event_count[side] = get_count(r, SKEW_EVENTS_MAX);
         for (uint32_t i = 0; i < s->event_count[side]; i++) {
-            s->events[side][i].time_us = get_moment(r);
+            s->events[side][i].time_us = get_time(r);
             s->events[side][i].value = reader_le64(r);
         }
     }
     s->seen_count = get_count(r, 2 * SKEW_EVENTS_MAX - 1);
     for (uint32_t i = 0; i < s->seen_count && i < SKEW_EVENTS_MAX; i++)
-        s->seen[i] = get_moment(r);
+        s->seen[i] = get_time(r);
     s->has_reference = reader_u8(r) != 0;
-    s->reference_us = get_moment(r);
+    s->reference_us = get_time(r);
     get_points(r, s);
     if (s->known != (s->pair_count > 0) || s->known != (s->point_count > 0))
         r->failed = true;
@@ -497,11 +480,10 @@ static int get_held(struct reader *r, struct track *t, struct track_clock *c)
         struct track_reading reading = {0};
         get_event(r, &reading.event);
         reading.number = reader_finite(r);
-        int64_t since_us = get_time(r);
+        int64_t since_us = get_since(r);
         const struct track_event *e = &reading.event;
-        if (r->failed || llabs(e->time_us) > INT64_MAX / 8 || e->signal >= t->input_count ||
-            !t->inputs[e->signal].stream || !isfinite(reading.number) ||
-            t->sources[t->inputs[e->signal].source].clock != c)
+        if (r->failed || e->signal >= t->input_count || !t->inputs[e->signal].stream ||
+            !isfinite(reading.number) || t->sources[t->inputs[e->signal].source].clock != c)
             return ERR_MALFORMED;
         err = clocks_hold(t, &reading);
         if (!err)
@@ -519,16 +501,16 @@ static int get_clock(struct reader *r, struct track *t, struct track_clock *c)
         s->known = reader_u8(r) != 0;
         s->level = reader_u8(r) != 0;
         s->value = reader_le64(r);
-        seen_us[side] = get_time(r);
+        seen_us[side] = get_since(r);
     }
     for (uint32_t k = 0; k < t->source_count; k++)
-        c->passed_us[k] = get_time(r);
+        c->passed_us[k] = get_since(r);
     for (int i = 0; i < 2; i++) {
         c->leaps[i].known = reader_u8(r) != 0;
-        c->leaps[i].from_us = get_moment(r);
-        c->leaps[i].to_us = get_moment(r);
+        c->leaps[i].from_us = get_time(r);
+        c->leaps[i].to_us = get_time(r);
     }
-    c->row_us = get_time(r);
+    c->row_us = get_since(r);
     c->told = reader_u8(r) != 0;
     int err = get_held(r, t, c);
     memcpy(c->seen_us, seen_us, sizeof seen_us);

@@ -408,8 +408,8 @@ static void get_gate(struct reader *in, struct line_gate *g)
 {
     g->level = get_level(in);
     g->pulsed = reader_u8(in) != 0;
-    g->pulse_us = get_i64(in);
-    g->pulse_mm = reader_finite(in);
+    g->pulse_us = get_time(in);
+    g->pulse_mm = get_mm(in);
     g->more = reader_le32(in);
     get_scanner(in, &g->scanner);
 }
@@ -426,7 +426,7 @@ static void put_pulse(struct buf *out, const struct line_pulse *p)
 
 static int get_pulse(struct reader *in, struct line *l)
 {
-    struct line_pulse p = {.time_us = get_i64(in)};
+    struct line_pulse p = {.time_us = get_time(in)};
     p.at.epoch = reader_le64(in);
     p.at.seq = reader_le64(in);
     p.row = reader_le32(in);
@@ -462,11 +462,11 @@ static int line_decode(struct track *t, struct reader *in)
     for (uint32_t i = 0; i < l->motion_count; i++) {
         if (!motion_decode(&l->motions[i].motion, in))
             return ERR_MALFORMED;
-        l->motions[i].motion.gap_mm = reader_finite(in);
+        l->motions[i].motion.gap_mm = get_mm(in);
     }
     for (uint32_t i = 0; i < l->part_count; i++)
         l->parts[i].balance = line_balance_get(in);
-    l->decided_us = get_i64(in);
+    l->decided_us = get_since(in);
     uint32_t count = get_count(in, LINE_PULSES_MAX);
     int err = OK;
     for (uint32_t i = 0; i < count && !err; i++)

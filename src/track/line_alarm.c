@@ -122,7 +122,7 @@ void line_balance_put(struct buf *out, const struct line_balance *n)
 struct line_balance line_balance_get(struct reader *in)
 {
     struct line_balance n = {.taken = reader_le32(in), .appeared = reader_le32(in)};
-    n.first_us = get_i64(in);
-    n.last_us = get_i64(in);
+    n.first_us = get_time(in);
+    n.last_us = get_time(in);
     return n;
 }

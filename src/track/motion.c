@@ -2,6 +2,7 @@
 #include "track/motion.h"
 
 #include "base/array.h"
+#include "track/track_priv.h"
 
 #include <assert.h>
 #include <math.h>
@@ -332,8 +333,10 @@ static int64_t span_time(const struct span *s, double mm)
         a->speed * there >= 0 ? 2 * way / (a->speed + there) : (there - a->speed) / s->acceleration;
     if (!isfinite(t))
         return s->from_us;
-    int64_t us = a->time_us + llround(t * SECOND_US);
-    return us < s->from_us ? s->from_us : us > s->to_us ? s->to_us : us;
+    double us = t * SECOND_US; /* compared as it is: it may be more than an integer holds */
+    if (us <= (double)(s->from_us - a->time_us))
+        return s->from_us;
+    return us >= (double)(s->to_us - a->time_us) ? s->to_us : a->time_us + llround(us);
 }
 
 /* The spans between two moments, one after the other. */
@@ -610,9 +613,9 @@ static bool points_decode(struct motion *m, struct reader *in)
         return false;
     for (uint64_t i = 0; i < count; i++) {
         struct motion_point p;
-        p.time_us = (int64_t)reader_le64(in);
-        p.speed = reader_finite(in);
-        p.mm = reader_finite(in);
+        p.time_us = get_time(in);
+        p.speed = get_mm(in);
+        p.mm = get_mm(in);
         p.gap = reader_u8(in) != 0;
         if (in->failed || (m->count && p.time_us <= motion_end_us(m)) || points_room(m) != OK)
             return false;
@@ -626,11 +629,13 @@ static bool waiting_decode(struct motion *m, struct reader *in)
     uint64_t count = reader_varint(in);
     if (in->failed || count > MOTION_WAITING_MAX)
         return false;
+    int64_t before_us = motion_end_us(m);
     for (uint64_t i = 0; i < count; i++) {
-        int64_t time_us = (int64_t)reader_le64(in);
+        int64_t time_us = get_time(in);
         double value = reader_finite(in);
-        if (in->failed || motion_read(m, time_us, value) != OK)
+        if (in->failed || time_us <= before_us || motion_read(m, time_us, value) != OK)
             return false;
+        before_us = time_us;
     }
     return true;
 }
@@ -639,13 +644,14 @@ bool motion_decode(struct motion *m, struct reader *in)
 {
     motion_reset(m);
     uint64_t late = reader_le64(in);
-    m->read_us = (int64_t)reader_le64(in);
+    m->read_us = get_time(in);
     if (is_counted(m)) {
-        m->read_mm = reader_finite(in);
-        m->read_value = reader_finite(in);
+        m->read_mm = get_mm(in);
+        m->read_value = get_mm(in);
         m->anew = reader_le64(in);
     }
     bool ok = points_decode(m, in) && waiting_decode(m, in);
+    ok = ok && (!m->count || m->read_us <= motion_end_us(m));
     if (!ok)
         motion_reset(m);
     m->late = ok ? late : 0;

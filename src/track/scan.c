@@ -27,23 +27,28 @@ void scan_open(struct track_scan *s, const struct track_scanner *scanner)
 
 void scan_read(struct track_scan *s, const char *text)
 {
+    scan_read_times(s, text, 1);
+}
+
+void scan_read_times(struct track_scan *s, const char *text, uint64_t times)
+{
     if (!text[0]) {
-        s->unread++;
+        s->unread += times;
         return;
     }
     for (uint32_t i = 0; i < s->serial_count; i++) {
         if (strcmp(s->serials[i].text, text) == 0) {
-            s->serials[i].reads++;
+            s->serials[i].reads += times;
             return;
         }
     }
     if (s->serial_count == TRACK_CANDIDATES_MAX) {
-        s->unread++; /* so many serials in one visit say nothing any more */
+        s->unread += times; /* so many serials in one visit say nothing any more */
         return;
     }
     struct track_serial *serial = &s->serials[s->serial_count++];
     (void)snprintf(serial->text, sizeof serial->text, "%s", text);
-    serial->reads = 1;
+    serial->reads = times;
 }
 
 const struct track_serial *scan_best(const struct track_scan *s, uint64_t *ret_reads,

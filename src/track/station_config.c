@@ -227,8 +227,8 @@ static int station_decode(struct track *t, struct reader *in)
     get_visit(in, &s->open);
     get_visit(in, &s->closing);
     get_visit(in, &s->passed);
-    s->gap.from_us = get_i64(in);
-    s->gap.to_us = get_i64(in);
+    s->gap.from_us = get_time(in);
+    s->gap.to_us = get_time(in);
     if (s->passed.active && s->passed.scan.serial_count == 0)
         return ERR_MALFORMED;
     return OK;

@@ -17,6 +17,11 @@
 #define TRACK_EVIDENCE_BYTES_MAX 1023
 #define TRACK_ROWS_MAX           8192 /* presences that one record completes */
 
+/* What a checkpoint may hold: beyond these nothing was measured, and sums would run over. */
+#define TRACK_TIME_MAX_US (INT64_C(1) << 60) /* both ways */
+#define TRACK_MM_MAX      1e15 /* both ways; a belt at MOTION_SPEED_MAX for 30 years */
+#define TRACK_READS_MAX   (UINT64_C(1) << 48)
+
 /* The inputs of a station and of a belt, in the order in which readings of the same moment are
  * taken: a unit that leaves goes before the one that enters, and a serial read at the moment of
  * entering belongs to it. A line has its own (line.h). */
@@ -250,6 +255,8 @@ bool scan_is_behind(struct track *t, const struct track_event *e);
 
 void scan_open(struct track_scan *s, const struct track_scanner *scanner);
 void scan_read(struct track_scan *s, const char *text);
+void scan_read_times(struct track_scan *s, const char *text,
+                     uint64_t times); /* so often; above 0 */
 
 /* The serial that was read most (of equals the last), NULL if none was; without the one of the unit
  * before where that was only not yet overwritten. */
@@ -337,7 +344,11 @@ void put_scanner(struct buf *b, const struct track_scanner *s);
 void put_visit(struct buf *b, const struct track_visit *v);
 void put_event(struct buf *b, const struct track_event *e);
 
-int64_t get_i64(struct reader *r);
+/* What is none of it fails the reader, and gives what does no harm. */
+int64_t get_time(struct reader *r);  /* within TRACK_TIME_MAX_US */
+int64_t get_since(struct reader *r); /* the same; INT64_MIN: never */
+double get_mm(struct reader *r);     /* within TRACK_MM_MAX */
+double get_share(struct reader *r);  /* 0 to 1, but for rounding */
 void get_text(struct reader *r, char out[static TRACK_SERIAL_BYTES_MAX + 1]);
 uint32_t get_count(struct reader *r, uint32_t max); /* more than max fails */
 enum track_edge get_edge(struct reader *r);

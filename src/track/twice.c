@@ -215,8 +215,8 @@ static int stay_decode(struct twice *w, struct reader *r)
     get_text(r, station);
     struct bytes unit = reader_take(r, TRACK_UNIT_BYTES);
     seen.unit = unit.ptr;
-    seen.t_in = get_i64(r);
-    seen.t_out = get_i64(r);
+    seen.t_in = get_time(r);
+    seen.t_out = get_time(r);
     bool told = reader_u8(r) != 0;
     if (r->failed)
         return ERR_MALFORMED;
