@@ -522,6 +522,38 @@ TEST(case_17_values_of_a_device_with_another_clock_are_bound_by_it)
     bench_fini(&then);
 }
 
+/* Of before the track compared clocks, and one of another track altogether. */
+TEST(a_presence_of_before_clocks_were_compared_counts)
+{
+    struct bench t;
+    struct schema *now = NULL;
+    struct schema *before = NULL;
+    struct schema *other = NULL;
+    bench_init(&t);
+    CHECK_OK(schema_new(presence_fields, 6, &before));
+    CHECK_OK(schema_new(presence_fields, 5, &other));
+    bench_plan(&t, "count(belt) AS a", 0);
+    for (int i = 0; i <= 20; i++)
+        push(&t, i * S, 1, 1, 1, i);
+    now = t.presence;
+    t.presence = before;
+    push_presence(&t, 10 * S, 14 * S, NULL);
+    CHECK_EQ(t.rows, 1);
+    CHECK_EQ(t.row[0].i64, 4);
+    struct batch_builder *bb = NULL;
+    struct batch *b = NULL;
+    CHECK_OK(batch_builder_new(other, 1, NULL, &bb));
+    CHECK(batch_builder_row(bb, 14 * S) >= 0);
+    CHECK_OK(batch_builder_finish(bb, &b));
+    CHECK_ERR(pipeline_presence(t.pipeline, b, (struct position){1, 99}, false), ERR_TYPE);
+    batch_builder_free(bb);
+    batch_unref(b);
+    t.presence = now;
+    bench_fini(&t);
+    schema_unref(before);
+    schema_unref(other);
+}
+
 /* A place on the belt is looked at so much later too, and the unit's own curve. */
 TEST(a_delay_counts_along_a_path)
 {

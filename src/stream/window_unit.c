@@ -320,10 +320,28 @@ static int pending_out(struct pipeline *p, const struct unit_pending *u)
     return p->output.rows >= OUTPUT_ROWS_MAX ? pipeline_flush(p) : OK;
 }
 
+/* Whether a presence is of the track as it is, or as it was before its clocks were compared (or
+ * since they no longer are): that is its last column. */
+static bool presence_fits(const struct pipeline *p, const struct batch *b)
+{
+    const struct schema *now = p->plan->presence->schema;
+    if (b->schema->hash == now->hash)
+        return true;
+    const struct schema *more = now->count > b->schema->count ? now : b->schema;
+    const struct schema *less = more == now ? b->schema : now;
+    if (less->count + 1 != more->count || strcmp(more->fields[less->count].name, "clocks") != 0)
+        return false;
+    for (uint32_t i = 0; i < less->count; i++)
+        if (strcmp(less->fields[i].name, more->fields[i].name) != 0 ||
+            less->fields[i].type != more->fields[i].type)
+            return false;
+    return true;
+}
+
 int unit_presence(struct pipeline *p, const struct batch *b, struct position at, bool ahead)
 {
     struct unit_window *u = &p->unit;
-    if (b->schema->hash != p->plan->presence->schema->hash)
+    if (!presence_fits(p, b))
         return ERR_TYPE;
     struct unit_pending *more =
         array_room(u->pending, u->pending_count, &u->pending_cap, 8, sizeof *more);
