@@ -28,7 +28,7 @@ static const char *const fill[] = {
             "TIMESTAMP '2026-01-03', 1, false, 'reflow', 0 FROM p",
     "INSERT INTO steps SELECT 'v' || i, 'n', 'oven', 'reflow', '', " AT(60) ", " AT(
         300) ", "
-             "'exact', 1, '', '', TIMESTAMP '2026-01-03', 1, false, 0 FROM p",
+             "'exact', 1, '', '', TIMESTAMP '2026-01-03', 1, false, 0, '' FROM p",
     "INSERT INTO factors SELECT 'u' || i, '', 'print', '', 'man', 'operator', 'op' || (i // 700), "
     "NULL, " AT(2) ", " END " FROM p",
     "INSERT INTO factors SELECT 'u' || i, '', 'print', '', 'machine', 'nozzle', CAST(h % 4 AS "
@@ -155,7 +155,7 @@ TEST(rows_of_a_stay_that_was_taken_back_do_not_count)
         "INSERT INTO steps SELECT 'v' || i, 'n', 'oven', 'reflow', '', " AT(310) ", " AT(
             320) ", "
                  "CASE WHEN r = 1 THEN 'ambiguous' ELSE 'missing' END, 0.5, '', '', TIMESTAMP "
-                 "'2026-01-03', r, r = 2, 5 FROM p, range(1, 3) t(r) WHERE i % 10 = 0",
+                 "'2026-01-03', r, r = 2, 5, '' FROM p, range(1, 3) t(r) WHERE i % 10 = 0",
         "INSERT INTO factors SELECT 'v' || i, '', 'oven', 'reflow', 'machine', 'lane', CAST(i % 3 "
         "AS VARCHAR), NULL, " AT(320) ", " END " FROM p WHERE i % 10 = 0",
         "INSERT INTO measures SELECT 'v' || i, 'n', 'r', 'reflow', 'reflow', 'peak', h, NULL, "
@@ -216,9 +216,9 @@ static const char *const lanes[] = {
     "WHERE r = 1 OR i % 10 = 0",
     "INSERT INTO steps SELECT 'v' || i, 'n', 'line', lane, '', " AT(300 + 4 * r) ", " AT(
         302 + 4 * r) ", CASE WHEN sure < 1 THEN 'ambiguous' ELSE 'exact' END, sure, '', '', "
-                     "TIMESTAMP '2026-01-03', 2, false, i * 2 + r FROM l",
+                     "TIMESTAMP '2026-01-03', 2, false, i * 2 + r, '' FROM l",
     "INSERT INTO steps SELECT 'v' || i, 'n', 'line', lane, '', " AT(300 + 4 * r) ", " AT(
-        302 + 4 * r) ", 'ambiguous', 0.5, '', '', TIMESTAMP '2026-01-03', 1, false, i * 2 + r "
+        302 + 4 * r) ", 'ambiguous', 0.5, '', '', TIMESTAMP '2026-01-03', 1, false, i * 2 + r, '' "
                      "FROM l WHERE i % 5 = 0",
     /* two rows in each stay; what the lane tells of itself, and what it uses up */
     "INSERT INTO factors SELECT 'v' || i, '', 'dry', lane, 'machine', 'fan', 'f' || (i // 10 % 3), "
@@ -284,12 +284,12 @@ static const char *const cut[] = {
     "NULL, " AT(-60) ", " END " FROM p",
     "INSERT INTO steps SELECT 'w' || xor(i, k), 'n', 'line', 'saw', '', " AT(10) ", " AT(
         12) ", 'ambiguous', CASE k WHEN 0 THEN 0.7 ELSE 0.3 END, '', '', TIMESTAMP '2026-01-03', "
-            "1, false, i FROM p, range(0, 2) t(k)",
+            "1, false, i, '' FROM p, range(0, 2) t(k)",
     "INSERT INTO links SELECT 'w' || xor(i, k), 'B' || i, 'split', NULL, '', 'cut', 'saw', " AT(
         12) ", NULL, " END " FROM p, range(0, 2) t(k)",
     /* by one whose stay was taken back */
     "INSERT INTO steps SELECT 'x' || i, 'n', 'line', 'saw', '', " AT(10) ", " AT(
-        12) ", 'missing', 0, '', '', TIMESTAMP '2026-01-03', 2, true, i FROM p",
+        12) ", 'missing', 0, '', '', TIMESTAMP '2026-01-03', 2, true, i, '' FROM p",
     "INSERT INTO factors SELECT 'x' || i, '', 'print', '', 'machine', 'nozzle', 'n' || ((i + 1) % "
     "3), NULL, " AT(-60) ", " END " FROM p",
     "INSERT INTO links SELECT 'x' || i, 'B' || i, 'split', NULL, '', 'cut', 'saw', " AT(

@@ -294,7 +294,7 @@ int clocks_record(struct track *t, struct bytes stream, const struct batch *batc
         struct track_clock *c = &t->clocks[i];
         for (int side = SKEW_REFERENCE; side <= SKEW_OWN && !err; side++)
             if (bytes_equal(stream, bytes_of_text(c->signals[side].stream)))
-                err = signal_take(t, c, side, batch);
+                err = signal_take(t, c, (enum skew_side)side, batch);
         if (!err)
             err = held_wait(t, c);
     }
