@@ -125,7 +125,7 @@ static bool pair_expected(struct skew *s, enum skew_side side)
 {
     uint32_t newest = s->event_count[side] - 1;
     enum skew_side other = side == SKEW_OWN ? SKEW_REFERENCE : SKEW_OWN;
-    double best = INFINITY;
+    double best = (double)INFINITY;
     uint32_t found = 0;
     for (uint32_t i = 0; s->known && i < s->event_count[other]; i++) {
         uint32_t reference = side == SKEW_OWN ? i : newest;

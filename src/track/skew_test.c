@@ -154,8 +154,11 @@ TEST(events_that_come_as_evenly_as_a_clock_say_nothing)
     }
     CHECK(!s.known);
     CHECK(skew_is_lost(&s));
-    /* Unless no other offset is possible. */
-    s = (struct skew){.options = usual};
+}
+
+TEST(events_that_come_evenly_tell_if_no_other_offset_is_possible)
+{
+    struct skew s = {.options = usual};
     s.options.offset_max_us = S / 2 - 1;
     for (int i = 0; i < 5; i++) {
         (void)skew_event(&s, SKEW_REFERENCE, T0 + i * S, 0);
