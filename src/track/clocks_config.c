@@ -90,11 +90,13 @@ static int clock_check(const struct track *t, const struct tree *spec, const str
                        struct diag *diag)
 {
     const char *of = c->options.of;
-    for (const struct track_clock *o = t->clocks; o < c; o++)
+    for (const struct track_clock *o = t->clocks; o < c; o++) {
         if (clock_covers(o->options.of, bytes_of_text(of)) ||
-            clock_covers(of, bytes_of_text(o->options.of)))
+            clock_covers(of, bytes_of_text(o->options.of))) {
             return tree_error(diag, ERR_EXISTS, tree_or(spec, "of"),
                               "%s has a clock already: that of %s", of, o->options.of);
+        }
+    }
     if (!clock_covers(of, bytes_of_text(c->signals[SKEW_OWN].stream)))
         return tree_error(diag, ERR_INVALID, tree_or(spec, "signal"),
                           "%s is not of %s: its times are not of the clock that is asked for",
@@ -126,11 +128,12 @@ int clocks_configure(struct track *t, const struct tree *spec, struct arena *are
     int err = OK;
     if (!list || list->kind == TREE_NULL)
         return OK;
-    if (list->kind != TREE_LIST || list->count > CLOCKS_MAX)
+    if (list->kind != TREE_LIST || list->count > CLOCKS_MAX) {
         return tree_error(diag, ERR_TYPE, list,
                           "clocks is a list of at most %d: - {of: plc2, signal: plc2.line.ready, "
                           "with: plc1.line.ready}",
                           CLOCKS_MAX);
+    }
     t->clocks = calloc(list->count + 1u, sizeof *t->clocks);
     if (!t->clocks)
         return ERR_NOMEM;
@@ -145,11 +148,12 @@ int clocks_configure(struct track *t, const struct tree *spec, struct arena *are
         if (err)
             return err;
         const struct track_clock *c = &t->clocks[i++];
-        if (covered(t, bytes_of_text(c->signals[SKEW_REFERENCE].stream)))
+        if (covered(t, bytes_of_text(c->signals[SKEW_REFERENCE].stream))) {
             return tree_error(diag, ERR_INVALID, tree_or(item, "with"),
                               "the clock of %s may be wrong as well: compare with a device that "
                               "has the right time",
                               c->options.with);
+        }
     }
     return OK;
 }

@@ -90,11 +90,12 @@ static void plant_make(void)
     struct diag diag = {0};
     struct stream *s = NULL;
     log_level_set(LOG_ERROR);
-    for (int i = 0; i < COLUMNS; i++)
+    for (int i = 0; i < COLUMNS; i++) {
         fields[i] = (struct field){.name = names[i],
                                    .type = i < GATES           ? VALUE_BOOL
                                            : i < GATES + CODES ? VALUE_STRING
                                                                : VALUE_DOUBLE};
+    }
     int err = config_parse("t", bytes_of_text(config_text), &plant.config, &diag);
     err = err ? err : schema_new(fields, COLUMNS, &plant.schema);
     err = err ? err : batch_builder_new(plant.schema, ROWS, NULL, &plant.builder);
