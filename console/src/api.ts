@@ -135,7 +135,16 @@ export interface Trace {
   defects: Defect[];
   parents: Link[];
   children: Link[];
+  bearers: Bearer[];
   truncated: boolean;
+}
+
+// A unit that bore a serial that comes around, and when it was heard of.
+export interface Bearer {
+  serial: string;
+  from: string;
+  to: string;
+  this: boolean; // the one that is told
 }
 
 // A unit's curve at a station against the good units' band.
@@ -344,17 +353,17 @@ export const api = {
   tags: () => request<Tag[]>("GET", "/tags"),
   write: (tag: string, value: unknown) => request<WriteAnswer>("POST", "/write", { tag, value }),
   units: (filter: Record<string, string>) => request<UnitRow[]>("GET", `/units${query(filter)}`),
-  trace: (serial: string, asOf: string) =>
-    request<Trace>("GET", `/trace/${encodeURIComponent(serial)}${query({ as_of: asOf })}`),
-  relatives: (serial: string, asOf: string) =>
+  trace: (serial: string, asOf: string, at: string) =>
+    request<Trace>("GET", `/trace/${encodeURIComponent(serial)}${query({ as_of: asOf, at })}`),
+  relatives: (serial: string, asOf: string, at: string) =>
     request<Trace>(
       "GET",
-      `/trace/${encodeURIComponent(serial)}${query({ depth: "1", curves: "false", as_of: asOf })}`,
+      `/trace/${encodeURIComponent(serial)}${query({ depth: "1", curves: "false", as_of: asOf, at })}`,
     ),
-  band: (serial: string, station: string, signal: string, asOf: string) =>
+  band: (serial: string, station: string, signal: string, asOf: string, at: string) =>
     request<Band>(
       "GET",
-      `/trace/${encodeURIComponent(serial)}/band${query({ station, signal, as_of: asOf })}`,
+      `/trace/${encodeURIComponent(serial)}/band${query({ station, signal, as_of: asOf, at })}`,
     ),
   containment: (filter: Record<string, string>) =>
     request<Containment>("GET", `/containment${query(filter)}`),

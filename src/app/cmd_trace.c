@@ -45,6 +45,7 @@ struct asking {
     bool forward;
     bool no_curves;
     const char *as_of;
+    const char *at;
     const char *depth;
     const char *station;
     const char *since;
@@ -72,6 +73,7 @@ static int ask_trace(const struct asking *a, const char *serial)
     (void)buf_append_text(&path, "/api/v1/trace/");
     cli_url_encode(&path, serial);
     cli_query_time(&path, "as_of", a->as_of);
+    cli_query_time(&path, "at", a->at);
     cli_query_append(&path, "depth", a->depth);
     cli_query_append(&path, "curves", a->no_curves ? "false" : NULL);
     return ask(&a->shape, &path, cli_print_trace);
@@ -88,11 +90,14 @@ static int trace_check(const struct asking *a, int count, char **argv, const cha
         return cli_error(EXIT_USAGE,
                          "%s needs a serial number, a lot, a factor as NAME=VALUE, or --station",
                          command);
+    if (a->forward && a->at)
+        return cli_error(EXIT_USAGE, "%s: --at goes without --forward; --until says which unit",
+                         command);
     if (!a->forward && (a->station || a->since || a->until || a->limit))
         return cli_error(EXIT_USAGE, "--station, --since, --until and --limit go with --forward");
     if (!cli_time_check(command, "since", a->since) ||
         !cli_time_check(command, "until", a->until) ||
-        !cli_time_check(command, "as-of", a->as_of) ||
+        !cli_time_check(command, "as-of", a->as_of) || !cli_time_check(command, "at", a->at) ||
         !cli_count_check(command, "depth", 0, a->depth) ||
         !cli_count_check(command, "limit", 1, a->limit))
         return EXIT_USAGE;
@@ -106,6 +111,7 @@ static int trace_run(struct asking *a, int argc, char **argv, const struct cli_c
         {"forward", 'f', NULL, "every unit that it reaches: the containment", NULL, &a->forward},
         {"depth", 0, "N", "steps through the genealogy", &a->depth, NULL},
         {"as-of", 0, "TIME", "what was known then; a time, or how long ago: 2h", &a->as_of, NULL},
+        {"at", 0, "TIME", "of several units that bore the serial the one of then", &a->at, NULL},
         {"station", 0, "NAME", "forward, instead of a name: what was at this station", &a->station,
          NULL},
         {"since", 0, "TIME", "forward: only from then on; a time, or how long ago: 2h", &a->since,

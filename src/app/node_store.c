@@ -52,6 +52,7 @@ struct historian_section {
     uint64_t commit_rows;
     int64_t linger_us;
     struct option_texts streams;
+    const struct tree *reused; /* the trace binds it */
 };
 
 static const struct option historian_table[] = {
@@ -85,6 +86,12 @@ static const struct option historian_table[] = {
      .type = OPTION_TEXT_LIST,
      .offset = offsetof(struct historian_section, streams),
      .doc = "which streams to keep, patterns with * (default: all)"},
+    {.name = "serials_reused",
+     .type = OPTION_TREE,
+     .offset = offsetof(struct historian_section, reused),
+     .items = trace_reused_table,
+     .doc = "serials that come around, as of a counter that starts anew: which, and after how long "
+            "another unit bears it"},
     {.name = NULL},
 };
 

@@ -20,6 +20,7 @@ static const struct call_field band_request[] = {
      "else the station's first signal"},
     {"visit", VALUE_INT64, 0, false, "which of its visits there, 1 = the first; default: the last"},
     {"as_of", VALUE_STRING, 0, false, "as known at this time (RFC 3339); default: now"},
+    {"at", VALUE_STRING, 0, false, TRACE_AT_DOC},
     {0},
 };
 
@@ -99,6 +100,8 @@ static int asking_read(struct asking *a, const struct call *c)
         err = text_read(a, c, "signal", false, &a->pattern);
     if (!err && visit.type != VALUE_NULL && visit.i64 < 1)
         err = diag_set(a->story.diag, ERR_RANGE, 0, 0, "visit is 1 or more");
+    if (!err)
+        err = trace_read_at(c, &a->story.at_us, a->story.diag);
     return err ? err : trace_read_as_of(c, &a->story.as_of_us, a->story.diag);
 }
 
@@ -346,6 +349,7 @@ static int good_find(struct asking *a)
                                     .unit = v->unit,
                                     .t_in = v->t_in,
                                     .as_of_us = a->story.as_of_us,
+                                    .reused = &a->trace->reused,
                                     .diag = a->story.diag};
     return band_good_find(&q, a->good, &a->good_count);
 }

@@ -71,6 +71,7 @@ struct band_question {
     const char *unit; /* the id of the visit's unit */
     int64_t t_in;
     int64_t as_of_us;
+    const struct bearer_rules *reused;
     struct diag *diag;
 };
 

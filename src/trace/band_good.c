@@ -14,6 +14,8 @@
 
 #define CANDIDATES_MAX (4 * BAND_UNITS_MAX)
 
+#define DAY_US ((int64_t)24 * 3600 * 1000000)
+
 /* $1 when the unit came in, $2 as of; what is looked at. */
 #define DAYS(time) time " BETWEEN $1 - INTERVAL 2 DAYS AND $1 + INTERVAL 4 DAYS AND known_at <= $2"
 
@@ -29,26 +31,31 @@ static const char sql_candidates[] =
                 "<> 'missing' AND t_out > t_in ORDER BY abs(epoch_us(t_in) - epoch_us($1)), unit "
                 "LIMIT $6";
 
-static const char sql_names[] = "SELECT unit, serial FROM units WHERE serial <> '' AND NOT "
-                                "retracted AND " DAYS("valid_from");
+static const char sql_names[] =
+    "SELECT unit, serial, valid_from FROM units WHERE serial <> '' AND NOT "
+    "retracted AND " DAYS("valid_from");
 
 /* Through these the thing itself is handed on. */
-static const char sql_links[] =
-    "SELECT parent, child FROM links WHERE kind IN ('split', 'merge', 'transform', 'rework') AND "
-    "NOT retracted AND " DAYS("valid_from");
+static const char sql_links[] = "SELECT parent, child, valid_from FROM links WHERE kind IN "
+                                "('split', 'merge', 'transform', 'rework') AND "
+                                "NOT retracted AND " DAYS("valid_from");
 
 static const char sql_recipes[] = "SELECT unit, value FROM factors WHERE kind = "
                                   "'" TRACE_KIND_RECIPE "' AND NOT retracted AND " DAYS("\"at\"");
 
 #define NAME "CASE WHEN serial = '' OR serial IS NULL THEN unit ELSE serial END"
-static const char sql_said[] = "SELECT " NAME ", true FROM defects WHERE NOT retracted AND " DAYS(
-    "detected_at") " UNION ALL SELECT " NAME
-                   ", verdict <> 'pass' FROM verdicts WHERE NOT retracted AND " DAYS(
-                       "decided_at") " UNION ALL SELECT " NAME ", NOT (" TRACE_SQL_OK
-                                     ") FROM measures WHERE NOT retracted AND " DAYS(
-                                         "measured_at") " UNION ALL SELECT unit, result = 'fail' "
-                                                        "FROM steps WHERE result IN ('pass', "
-                                                        "'fail') AND " DAYS("t_in");
+static const char sql_said[] =
+    "SELECT " NAME ", true, detected_at FROM defects WHERE NOT retracted AND " DAYS(
+        "detected_at") " UNION ALL SELECT " NAME
+                       ", verdict <> 'pass', decided_at FROM verdicts WHERE NOT retracted "
+                       "AND " DAYS(
+                           "decided_at") " UNION ALL SELECT " NAME ", NOT (" TRACE_SQL_OK
+                                         "), measured_at FROM measures WHERE NOT retracted "
+                                         "AND " DAYS(
+                                             "measured_at") " UNION ALL SELECT unit, result = "
+                                                            "'fail', t_in "
+                                                            "FROM steps WHERE result IN ('pass', "
+                                                            "'fail') AND " DAYS("t_in");
 
 struct candidate {
     struct band_visit visit;
@@ -60,6 +67,7 @@ struct candidate {
 
 struct search {
     const struct band_question *q;
+    struct bearers bearers;
     struct map names; /* of candidates and what they became → struct candidate */
     struct candidate list[CANDIDATES_MAX];
     uint32_t count;
@@ -79,25 +87,36 @@ static int candidate_row(void *ctx, const struct value *cells, uint32_t count)
     return map_put(&s->names, cells[0].bytes, c, NULL);
 }
 
-/* Both names of a pair belong to the candidate that has one of them. */
+/* unit, serial, since when: both names of a pair belong to the candidate that has one of them. */
 static int names_row(void *ctx, const struct value *cells, uint32_t count)
 {
     struct search *s = ctx;
-    if (count != 2)
+    char own[BEARER_NAME_BYTES_MAX];
+    if (count != 3)
         return OK;
+    struct bytes serial = bearer_name(&s->bearers, cells[1].bytes, cells[2].i64, own);
     struct candidate *c = map_find(&s->names, cells[0].bytes);
-    struct candidate *other = map_find(&s->names, cells[1].bytes);
+    struct candidate *other = map_find(&s->names, serial);
     if (c && !other)
-        return map_put(&s->names, cells[1].bytes, c, NULL);
+        return map_put(&s->names, serial, c, NULL);
     return other && !c ? map_put(&s->names, cells[0].bytes, other, NULL) : OK;
 }
 
-/* From a parent to its children only. */
+static struct candidate *candidate_of(const struct search *s, struct bytes name, int64_t at_us)
+{
+    char own[BEARER_NAME_BYTES_MAX];
+    return map_find(&s->names, bearer_name(&s->bearers, name, at_us, own));
+}
+
+/* parent, child, when: from a parent to its children only. */
 static int link_row(void *ctx, const struct value *cells, uint32_t count)
 {
     struct search *s = ctx;
-    struct candidate *c = count == 2 ? map_find(&s->names, cells[0].bytes) : NULL;
-    return c ? map_put(&s->names, cells[1].bytes, c, NULL) : OK;
+    struct candidate *c = count == 3 ? candidate_of(s, cells[0].bytes, cells[2].i64) : NULL;
+    char own[BEARER_NAME_BYTES_MAX];
+    if (!c)
+        return OK;
+    return map_put(&s->names, bearer_name(&s->bearers, cells[1].bytes, cells[2].i64, own), c, NULL);
 }
 
 static int recipe_row(void *ctx, const struct value *cells, uint32_t count)
@@ -113,7 +132,7 @@ static int recipe_row(void *ctx, const struct value *cells, uint32_t count)
 static int said_row(void *ctx, const struct value *cells, uint32_t count)
 {
     struct search *s = ctx;
-    struct candidate *c = count == 2 ? map_find(&s->names, cells[0].bytes) : NULL;
+    struct candidate *c = count == 3 ? candidate_of(s, cells[0].bytes, cells[2].i64) : NULL;
     if (!c || cells[1].type != VALUE_BOOL)
         return OK;
     if (cells[1].boolean)
@@ -194,7 +213,8 @@ int band_good_find(const struct band_question *q, struct band_visit *ret, uint32
     if (!s)
         return ERR_NOMEM;
     s->q = q;
-    int err = OK;
+    int err = bearers_read(&s->bearers, q->reused, q->conn, q->t_in - 2 * DAY_US,
+                           q->t_in + 4 * DAY_US, q->diag);
     for (size_t i = 0; !err && i < sizeof passes / sizeof passes[0]; i++)
         err = search_run(s, passes[i].sql, passes[i].fn);
     if (!err)
@@ -202,6 +222,7 @@ int band_good_find(const struct band_question *q, struct band_visit *ret, uint32
     for (uint32_t i = 0; i < s->count; i++)
         free(s->list[i].recipe);
     map_fini(&s->names);
+    bearers_fini(&s->bearers);
     free(s);
     return err;
 }

@@ -193,5 +193,7 @@ int trace_config(struct trace *t, const struct config *config, struct catalogue 
     int err = config_characteristics(t, config, diag);
     if (!err)
         err = trace_config_rules(t, config, catalogue, diag);
+    if (!err)
+        err = bearer_config(&t->reused, config, &t->arena, diag);
     return err ? err : config_tracks(t, config);
 }

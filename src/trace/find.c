@@ -21,7 +21,7 @@ static struct story_key *key_find(const struct story *s, const char *text)
 }
 
 /* The key, new or known; NULL: a limit (truncated) or no memory. */
-static struct story_key *key_add(struct story *s, const char *text, uint32_t subject)
+static struct story_key *key_add(struct story *s, const char *text, uint32_t subject, int64_t at_us)
 {
     struct story_key *key = key_find(s, text);
     if (key)
@@ -32,19 +32,20 @@ static struct story_key *key_add(struct story *s, const char *text, uint32_t sub
     key = arena_alloc(&s->arena, sizeof *key);
     if (!key || map_put(&s->names, bytes_of_text(text), key, NULL))
         return NULL;
-    *key = (struct story_key){.text = text, .subject = subject};
+    *key = (struct story_key){
+        .text = text, .subject = subject, .at_us = at_us, .time = trace_span_all};
     s->keys[s->key_count++] = key;
     return key;
 }
 
-static struct story_subject *subject_add(struct story *s, const char *name)
+static struct story_subject *subject_add(struct story *s, const char *name, int64_t at_us)
 {
     s->truncated = s->truncated || s->subject_count == STORY_SUBJECTS_MAX;
     if (s->subject_count == STORY_SUBJECTS_MAX)
         return NULL;
     struct story_subject *subject = &s->subjects[s->subject_count];
     *subject = (struct story_subject){.name = name, .position = "", .until_us = STORY_NO_END_US};
-    if (!key_add(s, name, s->subject_count))
+    if (!key_add(s, name, s->subject_count, at_us))
         return NULL;
     s->subject_count++;
     return subject;
@@ -96,12 +97,12 @@ static int span_add(struct story *s, const struct story_key *key, const struct t
 {
     if (!s->subjects[key->subject].carries)
         return OK;
-    struct story_span *spans =
+    struct trace_span *spans =
         arena_room(&s->arena, s->spans, s->span_count, &s->span_cap, sizeof *spans);
     if (!spans)
         return ERR_NOMEM;
     s->spans = spans;
-    s->spans[s->span_count++] = (struct story_span){e->t_from, e->t_to};
+    s->spans[s->span_count++] = (struct trace_span){e->t_from, e->t_to};
     return OK;
 }
 
@@ -117,7 +118,7 @@ static int alias_add(struct story *s, struct story_key *key, const struct trace_
         (struct story_alias){key->text, e->other, key->subject, e->t_from, e->t_to};
     /* '?' is written before the id of a unit whose serial was not read. */
     if (e->other[0] && e->other[0] != '?')
-        (void)key_add(s, e->other, key->subject);
+        (void)key_add(s, e->other, key->subject, e->t_from);
     return span_add(s, key, e);
 }
 
@@ -126,7 +127,7 @@ static void unit_add(struct story *s, const struct story_key *key, const struct 
 {
     if (key_find(s, e->other))
         return;
-    struct story_key *unit = key_add(s, e->other, key->subject);
+    struct story_key *unit = key_add(s, e->other, key->subject, e->t_from);
     if (unit)
         unit->claim = key->text;
 }
@@ -151,6 +152,27 @@ static int link_add(struct story *s, const struct story_key *key, const struct t
     return OK;
 }
 
+/* If the serial comes around: while which time it was this unit's. */
+static int bearer_find(struct story *s, struct story_key *key, const struct found *f)
+{
+    int64_t after_us = bearer_after(&s->trace->reused, bytes_of_text(key->text));
+    if (!after_us || !f->count)
+        return OK;
+    struct trace_span *spans = arena_array(&s->arena, f->count, sizeof *spans);
+    if (!spans)
+        return ERR_NOMEM;
+    uint32_t count = trace_bearers(f->items, f->count, after_us, spans);
+    uint32_t number = bearer_at(spans, count, key->at_us);
+    key->time = bearer_time(spans, count, number);
+    if (key->subject == 0 && !s->borne) {
+        s->borne = key->text;
+        s->bearers = spans;
+        s->bearer_count = count;
+        s->bearer = number;
+    }
+    return OK;
+}
+
 static int key_take(struct story *s, struct story_key *key, const struct found *f)
 {
     int err = OK;
@@ -158,9 +180,10 @@ static int key_take(struct story *s, struct story_key *key, const struct found *
         key->refused = true;
         return OK;
     }
+    err = bearer_find(s, key, f);
     for (uint32_t i = 0; !err && i < f->count; i++) {
         const struct trace_entry *e = &f->items[i];
-        if (e->key != f->key)
+        if (e->key != f->key || !trace_span_has(key->time, e->t_from))
             continue;
         if (e->role == TRACE_IS_SERIAL && !alias_is_replaced(f, i))
             err = alias_add(s, key, e);
@@ -177,28 +200,11 @@ static int key_take(struct story *s, struct story_key *key, const struct found *
 /* ----------------------------------------------------------------------------------------- rounds
  */
 
-/* The entries in the order of their keys, so that each key's lie together. */
-static void entries_sort(struct arena *arena, struct trace_entries *e, uint32_t keys)
-{
-    uint32_t *starts = arena_array(arena, (size_t)keys + 1, sizeof *starts);
-    struct trace_entry *sorted = arena_array(arena, (size_t)e->count + 1, sizeof *sorted);
-    if (!starts || !sorted)
-        return; /* as it was: only slower */
-    for (uint32_t i = 0; i < e->count; i++)
-        starts[e->items[i].key + 1]++;
-    for (uint32_t k = 0; k < keys; k++)
-        starts[k + 1] += starts[k];
-    for (uint32_t i = 0; i < e->count; i++)
-        sorted[starts[e->items[i].key]++] = e->items[i];
-    e->items = sorted;
-}
-
 static int round_take(struct story *s, struct story_key **asked, uint32_t count,
-                      struct trace_entries *entries)
+                      const struct trace_entries *entries)
 {
     uint32_t at = 0;
     int err = OK;
-    entries_sort(&s->arena, entries, count);
     for (uint32_t k = 0; !err && k < count; k++) {
         struct found f = {.items = entries->items + at, .key = k};
         while (at < entries->count && entries->items[at].key == k) {
@@ -220,16 +226,24 @@ static bool key_is_of_use(const struct story *s, const struct story_key *key)
            cell_unit_parse(bytes_of_text(key->text), id);
 }
 
+/* All that is told of a serial that comes around tells its bearers apart. */
+static uint8_t sides_of(const struct story *s, const struct story_key *key, uint8_t sides)
+{
+    bool reused = bearer_after(&s->trace->reused, bytes_of_text(key->text)) > 0;
+    return reused ? TRACE_SIDE_NAMES | TRACE_SIDE_CHILDREN : sides;
+}
+
 /* Asks for all names that were not asked yet; *ret_more: there were any. The unit itself is asked
  * for everything; what lies above it not for its other children: a lot may have 100,000. */
-static int round_ask(struct story *s, unsigned sides, bool *ret_more)
+static int round_ask(struct story *s, uint8_t sides, bool *ret_more)
 {
     const struct trace_index index = {s->trace, &s->arena, s->as_of_us, s->diag};
     struct trace_entries entries = {0};
     struct story_key **asked = arena_array(&s->arena, s->key_count + 1, sizeof(void *));
     const char **texts = arena_array(&s->arena, s->key_count + 1, sizeof *texts);
+    uint8_t *asides = arena_array(&s->arena, s->key_count + 1, sizeof *asides);
     uint32_t count = 0;
-    if (!asked || !texts)
+    if (!asked || !texts || !asides)
         return ERR_NOMEM;
     for (uint32_t i = 0; i < s->key_count; i++) {
         if (s->keys[i]->asked)
@@ -238,16 +252,17 @@ static int round_ask(struct story *s, unsigned sides, bool *ret_more)
         if (!key_is_of_use(s, s->keys[i]))
             continue;
         asked[count] = s->keys[i];
+        asides[count] = sides_of(s, s->keys[i], sides);
         texts[count++] = s->keys[i]->text;
     }
     *ret_more = count > 0;
-    int err = trace_index_find(&index, texts, count, sides, &entries);
+    int err = trace_index_find(&index, texts, asides, count, &entries);
     s->truncated = s->truncated || entries.truncated;
     s->found = s->found || entries.count;
     return err ? err : round_take(s, asked, count, &entries);
 }
 
-static int rounds(struct story *s, unsigned sides)
+static int rounds(struct story *s, uint8_t sides)
 {
     bool more = true;
     int err = OK;
@@ -271,10 +286,13 @@ static void relative_add(struct story *s, const struct story_link *l)
 {
     const struct story_key *from = key_find(s, l->up ? l->child : l->parent);
     const char *name = l->up ? l->parent : l->child;
-    if (!from || key_find(s, name))
+    const struct story_key *known = key_find(s, name);
+    /* Of two bearers of a serial in one story the first that was met is followed. */
+    s->truncated = s->truncated || (known && !trace_span_has(known->time, l->at));
+    if (!from || known)
         return;
     struct story_subject near = s->subjects[from->subject];
-    struct story_subject *far = subject_add(s, name);
+    struct story_subject *far = subject_add(s, name, l->at);
     if (!far)
         return;
     far->depth = l->depth;
@@ -289,7 +307,7 @@ static void relative_add(struct story *s, const struct story_link *l)
 /* One step away from the unit in one direction, until there is nothing more or depth_max. */
 static int walk(struct story *s, bool up)
 {
-    unsigned sides = TRACE_SIDE_NAMES | (up ? 0 : TRACE_SIDE_CHILDREN);
+    uint8_t sides = up ? TRACE_SIDE_NAMES : TRACE_SIDE_NAMES | TRACE_SIDE_CHILDREN;
     int err = OK;
     for (uint32_t depth = 1; !err && depth <= s->depth_max; depth++) {
         uint32_t before = s->subject_count;
@@ -310,7 +328,7 @@ int story_find(struct story *s, const char *key)
     s->links = arena_array(&s->arena, STORY_LINKS_MAX, sizeof *s->links);
     if (!s->keys || !s->subjects || !s->links)
         return ERR_NOMEM;
-    struct story_subject *own = subject_add(s, key);
+    struct story_subject *own = subject_add(s, key, s->at_us ? s->at_us : TRACE_NO_END_US);
     if (!own)
         return ERR_NOMEM;
     own->up = true;

@@ -75,9 +75,15 @@ struct reached {
     bool claimed; /* an id that a serial leads to, and that has not confirmed it */
 };
 
+/* Of a serial that comes around there is a name of each link that leads to it, until the index has
+ * told which bearer that is; those of one bearer are one then. */
 struct name {
     const char *text;
     struct reached *reached;
+    int64_t at_us;          /* when it was met */
+    struct trace_span time; /* while it was this unit's */
+    struct name *next;      /* another bearer of the same serial, as the index has told */
+    bool again;             /* another name stands for it */
 };
 
 struct forward {
@@ -149,9 +155,38 @@ static struct reached *reached_add(struct forward *f, const char *name, uint32_t
     return r;
 }
 
-/* Gives the name to r; NULL: a limit, or no memory. */
-static struct name *name_add(struct forward *f, const char *text, struct reached *r)
+/* What the name of that time is found by: itself, unless the serial comes around. NULL: no memory.
+ */
+static const char *name_key(struct forward *f, const char *text, int64_t at_us)
 {
+    if (!bearer_after(&f->trace->reused, bytes_of_text(text)))
+        return text;
+    return arena_printf(&f->arena, "%s\n%" PRId64, text, at_us);
+}
+
+/* Bearers of a serial that the index has told of: the first, and by `next` the others. */
+static const char *bearers_key(struct forward *f, const char *text)
+{
+    return arena_printf(&f->arena, "%s\n#", text);
+}
+
+static struct name *name_find(struct forward *f, const char *text, int64_t at_us)
+{
+    const char *key = name_key(f, text, at_us);
+    struct name *n = key ? map_find_text(&f->names, key) : NULL;
+    if (n || key == text)
+        return n;
+    key = bearers_key(f, text);
+    n = key ? map_find_text(&f->names, key) : NULL;
+    while (n && !trace_span_has(n->time, at_us))
+        n = n->next;
+    return n;
+}
+
+/* Gives the name to r; NULL: a limit, or no memory. */
+static struct name *name_add(struct forward *f, const char *text, int64_t at_us, struct reached *r)
+{
+    const char *key = name_key(f, text, at_us);
     if (f->name_count == FORWARD_NAMES_MAX) {
         forward_cut(f, "names");
         return NULL;
@@ -159,10 +194,10 @@ static struct name *name_add(struct forward *f, const char *text, struct reached
     struct name *n = arena_alloc(&f->arena, sizeof *n);
     struct name **list =
         arena_room(&f->arena, f->list, f->name_count, &f->name_cap, sizeof(struct name *));
-    if (!n || !list || map_put(&f->names, bytes_of_text(text), n, NULL))
+    if (!key || !n || !list || map_put(&f->names, bytes_of_text(key), n, NULL))
         return NULL;
     f->list = list;
-    *n = (struct name){text, r};
+    *n = (struct name){.text = text, .reached = r, .at_us = at_us, .time = trace_span_all};
     f->list[f->name_count++] = n;
     return n;
 }
@@ -194,19 +229,19 @@ static void reached_join(struct forward *f, struct reached *a, struct reached *b
 }
 
 /* A further name of r's unit. */
-static void name_share(struct forward *f, const char *text, struct reached *r)
+static void name_share(struct forward *f, const char *text, int64_t at_us, struct reached *r)
 {
-    struct name *known = map_find_text(&f->names, text);
+    struct name *known = name_find(f, text, at_us);
     if (known)
         reached_join(f, known->reached, r);
     else
-        (void)name_add(f, text, r);
+        (void)name_add(f, text, at_us, r);
 }
 
 /* An id that had the serial, at least once: whether it still has it, its own entries tell. */
 static void name_claim(struct forward *f, const char *text, const struct reached *r)
 {
-    if (map_find_text(&f->names, text))
+    if (name_find(f, text, 0))
         return;
     struct reached *claimed = reached_add(f, text, r->depth);
     if (!claimed)
@@ -217,14 +252,16 @@ static void name_claim(struct forward *f, const char *text, const struct reached
     claimed->at = r->at;
     claimed->via = r->via;
     claimed->kind = r->kind;
-    (void)name_add(f, text, claimed);
+    (void)name_add(f, text, 0, claimed);
 }
 
-static struct reached *seed_add(struct forward *f, const char *text, int64_t at, double sure)
+/* at: since when it is suspect; when: of those who bore the serial, the one of then. */
+static struct reached *seed_add(struct forward *f, const char *text, int64_t at, int64_t when,
+                                double sure)
 {
-    struct name *known = map_find_text(&f->names, text);
+    struct name *known = name_find(f, text, when);
     struct reached *r = known ? reached_own(known->reached) : reached_add(f, text, 0);
-    if (!r || (!known && !name_add(f, text, r)))
+    if (!r || (!known && !name_add(f, text, when, r)))
         return NULL;
     r->at = known && r->at < at ? r->at : at;
     r->sure = known ? fmax(r->sure, sure) : sure;
@@ -239,7 +276,7 @@ static void take_alias(struct forward *f, const struct name *n, const struct tra
 {
     bool read = e->other[0] && e->other[0] != '?';
     if (read)
-        name_share(f, e->other, reached_own(n->reached));
+        name_share(f, e->other, e->t_from, reached_own(n->reached));
     struct reached *r = reached_own(n->reached);
     r->is_unit = true;
     if (read)
@@ -345,7 +382,7 @@ static void take_child(struct forward *f, const struct name *n, const struct tra
      * station's units have been chosen by it already. */
     bool in_time = r->at == INT64_MIN ? e->t_from >= f->since_us && e->t_from <= f->until_us
                                       : e->t_from >= r->at - STORY_LATE_US;
-    const struct name *known = map_find_text(&f->names, e->other);
+    const struct name *known = name_find(f, e->other, e->t_from);
     if (!in_time || sure <= 0)
         return;
     if (known) {
@@ -359,7 +396,7 @@ static void take_child(struct forward *f, const struct name *n, const struct tra
         return;
     }
     struct reached *child = reached_add(f, e->other, r->depth + 1);
-    if (!child || !name_add(f, e->other, child))
+    if (!child || !name_add(f, e->other, e->t_from, child))
         return;
     child->via = r->name;
     child->sure = r->sure * sure;
@@ -368,9 +405,16 @@ static void take_child(struct forward *f, const struct name *n, const struct tra
     take_quantity(f, n, e, child);
 }
 
+static bool name_has(const struct name *n, const struct trace_entry *e)
+{
+    return !n->again && trace_span_has(n->time, e->t_from);
+}
+
 static void take(struct forward *f, const struct name *n, const struct trace_entry *e)
 {
     struct reached *r = reached_own(n->reached);
+    if (!name_has(n, e))
+        return;
     if (r->claimed)
         return; /* the serial was corrected: it is another unit's */
     if (e->role == TRACE_IS_UNIT)
@@ -389,7 +433,7 @@ static int take_aliases(struct forward *f, const struct trace_entries *entries, 
     for (uint32_t i = 0; !err && i < entries->count; i++) {
         struct trace_entry *e = &entries->items[i];
         const char *visit = arena_printf(&f->arena, "%u %s", e->key, e->kind);
-        if (e->role != TRACE_IS_SERIAL)
+        if (e->role != TRACE_IS_SERIAL || !name_has(f->list[first + e->key], e))
             continue;
         const struct trace_entry *known = visit ? map_find_text(&latest, visit) : NULL;
         bool newer = !known || e->revision > known->revision ||
@@ -401,6 +445,45 @@ static int take_aliases(struct forward *f, const struct trace_entries *entries, 
         take_alias(f, f->list[first + e->key], e);
     }
     map_fini(&latest);
+    return err;
+}
+
+/* Which bearer of its serial a name is, of its own entries. One that was met already stands for
+ * it. */
+static int bearer_find(struct forward *f, struct name *n, const struct trace_entry *own,
+                       uint32_t count)
+{
+    int64_t after_us = bearer_after(&f->trace->reused, bytes_of_text(n->text));
+    if (!after_us || !count)
+        return OK;
+    struct trace_span *spans = arena_array(&f->arena, count, sizeof *spans);
+    const char *key = bearers_key(f, n->text);
+    if (!spans || !key)
+        return ERR_NOMEM;
+    count = trace_bearers(own, count, after_us, spans);
+    n->time = bearer_time(spans, count, bearer_at(spans, count, n->at_us));
+    struct name *first = map_find_text(&f->names, key);
+    for (struct name *o = first; o && !n->again; o = o->next) {
+        n->again = o->time.from == n->time.from;
+        if (n->again)
+            reached_join(f, o->reached, n->reached);
+    }
+    n->next = first;
+    return n->again ? OK : map_put(&f->names, bytes_of_text(key), n, NULL);
+}
+
+static int bearers_find(struct forward *f, const struct trace_entries *entries, uint32_t first,
+                        uint32_t count)
+{
+    const struct trace_entry *e = entries->items;
+    const struct trace_entry *end = e + entries->count;
+    int err = OK;
+    for (uint32_t k = 0; !err && k < count && f->trace->reused.count; k++) {
+        const struct trace_entry *own = e;
+        while (e < end && e->key == k)
+            e++;
+        err = bearer_find(f, f->list[first + k], own, (uint32_t)(e - own));
+    }
     return err;
 }
 
@@ -417,10 +500,12 @@ static int round_ask(struct forward *f, bool *ret_more)
     while (f->asked < f->name_count && count < FORWARD_ASKED_MAX)
         texts[count++] = f->list[f->asked++]->text;
     *ret_more = count > 0;
-    int err =
-        trace_index_find(&index, texts, count, TRACE_SIDE_NAMES | TRACE_SIDE_CHILDREN, &entries);
+    int err = trace_index_find_sides(&index, texts, count, TRACE_SIDE_NAMES | TRACE_SIDE_CHILDREN,
+                                     &entries);
     if (entries.truncated)
         forward_cut(f, "entries");
+    if (!err)
+        err = bearers_find(f, &entries, first, count);
     if (!err)
         err = links_read(f, &entries);
     if (!err)
@@ -433,7 +518,8 @@ static int round_ask(struct forward *f, bool *ret_more)
 /* ----------------------------------------------------------------------------------------- seeds
  */
 
-/* f: the rows that say so. $1 name, $2 value, $3 since, $4 until, $5 as of, $6 rows at most */
+/* f: the rows that say so. $1 name, $2 value, $3 since, $4 until, $5 as of, $6 rows at most, $7 so
+ * many µs, within which no serial comes around */
 #define SQL_SAID                                                                                   \
     "f AS MATERIALIZED (SELECT * FROM factors f WHERE (name = $1 OR ($1 = '' AND kind = "          \
     "'material')) AND value = $2 AND \"at\" BETWEEN $3 AND $4 AND known_at <= $5 AND NOT "         \
@@ -477,12 +563,13 @@ static const char sql_factor[] =
     "max(" SQL_SURE
     ") AS sure FROM f LEFT JOIN h ON f.serial = '' AND f.unit = h.unit AND f.rule = h.rule AND "
     "f.operation = h.operation AND f.kind = h.kind AND f.name = h.name AND f.value = h.value AND "
-    "f.\"at\" >= h.t_in AND f.\"at\" <= h.t_out GROUP BY 1 HAVING sure > 0 ORDER BY 2 LIMIT $6";
+    "f.\"at\" >= h.t_in AND f.\"at\" <= h.t_out GROUP BY 1, epoch_us(f.\"at\") // $7 HAVING sure > "
+    "0 ORDER BY 2 LIMIT $6";
 
-/* $1 station, $2 is not used, the others as above */
+/* $1 station, $2 and $7 are not used, the others as above */
 static const char sql_station[] =
     "SELECT unit, min(coalesce(t_in, t_out)), max(" TRACE_SQL_SURE
-    ") FROM steps s WHERE station = $1 AND $2 = $2 AND "
+    ") FROM steps s WHERE station = $1 AND $2 = $2 AND $7 = $7 AND "
     "coalesce(t_out, t_in) >= $3 AND coalesce(t_in, t_out) <= $4 "
     "AND " TRACE_SQL_LATEST("$5") " GROUP BY unit ORDER BY 2 LIMIT $6";
 
@@ -494,7 +581,7 @@ static int seed_row(void *ctx, const struct value *c, uint32_t count)
     const char *name = arena_copy(&f->arena, c[0].bytes);
     if (!name)
         return ERR_NOMEM;
-    (void)seed_add(f, name, c[1].i64, c[2].f64);
+    (void)seed_add(f, name, c[1].i64, c[1].i64, c[2].f64);
     return OK;
 }
 
@@ -516,6 +603,8 @@ static int seeds_read(struct forward *f, const char *sql, const char *first, con
     if (!err)
         err = duck_bind_i64(s, 6, (int64_t)f->units_max * 16 + 1);
     if (!err)
+        err = duck_bind_i64(s, 7, bearer_after_least(&f->trace->reused));
+    if (!err)
         err = duck_run(s, seed_row, f, f->diag);
     duck_stmt_free(s);
     return err;
@@ -531,7 +620,7 @@ static int seeds_find(struct forward *f, const char *from, const char *station)
         const char *name = arena_copy(&f->arena, bytes_of(from, (size_t)(equals - from)));
         return name ? seeds_read(f, sql_factor, name, equals + 1) : ERR_NOMEM;
     }
-    f->origin = seed_add(f, from, INT64_MIN, 1);
+    f->origin = seed_add(f, from, INT64_MIN, f->until_us, 1);
     if (!f->origin)
         return ERR_NOMEM;
     return seeds_read(f, sql_factor, "", from);

@@ -51,31 +51,13 @@ static const char sql_facts[] =
 /* ------------------------------------------------------------------------------------------ time
  */
 
-static int span_compare(const void *a, const void *b)
-{
-    const struct story_span *x = a;
-    const struct story_span *y = b;
-    return (x->from > y->from) - (x->from < y->from);
-}
-
 /* Puts neighbours together; more than GATHER_SPAN_MAX become one. */
 static void spans_merge(struct story *s)
 {
-    uint32_t n = 0;
-    if (s->span_count == 0)
-        return;
-    qsort(s->spans, s->span_count, sizeof *s->spans, span_compare);
-    for (uint32_t i = 1; i < s->span_count; i++) {
-        struct story_span *last = &s->spans[n];
-        if (s->spans[i].from > last->to + GATHER_GAP_US)
-            s->spans[++n] = s->spans[i];
-        else if (s->spans[i].to > last->to)
-            last->to = s->spans[i].to;
-    }
-    s->span_count = n + 1;
+    s->span_count = trace_spans_unite(s->spans, s->span_count, GATHER_GAP_US);
     if (s->span_count <= GATHER_SPAN_MAX)
         return;
-    s->spans[0].to = s->spans[n].to;
+    s->spans[0].to = s->spans[s->span_count - 1].to;
     s->span_count = 1;
 }
 
@@ -97,11 +79,11 @@ static int64_t time_of(const struct value *v)
     return v->type == VALUE_NULL ? INT64_MIN : v->i64;
 }
 
-/* Whose rows a name's are; false: the name was refused. */
-static bool subject_of(const struct story *s, const char *name, uint32_t *ret)
+/* Whose rows a name's of that time are; false: the name was refused, or was another's then. */
+static bool subject_of(const struct story *s, const char *name, int64_t at_us, uint32_t *ret)
 {
     const struct story_key *key = map_find_text(&s->names, name);
-    if (!key || key->refused)
+    if (!key || key->refused || !trace_span_has(key->time, at_us))
         return false;
     *ret = key->subject;
     return true;
@@ -116,7 +98,7 @@ static int step_row(void *ctx, const struct value *c, uint32_t count)
     const char *unit = text_of(s, &c[0]);
     if (!unit)
         return ERR_NOMEM;
-    if (!subject_of(s, unit, &subject))
+    if (!subject_of(s, unit, c[5].type == VALUE_NULL ? time_of(&c[6]) : time_of(&c[5]), &subject))
         return OK;
     struct story_visit *visits =
         arena_room(&s->arena, s->visits, s->visit_count, &s->visit_cap, sizeof *visits);
@@ -186,7 +168,7 @@ static int fact_row(void *ctx, const struct value *c, uint32_t count)
     if (!f->unit || !f->serial || !f->operation || !f->station || !f->name || !f->text ||
         !f->more || !f->rule)
         return ERR_NOMEM;
-    if (subject_of(s, f->serial[0] ? f->serial : f->unit, &f->subject) &&
+    if (subject_of(s, f->serial[0] ? f->serial : f->unit, f->at, &f->subject) &&
         f->at <= s->subjects[f->subject].until_us + STORY_LATE_US)
         s->fact_count++;
     return OK;
@@ -236,7 +218,7 @@ static int names_print(const struct story *s, struct buf *out)
 }
 
 static int span_read(struct story *s, struct duck_stmt *stmt, const char *names,
-                     const struct story_span *span, duck_row_fn fn)
+                     const struct trace_span *span, duck_row_fn fn)
 {
     int err = duck_bind_text(stmt, 1, names);
     if (!err)

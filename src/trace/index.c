@@ -235,8 +235,8 @@ static int find_failed(const struct trace_index *index, int err)
                     index->trace->store.dir, err_text(err));
 }
 
-int trace_index_find(const struct trace_index *index, const char *const *keys, uint32_t count,
-                     unsigned sides, struct trace_entries *ret)
+int trace_index_find(const struct trace_index *index, const char *const *keys, const uint8_t *sides,
+                     uint32_t count, struct trace_entries *ret)
 {
     struct finding f = {.index = index, .out = ret};
     struct index_snapshot snap = {
@@ -247,7 +247,7 @@ int trace_index_find(const struct trace_index *index, const char *const *keys, u
         return ERR_NOMEM;
     for (uint32_t i = 0; i < count; i++) {
         for (unsigned side = 0; side < 2; side++) {
-            if (!(sides & 1u << side))
+            if (!(sides[i] & 1u << side))
                 continue;
             numbers[snap.count] = i;
             snap.hashes[snap.count++] = side_hash(bytes_of_text(keys[i]), side == 1);
@@ -260,4 +260,23 @@ int trace_index_find(const struct trace_index *index, const char *const *keys, u
     }
     index_store_give(&index->trace->store, &snap);
     return err && err != ERR_LIMIT ? find_failed(index, err) : OK;
+}
+
+int trace_index_find_sides(const struct trace_index *index, const char *const *keys, uint32_t count,
+                           uint8_t sides, struct trace_entries *ret)
+{
+    uint8_t *all = arena_array(index->arena, (size_t)count + 1, sizeof *all);
+    *ret = (struct trace_entries){0};
+    if (!all)
+        return ERR_NOMEM;
+    memset(all, sides, count);
+    return trace_index_find(index, keys, all, count, ret);
+}
+
+uint32_t trace_bearers(const struct trace_entry *told, uint32_t count, int64_t after_us,
+                       struct trace_span *spans)
+{
+    for (uint32_t i = 0; i < count; i++)
+        spans[i] = (struct trace_span){told[i].t_from, told[i].t_to};
+    return trace_spans_unite(spans, count, after_us);
 }

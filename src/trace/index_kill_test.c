@@ -149,13 +149,13 @@ static void check_unit(const struct node *n, int64_t unit)
     char serial[32];
     const char *key = serial;
     serial_of(unit, serial);
-    CHECK_OK(trace_index_find(&index, &key, 1, TRACE_SIDE_NAMES, &found));
+    CHECK_OK(trace_index_find_sides(&index, &key, 1, TRACE_SIDE_NAMES, &found));
     CHECK_EQ(found.count, 1);
     CHECK_EQ(found.items[0].role, TRACE_IS_UNIT);
     CHECK_EQ(found.items[0].t_from, T0 + unit);
     key = found.items[0].other;
     CHECK_EQ(strlen(key), TRACE_UNIT_TEXT);
-    CHECK_OK(trace_index_find(&index, &key, 1, TRACE_SIDE_NAMES, &found));
+    CHECK_OK(trace_index_find_sides(&index, &key, 1, TRACE_SIDE_NAMES, &found));
     CHECK_EQ(found.count, 1);
     CHECK_STR(found.items[0].other, serial);
     arena_fini(&arena);

@@ -89,7 +89,7 @@ static int rivals_name(struct story *s, struct story_visit *v)
     struct trace_entries entries = {0};
     for (uint32_t i = 0; i < v->rival_count; i++)
         units[i] = v->rivals[i].unit;
-    int err = trace_index_find(&index, units, v->rival_count, TRACE_SIDE_NAMES, &entries);
+    int err = trace_index_find_sides(&index, units, v->rival_count, TRACE_SIDE_NAMES, &entries);
     for (uint32_t i = 0; !err && i < entries.count; i++) {
         const struct trace_entry *e = &entries.items[i];
         if (e->role == TRACE_IS_SERIAL && (!best[e->key] || says_better(e, best[e->key])))

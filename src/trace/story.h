@@ -40,10 +40,12 @@ struct story_subject {
 struct story_key {
     const char *text;
     uint32_t subject;
-    bool is_unit;      /* found as a unit's id */
-    bool asked;        /* the index was asked already */
-    bool refused;      /* a unit that no longer has the serial by which it was found */
-    const char *claim; /* the serial by which it was found; NULL = it needs none */
+    bool is_unit;           /* found as a unit's id */
+    bool asked;             /* the index was asked already */
+    bool refused;           /* a unit that no longer has the serial by which it was found */
+    const char *claim;      /* the serial by which it was found; NULL = it needs none */
+    int64_t at_us;          /* when it was this unit's */
+    struct trace_span time; /* while it was; everything, if it is nobody's ever again */
 };
 
 struct story_alias {
@@ -63,11 +65,6 @@ struct story_link {
     int64_t at;
     uint32_t depth; /* 1 = next to the unit */
     bool up;        /* towards the parents */
-};
-
-struct story_span {
-    int64_t from;
-    int64_t to;
 };
 
 /* Another unit that a stay may have been of. */
@@ -147,6 +144,7 @@ struct story {
     struct arena arena;
     struct diag *diag;
     int64_t as_of_us;
+    int64_t at_us; /* of those that bore the serial, the one of then; 0 = the last */
     uint32_t depth_max;
     bool truncated; /* a limit cut something off */
     bool found;     /* the index knows a name */
@@ -161,7 +159,11 @@ struct story {
     uint32_t alias_cap;
     struct story_link *links;
     uint32_t link_count;
-    struct story_span *spans; /* when rows of the carrying subjects lie */
+    const struct trace_span *bearers; /* of a serial of the unit, if it comes around */
+    uint32_t bearer_count;
+    uint32_t bearer;          /* which of them it is */
+    const char *borne;        /* that serial */
+    struct trace_span *spans; /* when rows of the carrying subjects lie */
     uint32_t span_count;
     uint32_t span_cap;
     struct story_visit *visits; /* by time */
@@ -173,8 +175,8 @@ struct story {
     const char *verdict; /* of the unit: pass, fail, rework, scrap, unknown */
 };
 
-/* *s is zeroed but for trace, conn, diag, as_of_us and depth_max. ERR_NOT_FOUND: nothing is known
- * of the key. Whatever it returns, story_fini is needed. */
+/* *s is zeroed but for trace, conn, diag, as_of_us, at_us and depth_max. ERR_NOT_FOUND: nothing is
+ * known of the key. Whatever it returns, story_fini is needed. */
 int story_read(struct story *s, const char *key);
 void story_fini(struct story *s);
 
@@ -209,6 +211,7 @@ enum story_list {
     STORY_DEFECTS,
     STORY_PARENTS,
     STORY_CHILDREN,
+    STORY_BEARERS,
 };
 
 int story_print(const struct story *s, enum story_list list, struct buf *out);

@@ -229,6 +229,19 @@ static void print_links(const struct story *s, bool up, struct buf *out)
     }
 }
 
+/* One bearer alone is nothing to tell. */
+static void print_bearers(const struct story *s, struct buf *out)
+{
+    for (uint32_t i = 0; i < s->bearer_count && s->bearer_count > 1; i++) {
+        trace_json_begin(out);
+        trace_json_text(out, "serial", s->borne);
+        trace_json_time(out, "from", s->bearers[i].from);
+        trace_json_time(out, "to", s->bearers[i].to);
+        trace_json_name(out, "this");
+        (void)buf_append_text(out, i == s->bearer ? "true}" : "false}");
+    }
+}
+
 int story_print(const struct story *s, enum story_list list, struct buf *out)
 {
     (void)buf_append_u8(out, '[');
@@ -240,6 +253,8 @@ int story_print(const struct story *s, enum story_list list, struct buf *out)
         print_facts(s, STORY_MEASURE, out);
     else if (list == STORY_FACTORS)
         print_facts(s, STORY_FACTOR, out);
+    else if (list == STORY_BEARERS)
+        print_bearers(s, out);
     else if (list == STORY_DEFECTS)
         print_facts(s, STORY_DEFECT, out);
     else

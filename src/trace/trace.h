@@ -19,6 +19,9 @@ struct trace;
 #define TRACE_UNITS_MAX        10000
 #define TRACE_SERIAL_BYTES_MAX 255
 
+/* A rule of historian.serials_reused, for the documentation. */
+extern const struct option trace_reused_table[];
+
 struct trace_options {
     struct historian *historian; /* configured and started by the app */
 };

@@ -216,6 +216,14 @@ static const struct section_column child_columns[] = {
     {NULL, NULL, FORM_TEXT, SHOWN_ALWAYS},
 };
 
+static const struct section_column bearer_columns[] = {
+    {"SERIAL BORNE", "serial", FORM_TEXT, SHOWN_ALWAYS},
+    {"FROM", "from", FORM_TIME, SHOWN_ALWAYS},
+    {"TO", "to", FORM_TIME, SHOWN_ALWAYS},
+    {"THIS ONE", "this", FORM_YES, SHOWN_ALWAYS},
+    {NULL, NULL, FORM_TEXT, SHOWN_ALWAYS},
+};
+
 /* What is less than all of it, in percent. */
 static const char *print_share(struct print *p, const char *text)
 {
@@ -344,6 +352,11 @@ static int print_factors(struct print *p, const struct tree *list)
 static int print_parents(struct print *p, const struct tree *list)
 {
     return print_section(p, list, parent_columns);
+}
+
+static int print_bearers(struct print *p, const struct tree *list)
+{
+    return print_section(p, list, bearer_columns);
 }
 
 static int print_children(struct print *p, const struct tree *list)
@@ -490,8 +503,10 @@ int trace_print(const struct batch *answer, const struct trace_print_options *op
     int err = serial && unit && verdict ? OK : ERR_NOMEM;
     if (!err) {
         print_head(&p, serial, unit, verdict);
-        err = print_list(&p, answer, "steps", print_steps);
+        err = print_list(&p, answer, "bearers", print_bearers);
     }
+    if (!err)
+        err = print_list(&p, answer, "steps", print_steps);
     if (!err)
         err = print_list(&p, answer, "measures", print_measures);
     if (!err)

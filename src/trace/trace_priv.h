@@ -5,6 +5,7 @@
 
 #include "base/arena.h"
 #include "base/map.h"
+#include "trace/bearer.h"
 #include "trace/index_store.h"
 #include "trace/trace.h"
 
@@ -83,9 +84,10 @@ struct trace {
     struct catalogue *catalogue;
     struct characteristic *characteristics;
     uint32_t characteristic_count;
-    struct map rules;         /* name → struct trace_rule */
-    struct map tracks;        /* name → struct trace_track */
-    struct index_store store; /* the adjacency index */
+    struct bearer_rules reused; /* which serials come around */
+    struct map rules;           /* name → struct trace_rule */
+    struct map tracks;          /* name → struct trace_track */
+    struct index_store store;   /* the adjacency index */
     /* The historian's reader alone: what curves of a track and a station are drawn of. */
     struct map signals; /* trace_visit_name → struct trace_signals */
     int64_t signals_of; /* how many tags there were then */
@@ -214,8 +216,8 @@ struct trace_entries {
 
 #define TRACE_ENTRIES_MAX 50000
 
-/* Everything known at as_of_us on these sides of the keys, at most TRACE_ENTRIES_MAX. Texts and
- * list are the arena's. Keys are zero-terminated. */
+/* Everything known at as_of_us on these sides of the keys, the first key's first, at most
+ * TRACE_ENTRIES_MAX. Texts and list are the arena's. Keys are zero-terminated. */
 struct trace_index {
     struct trace *trace;
     struct arena *arena;
@@ -223,8 +225,18 @@ struct trace_index {
     struct diag *diag;
 };
 
-int trace_index_find(const struct trace_index *index, const char *const *keys, uint32_t count,
-                     unsigned sides, struct trace_entries *ret);
+/* sides: of each key. */
+int trace_index_find(const struct trace_index *index, const char *const *keys, const uint8_t *sides,
+                     uint32_t count, struct trace_entries *ret);
+
+/* As much of all keys. */
+int trace_index_find_sides(const struct trace_index *index, const char *const *keys, uint32_t count,
+                           uint8_t sides, struct trace_entries *ret);
+
+/* When something is told of each bearer of a serial, the earliest first (bearer.h); spans: room for
+ * one an entry. Returns how many there are. */
+uint32_t trace_bearers(const struct trace_entry *told, uint32_t count, int64_t after_us,
+                       struct trace_span *spans);
 
 /* The fields of an entry but for its key; texts are the arena's. ERR_MALFORMED, ERR_NOMEM. */
 int trace_index_entry(struct arena *arena, struct bytes text, struct trace_entry *ret);
@@ -282,6 +294,12 @@ void trace_units_serve(void *owner, struct call *c);
 int trace_read_as_of(const struct call *c, int64_t *ret_us, struct diag *diag);
 int trace_read_time(const struct call *c, const char *name, int64_t otherwise, int64_t *ret_us,
                     struct diag *diag);
+/* Of several units that bore the serial the one of then; 0: the last. */
+#define TRACE_AT_DOC                                                                               \
+    "of several units that bore the serial, one after the other, the one of this time (RFC "       \
+    "3339); "                                                                                      \
+    "default: the last"
+int trace_read_at(const struct call *c, int64_t *ret_us, struct diag *diag);
 int trace_read_key(const struct call *c, const char *name, struct value *ret, struct diag *diag);
 int trace_read_depth(const struct call *c, uint32_t otherwise, uint32_t *ret, struct diag *diag);
 

@@ -12,6 +12,7 @@
 static const struct call_field unit_request[] = {
     {"serial", VALUE_STRING, 0, true, "serial number, the unit's id, or a lot"},
     {"as_of", VALUE_STRING, 0, false, "as known at this time (RFC 3339); default: now"},
+    {"at", VALUE_STRING, 0, false, TRACE_AT_DOC},
     {"depth", VALUE_INT64, 0, false, "steps through the genealogy, 0 to 32; default 2"},
     {"curves", VALUE_BOOL, 0, false, "with the curves; default true"},
     {0},
@@ -32,6 +33,9 @@ static const struct call_field unit_answer[] = {
     {"defects", VALUE_STRING, FIELD_JSON, true, "what was found wrong, and where on the unit"},
     {"parents", VALUE_STRING, FIELD_JSON, true, "links to what it was made from"},
     {"children", VALUE_STRING, FIELD_JSON, true, "links to what was made from it"},
+    {"bearers", VALUE_STRING, FIELD_JSON, true,
+     "of a serial that comes around: the units that bore it, the earliest first: serial, from, to, "
+     "this (the one that is told here)"},
     {"truncated", VALUE_BOOL, 0, true, "a limit cut something off"},
     {0},
 };
@@ -48,6 +52,7 @@ enum {
     ANSWER_DEFECTS,
     ANSWER_PARENTS,
     ANSWER_CHILDREN,
+    ANSWER_BEARERS,
     ANSWER_TRUNCATED,
 };
 
@@ -81,6 +86,11 @@ int trace_read_time(const struct call *c, const char *name, int64_t otherwise, i
 int trace_read_as_of(const struct call *c, int64_t *ret_us, struct diag *diag)
 {
     return trace_read_time(c, "as_of", TRACE_NO_END_US, ret_us, diag);
+}
+
+int trace_read_at(const struct call *c, int64_t *ret_us, struct diag *diag)
+{
+    return trace_read_time(c, "at", 0, ret_us, diag);
 }
 
 int trace_read_key(const struct call *c, const char *name, struct value *ret, struct diag *diag)
@@ -118,6 +128,8 @@ static int asking_read(struct asking *a, struct story *s, const struct call *c)
     int err = trace_read_key(c, "serial", &a->serial, s->diag);
     if (!err)
         err = trace_read_as_of(c, &s->as_of_us, s->diag);
+    if (!err)
+        err = trace_read_at(c, &s->at_us, s->diag);
     return err ? err : trace_read_depth(c, UNIT_DEPTH, &s->depth_max, s->diag);
 }
 
@@ -147,7 +159,7 @@ static int answer_list(const struct asking *a, struct story *s, struct batch_bui
         [ANSWER_SERIALS] = STORY_SERIALS,   [ANSWER_STEPS] = STORY_STEPS,
         [ANSWER_MEASURES] = STORY_MEASURES, [ANSWER_FACTORS] = STORY_FACTORS,
         [ANSWER_DEFECTS] = STORY_DEFECTS,   [ANSWER_PARENTS] = STORY_PARENTS,
-        [ANSWER_CHILDREN] = STORY_CHILDREN,
+        [ANSWER_CHILDREN] = STORY_CHILDREN, [ANSWER_BEARERS] = STORY_BEARERS,
     };
     struct buf out = {0};
     int err = col == ANSWER_CURVES ? answer_curves(a, s, &out) : story_print(s, lists[col], &out);

@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "trace/story.h"
 
+#include <inttypes.h>
 #include <string.h>
 
 #define UNITS_DEFAULT 100
@@ -57,24 +58,38 @@ struct listing {
     int64_t limit;
     const char *station; /* "" = all */
     const char *verdict; /* "" = all */
-    const char **names;  /* of units that something bad was said of */
+    struct named *names; /* of units that something bad was said of */
     uint32_t name_count;
+};
+
+/* What names a unit, at what time. */
+struct named {
+    const char *text;
+    int64_t at_us;
 };
 
 /* ----------------------------------------------------------------------------------------- visits
  */
 
-/* $1 since, $2 rows, $3 until, $4 station. p: the visits of the answer; s: with their serials. */
-#define SQL_VISITS                                                                                 \
+/* $1 since, $2 rows, $3 until, $4 station. p: the visits of the answer. */
+#define SQL_ANSWER                                                                                 \
     "WITH p AS (SELECT * FROM (SELECT * FROM steps WHERE t_out >= $1 AND t_out <= $3 AND ($4 = "   \
     "'' OR station = $4) QUALIFY row_number() OVER (PARTITION BY node, track, unit, station, "     \
     "coalesce(visit, 0) ORDER BY revision DESC, known_at DESC) = 1) WHERE NOT retracted ORDER BY " \
-    "t_out DESC LIMIT "                                                                            \
-    "$2), " TRACE_SQL_SERIALS ", s AS (SELECT s.*, row_number() OVER () AS id, "                   \
-    "coalesce(u.serial, '') AS serial, " TRACE_SQL_SURE                                            \
-    " AS sure, coalesce(lead(t_in) OVER (PARTITION BY u.serial, station ORDER BY t_in), "          \
-    "TIMESTAMP '9999-01-01') AS next_in FROM p s LEFT JOIN u ON s.unit = u.unit), "
+    "t_out DESC LIMIT $2)"
 
+/* s: with their serials. n: $5 serials, one a line, that come around, and $6 when each is another
+ * unit's, µs. */
+#define SQL_VISITS                                                                                 \
+    SQL_ANSWER ", " TRACE_SQL_SERIALS ", "                                                         \
+               "n AS (SELECT unnest(string_split($5, '\n')) AS serial, "                           \
+               "make_timestamp(unnest(string_split($6, '\n'))::BIGINT) AS t), s AS (SELECT s.*, "  \
+               "row_number() OVER () id, coalesce(u.serial, '') AS serial, " TRACE_SQL_SURE        \
+               " AS sure, coalesce(least(lead(t_in) OVER (PARTITION BY u.serial, station ORDER "   \
+               "BY t_in), "                                                                        \
+               "(SELECT min(n.t) FROM n WHERE n.serial = u.serial AND n.t > s.t_in)), TIMESTAMP "  \
+               "'9999-01-01') AS next_in FROM p s LEFT JOIN u ON s.unit = "                        \
+               "u.unit), "
 /* a: all stays of these units, also those that were taken back, since rows are to be told apart.
  * The id of one that is not in the answer is NULL. */
 #define SQL_STAYS                                                                                  \
@@ -95,8 +110,7 @@ struct listing {
     "), epoch_us(f." t ") - a.t_out, 0), a.t_out <> epoch_us(f." t                                 \
     "), a.retracted) = 1 UNION ALL SELECT f.*, s.id FROM " table                                   \
     " f JOIN s ON f.serial = s.serial AND f.station = s.station AND f." t                          \
-    " >= s.t_in - INTERVAL 2 SECONDS AND f." t                                                     \
-    " < s.next_in WHERE NOT f.retracted AND f.serial <> '')"
+    " >= s.t_in - INTERVAL '2s' AND f." t " < s.next_in WHERE NOT f.retracted AND f.serial <> '')"
 
 /* The last word, and of one moment's words the worst. */
 #define LAST_VERDICT                                                                               \
@@ -119,9 +133,9 @@ static const char sql_visits[] =
                                               "decided_at") " GROUP BY id) "
                                                             "SELECT s.unit, s.serial, s.station, "
                                                             "s.t_in, s.t_out, s.status, CASE WHEN "
-                                                            "w.said IS NOT NULL "
-                                                            "THEN w.said WHEN d.defects IS NOT "
-                                                            "NULL THEN 'fail' WHEN s.result IN "
+                                                            "w.said <> '' "
+                                                            "THEN w.said WHEN d.defects <> ''  "
+                                                            "THEN 'fail' WHEN s.result IN "
                                                             "('pass', 'fail') THEN "
                                                             "s.result WHEN v.ok THEN 'pass' WHEN "
                                                             "NOT v.ok THEN 'fail' ELSE 'unknown' "
@@ -142,29 +156,101 @@ static int visit_row(void *ctx, const struct value *cells, uint32_t count)
     return err;
 }
 
-static int listing_run(struct listing *l, const char *sql, duck_row_fn fn)
+/* *ret is to be freed whatever is returned. */
+static int listing_prepare(struct listing *l, const char *sql, struct duck_stmt **ret)
 {
     struct duck_stmt *s = NULL;
     int err = duck_prepare(l->conn, sql, &s, l->diag);
+    *ret = s;
     if (!err)
         err = duck_bind_time(s, 1, l->since_us);
     if (!err)
         err = duck_bind_i64(s, 2, l->limit);
     if (!err)
         err = duck_bind_time(s, 3, l->until_us);
-    if (!err)
-        err = duck_bind_text(s, 4, l->station);
-    if (!err)
-        err = duck_run(s, fn, l, l->diag);
+    return err ? err : duck_bind_text(s, 4, l->station);
+}
+
+/* The serials of the answer's visits. */
+static const char sql_serials[] = SQL_ANSWER
+    " SELECT DISTINCT serial FROM units WHERE unit IN (SELECT unit FROM p) AND serial <> ''";
+
+/* Serials that come around, and when. */
+struct around {
+    struct listing *listing;
+    struct buf serials; /* one a line */
+    struct buf times;
+};
+
+static int around_add(struct around *a, const char *serial, const struct trace_span *bearers,
+                      uint32_t count)
+{
+    for (uint32_t i = 1; i < count; i++) {
+        const char *line = a->serials.len ? "\n" : "";
+        (void)buf_printf(&a->serials, "%s%s", line, serial);
+        (void)buf_printf(&a->times, "%s%" PRId64, line, bearers[i].from);
+    }
+    return buf_error(&a->serials) ? ERR_NOMEM : buf_error(&a->times);
+}
+
+static int serial_row(void *ctx, const struct value *cells, uint32_t count)
+{
+    struct around *a = ctx;
+    struct listing *l = a->listing;
+    int64_t after_us = bearer_after(&l->trace->reused, cells[0].bytes);
+    const struct trace_index index = {l->trace, &l->arena, TRACE_NO_END_US, l->diag};
+    struct trace_entries told = {0};
+    (void)count;
+    if (!after_us)
+        return OK;
+    const char *serial = arena_copy(&l->arena, cells[0].bytes);
+    int err = serial ? trace_index_find_sides(&index, &serial, 1,
+                                              TRACE_SIDE_NAMES | TRACE_SIDE_CHILDREN, &told)
+                     : ERR_NOMEM;
+    struct trace_span *spans = arena_array(&l->arena, told.count + 1u, sizeof *spans);
+    if (err || !spans)
+        return err ? err : ERR_NOMEM;
+    uint32_t bearers = trace_bearers(told.items, told.count, after_us, spans);
+    return around_add(a, serial, spans, bearers);
+}
+
+static int around_find(struct around *a)
+{
+    struct listing *l = a->listing;
+    struct duck_stmt *s = NULL;
+    int err = l->trace->reused.count ? listing_prepare(l, sql_serials, &s) : OK;
+    if (!err && s)
+        err = duck_run(s, serial_row, a, l->diag);
     duck_stmt_free(s);
+    if (!err && !a->serials.len)
+        err = buf_append_text(&a->times, "0"); /* nobody's */
+    return err;
+}
+
+static int visits_list(struct listing *l)
+{
+    struct around around = {.listing = l};
+    struct duck_stmt *s = NULL;
+    int err = around_find(&around);
+    if (!err)
+        err = listing_prepare(l, sql_visits, &s);
+    if (!err)
+        err = duck_bind_text(s, 5, buf_text(&around.serials));
+    if (!err)
+        err = duck_bind_text(s, 6, buf_text(&around.times));
+    if (!err)
+        err = duck_run(s, visit_row, l, l->diag);
+    duck_stmt_free(s);
+    buf_fini(&around.serials);
+    buf_fini(&around.times);
     return err;
 }
 
 /* -------------------------------------------------------------------------------------- bad units
  */
 
-/* The binds as above; all statements with the same ones. More names than units: each unit has
- * several, and some were reworked since. */
+/* The binds as above; $5 so many µs, within which no serial comes around. More names than units:
+ * each unit has several, and some were reworked since. */
 #define BAD(table, time, what)                                                                     \
     "SELECT CASE WHEN serial <> '' THEN serial ELSE unit END AS name, " time " AS t FROM " table   \
     " WHERE " time " BETWEEN $1 AND $3 AND NOT retracted AND ($4 = '' OR station = '' OR station " \
@@ -178,8 +264,9 @@ static int listing_run(struct listing *l, const char *sql, duck_row_fn fn)
 #define BAD_MEASURES BAD("measures", "measured_at", "NOT (" TRACE_SQL_OK ")")
 #define AND_ALSO     " UNION ALL "
 
-static const char sql_bad[] = "SELECT name, max(t) FROM (" BAD_STEPS AND_ALSO BAD_DEFECTS AND_ALSO
-    BAD_VERDICTS AND_ALSO BAD_MEASURES ") GROUP BY name ORDER BY 2 DESC LIMIT $2 * 8";
+static const char sql_bad[] =
+    "SELECT name, max(t) FROM (" BAD_STEPS AND_ALSO BAD_DEFECTS AND_ALSO BAD_VERDICTS AND_ALSO
+        BAD_MEASURES ") GROUP BY name, epoch_us(t) // $5 ORDER BY 2 DESC LIMIT $2 * 8";
 
 static int name_row(void *ctx, const struct value *cells, uint32_t count)
 {
@@ -187,7 +274,7 @@ static int name_row(void *ctx, const struct value *cells, uint32_t count)
     if (count != 2)
         return ERR_INTERNAL;
     const char *name = arena_copy(&l->arena, cells[0].bytes);
-    l->names[l->name_count++] = name;
+    l->names[l->name_count++] = (struct named){name, cells[1].i64};
     return name ? OK : ERR_NOMEM;
 }
 
@@ -241,33 +328,59 @@ static int bad_fill(const struct story *s, const struct story_visit *v, struct b
     return err;
 }
 
+/* A name of a unit that no other unit has. NULL: no memory. */
+static const char *name_own(const struct listing *l, struct story *s, const struct story_key *key)
+{
+    if (!bearer_after(&l->trace->reused, bytes_of_text(key->text)))
+        return key->text;
+    return arena_printf(&s->arena, "%s\n%" PRId64, key->text, key->time.from);
+}
+
 /* Whether the unit is bad as asked for; its other names are then known too. */
-static int bad_look(struct listing *l, const char *name, struct map *known)
+static int bad_look(struct listing *l, const struct named *name, struct map *known)
 {
     struct story s = {.trace = l->trace,
+                      .at_us = name->at_us,
                       .conn = l->conn,
                       .diag = l->diag,
                       .as_of_us = TRACE_NO_END_US,
                       .depth_max = UNITS_DEPTH};
-    int err = story_read(&s, name);
-    const struct story_visit *v = err ? NULL : visit_of_verdict(&s);
+    int err = story_read(&s, name->text);
+    const char *own = err ? "" : name_own(l, &s, s.keys[0]);
+    const struct story_visit *v =
+        err || !own || map_find_text(known, own) ? NULL : visit_of_verdict(&s);
     bool wanted = v && is_bad(s.verdict) &&
                   (strcmp(l->verdict, "bad") == 0 || strcmp(l->verdict, s.verdict) == 0) &&
                   (!l->station[0] || strcmp(l->station, v->station) == 0);
-    for (uint32_t i = 0; !err && i < s.key_count; i++)
-        if (s.keys[i]->subject == 0 && !s.keys[i]->refused)
-            err = map_put(known, bytes_of_text(s.keys[i]->text), l, NULL);
+    for (uint32_t i = 0; !err && i < s.key_count; i++) {
+        if (s.keys[i]->subject != 0 || s.keys[i]->refused)
+            continue;
+        own = name_own(l, &s, s.keys[i]);
+        err = own ? map_put(known, bytes_of_text(own), l, NULL) : ERR_NOMEM;
+    }
     if (!err && wanted)
         err = bad_fill(&s, v, l->bb);
     story_fini(&s);
     return err == ERR_NOT_FOUND ? OK : err;
 }
 
+static int bad_names(struct listing *l)
+{
+    struct duck_stmt *s = NULL;
+    l->names = arena_array(&l->arena, (size_t)l->limit * 8 + 1, sizeof *l->names);
+    int err = l->names ? listing_prepare(l, sql_bad, &s) : ERR_NOMEM;
+    if (!err)
+        err = duck_bind_i64(s, 5, bearer_after_least(&l->trace->reused));
+    if (!err)
+        err = duck_run(s, name_row, l, l->diag);
+    duck_stmt_free(s);
+    return err;
+}
+
 static int bad_list(struct listing *l)
 {
     struct map known = {0};
-    l->names = arena_array(&l->arena, (size_t)l->limit * 8 + 1, sizeof *l->names);
-    int err = l->names ? listing_run(l, sql_bad, name_row) : ERR_NOMEM;
+    int err = bad_names(l);
     for (uint32_t i = 0; !err && i < l->name_count; i++) {
         if (batch_builder_rows(l->bb) == (uint32_t)l->limit)
             break;
@@ -275,8 +388,8 @@ static int bad_list(struct listing *l)
             err = diag_set(l->diag, ERR_TIMEOUT, 0, 0,
                            "%u of %u units were looked at: ask for less time, or a smaller limit",
                            i, l->name_count);
-        } else if (!map_find_text(&known, l->names[i])) {
-            err = bad_look(l, l->names[i], &known);
+        } else if (!map_find_text(&known, l->names[i].text)) {
+            err = bad_look(l, &l->names[i], &known);
         }
     }
     map_fini(&known);
@@ -327,7 +440,7 @@ void trace_units_serve(void *owner, struct call *c)
     if (!err)
         err = historian_reader_open(t->historian, &l.conn);
     if (!err)
-        err = l.verdict[0] ? bad_list(&l) : listing_run(&l, sql_visits, visit_row);
+        err = l.verdict[0] ? bad_list(&l) : visits_list(&l);
     if (l.conn)
         historian_reader_close(t->historian, l.conn);
     arena_fini(&l.arena);

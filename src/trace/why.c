@@ -371,16 +371,17 @@ static int call_stopped(void *ctx)
 
 void trace_why_serve(void *owner, struct call *c)
 {
+    const struct trace *t = owner;
     const struct why_stop stop = {call_stopped, c};
     struct diag diag = {0};
     struct arena arena = {0};
     struct batch_builder *bb = NULL;
-    struct why_question q = {.operation = NULL, .stop = &stop};
+    struct why_question q = {.operation = NULL, .stop = &stop, .reused = &t->reused};
     int err = read_question(c, &arena, &q, &diag);
     if (!err)
         err = call_answer_builder(c, 1, &bb);
     if (!err)
-        err = answer_why(owner, &q, bb, &diag);
+        err = answer_why(t, &q, bb, &diag);
     arena_fini(&arena);
     if (!err) {
         call_answer_rows(c, bb);

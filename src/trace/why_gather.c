@@ -9,6 +9,8 @@
 #include "base/array.h"
 #include "base/str.h"
 
+#include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -69,6 +71,7 @@ struct gather {
     uint32_t stay_count;
     uint32_t stay_cap;
     uint32_t facts; /* looked at */
+    struct bearers bearers;
 };
 
 /* ----------------------------------------------------------------------------------------- nodes
@@ -110,14 +113,22 @@ static uint64_t key_hash(struct bytes key)
     return hash ? hash : 1;
 }
 
-static int node_of(struct gather *g, struct bytes key, uint32_t *ret)
+/* Of a name at a time: serials may come around. */
+static uint64_t name_hash(const struct gather *g, struct bytes key, int64_t at_us)
+{
+    char own[BEARER_NAME_BYTES_MAX];
+    return key_hash(bearer_name(&g->bearers, key, at_us, own));
+}
+
+static int node_of(struct gather *g, struct bytes key, int64_t at_us, uint32_t *ret)
 {
     int err = slots_grow(g);
     if (err)
         return err;
-    struct node_slot *slot = slot_find(g, key_hash(key));
+    uint64_t hash = name_hash(g, key, at_us);
+    struct node_slot *slot = slot_find(g, hash);
     if (!slot->hash) {
-        *slot = (struct node_slot){key_hash(key), g->nodes++};
+        *slot = (struct node_slot){hash, g->nodes++};
         g->used++;
     }
     *ret = slot->node;
@@ -130,19 +141,19 @@ static struct bytes row_key(const struct value *unit, const struct value *serial
     return serial->bytes.len ? serial->bytes : unit->bytes;
 }
 
-static uint32_t node_find(struct gather *g, struct bytes key)
+static uint32_t node_find(struct gather *g, struct bytes key, int64_t at_us)
 {
-    struct node_slot *slot = slot_find(g, key_hash(key));
+    struct node_slot *slot = slot_find(g, name_hash(g, key, at_us));
     return slot->hash ? slot->node : NODE_NONE;
 }
 
-/* unit, serial: the id leads to the serial's node. */
+/* unit, serial, since when: the id leads to the serial's node. */
 static int alias_row(void *ctx, const struct value *cells, uint32_t count)
 {
     struct gather *g = ctx;
     uint32_t node = 0;
     (void)count;
-    int err = node_of(g, cells[1].bytes, &node);
+    int err = node_of(g, cells[1].bytes, cells[2].i64, &node);
     if (!err)
         err = slots_grow(g);
     if (err)
@@ -193,11 +204,13 @@ static const char sql_others[] =
     "detected_at < $2 AND NOT retracted AND " STANDS(
         "detected_at") " GROUP BY defect ORDER BY count(*) DESC, defect LIMIT 10)";
 
-static const char sql_alias[] = "SELECT unit, serial FROM units WHERE valid_from >= $1 AND "
-                                "valid_from < $2 AND serial <> '' AND NOT retracted";
+static const char sql_alias[] =
+    "SELECT unit, serial, valid_from FROM units WHERE valid_from >= $1 AND "
+    "valid_from < $2 AND serial <> '' AND NOT retracted";
 
 /* Whatever was written in the operation tells that the unit was there; and the visits to its
- * station. Per key: the first time, and the first time with the defect. */
+ * station. Per key: the first time, and the first time with the defect; $5 so many µs, within which
+ * no serial comes around. */
 #define WRITTEN(table, t, bad)                                                                     \
     "SELECT unit, serial, " t " AS t, " bad " AS bad FROM " table " f WHERE " t " >= $1 AND " t    \
     " < $2 AND operation = $4 AND NOT retracted AND " STANDS(t) " UNION ALL "
@@ -211,9 +224,9 @@ static const char sql_alias[] = "SELECT unit, serial FROM units WHERE valid_from
     "$4 OR station IN (SELECT station FROM defects WHERE operation = $4 AND station <> '')) "      \
     "AND " TRACE_SQL_HOLDS(NOW)
 
-static const char sql_units[] =
-    "WITH r AS (" DEFECTS VERDICTS MEASURES FACTORS VISITS
-    ") SELECT unit, serial, min(t), min(t) FILTER (bad) FROM r GROUP BY unit, serial";
+static const char sql_units[] = "WITH r AS (" DEFECTS VERDICTS MEASURES FACTORS VISITS
+                                ") SELECT unit, serial, min(t), min(t) FILTER (bad) FROM r GROUP "
+                                "BY unit, serial, epoch_us(t) // $5::BIGINT";
 
 /* Those of TRACE_SQL_SHARE, for as many rows as there are. */
 static const char sql_stays[] =
@@ -288,7 +301,7 @@ static int unit_row(void *ctx, const struct value *cells, uint32_t count)
     struct gather *g = ctx;
     uint32_t node = 0;
     (void)count;
-    int err = node_of(g, row_key(&cells[0], &cells[1]), &node);
+    int err = node_of(g, row_key(&cells[0], &cells[1]), cells[2].i64, &node);
     if (err)
         return err;
     struct unit *units = array_room(g->units, g->unit_count, &g->unit_cap, 1024, sizeof *units);
@@ -323,7 +336,10 @@ static int unit_compare_time(const void *a, const void *b)
 
 static int find_units(struct gather *g)
 {
-    const char *const texts[] = {g->q->defect, g->out->operation, NULL};
+    char apart[24];
+    const char *const texts[] = {g->q->defect, g->out->operation, apart, NULL};
+    (void)snprintf(apart, sizeof apart, "%" PRId64,
+                   g->q->reused ? bearer_after_least(g->q->reused) : INT64_MAX);
     int err = ask(g, sql_alias, g->from_us, NULL, alias_row);
     if (!err)
         err = slots_grow(g);
@@ -486,9 +502,9 @@ static int link_row(void *ctx, const struct value *cells, uint32_t count)
     uint32_t parent = 0;
     uint32_t child = 0;
     (void)count;
-    int err = node_of(g, cells[0].bytes, &parent);
+    int err = node_of(g, cells[0].bytes, cells[3].i64, &parent);
     if (!err)
-        err = node_of(g, cells[1].bytes, &child);
+        err = node_of(g, cells[1].bytes, cells[3].i64, &child);
     if (err || parent == child)
         return err;
     uint32_t weight = product(stay_weight(g, cells[0].bytes, cells[2].bytes, cells[3].i64, NULL),
@@ -596,7 +612,7 @@ static int fact_add(struct gather *g, const struct fact *f)
 {
     struct why_columns *columns = &g->out->columns;
     struct why_column *column = NULL;
-    uint32_t node = f->key.len ? node_find(g, f->key) : NODE_NONE;
+    uint32_t node = f->key.len ? node_find(g, f->key, f->at) : NODE_NONE;
     int err = ++g->facts % FACTS_TO_STOP ? OK : why_stopped(g->q->stop);
     if (err || node == NODE_NONE || g->owner_at[node] == g->owner_at[node + 1])
         return err;
@@ -739,6 +755,8 @@ int why_gather(struct duck_conn *conn, const struct why_question *question,
     *ret = (struct why_gathered){.operation = NULL};
     int err = find_operation(&g);
     if (!err)
+        err = bearers_read(&g.bearers, question->reused, conn, g.from_us, question->until_us, diag);
+    if (!err)
         err = find_units(&g);
     if (!err)
         err = find_stays(&g);
@@ -755,6 +773,7 @@ int why_gather(struct duck_conn *conn, const struct why_question *question,
     free(g.owners.list);
     free(g.owner_at);
     free(g.stays);
+    bearers_fini(&g.bearers);
     return err;
 }
 

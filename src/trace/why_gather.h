@@ -65,7 +65,8 @@ struct why_question {
     const char *operation; /* NULL: where it was found most often */
     int64_t since_us;
     int64_t until_us;
-    const struct why_stop *stop; /* the matrix' too */
+    const struct why_stop *stop;       /* the matrix' too */
+    const struct bearer_rules *reused; /* which serials come around; NULL: none */
 };
 
 struct why_gathered {

@@ -119,7 +119,7 @@ TEST(rows_become_a_matrix_and_the_reel_is_found)
     struct diag diag = {0};
     struct why_gathered g;
     struct why_answer *a = calloc(1, sizeof *a);
-    const struct why_question q = {"open", NULL, T0_US, T0_US + 48 * HOUR_US, NULL};
+    const struct why_question q = {"open", NULL, T0_US, T0_US + 48 * HOUR_US, NULL, NULL};
     open_tables(&f);
     fill_tables(&f);
     gather(&f, &q, &g);
@@ -169,8 +169,8 @@ TEST(rows_of_a_stay_that_was_taken_back_do_not_count)
     struct fixture f;
     struct diag diag = {0};
     struct why_gathered g;
-    const struct why_question q = {"open", NULL, T0_US, T0_US + 48 * HOUR_US, NULL};
-    const struct why_question gone = {"dust", NULL, T0_US, T0_US + 48 * HOUR_US, NULL};
+    const struct why_question q = {"open", NULL, T0_US, T0_US + 48 * HOUR_US, NULL, NULL};
+    const struct why_question gone = {"dust", NULL, T0_US, T0_US + 48 * HOUR_US, NULL, NULL};
     open_tables(&f);
     fill_tables(&f);
     exec_all(&f, more, sizeof more / sizeof more[0]);
@@ -238,7 +238,7 @@ TEST(what_may_be_another_unit_s_counts_in_part)
     struct diag diag = {0};
     struct why_gathered g;
     struct why_answer *a = calloc(1, sizeof *a);
-    const struct why_question q = {"open", NULL, T0_US, T0_US + 48 * HOUR_US, NULL};
+    const struct why_question q = {"open", NULL, T0_US, T0_US + 48 * HOUR_US, NULL, NULL};
     open_tables(&f);
     fill_tables(&f);
     exec_all(&f, lanes, sizeof lanes / sizeof lanes[0]);
@@ -304,7 +304,7 @@ TEST(what_a_unit_was_made_from_counts_by_how_likely_it_was)
 {
     struct fixture f;
     struct why_gathered g;
-    const struct why_question q = {"open", NULL, T0_US, T0_US + 48 * HOUR_US, NULL};
+    const struct why_question q = {"open", NULL, T0_US, T0_US + 48 * HOUR_US, NULL, NULL};
     open_tables(&f);
     exec_all(&f, cut, sizeof cut / sizeof cut[0]);
     gather(&f, &q, &g);
@@ -326,7 +326,7 @@ TEST(a_defect_that_nobody_has_is_said)
     struct fixture f;
     struct diag diag = {0};
     struct why_gathered g;
-    const struct why_question q = {"opne", NULL, T0_US, T0_US + 48 * HOUR_US, NULL};
+    const struct why_question q = {"opne", NULL, T0_US, T0_US + 48 * HOUR_US, NULL, NULL};
     open_tables(&f);
     CHECK_ERR(why_gather(f.conn, &q, &g, &diag), ERR_NOT_FOUND);
     CHECK(strstr(diag.text, "no unit has any defect") != NULL);
@@ -334,6 +334,51 @@ TEST(a_defect_that_nobody_has_is_said)
     fill_tables(&f);
     CHECK_ERR(why_gather(f.conn, &q, &g, &diag), ERR_NOT_FOUND);
     CHECK(strstr(diag.text, "there are open") != NULL);
+    why_gathered_fini(&g);
+    close_tables(&f);
+}
+
+/* Boards of a counter that starts anew after 20 hours: the first have nozzle 1 and are bad, the
+ * others have nozzle 2 and are good. The visit of the station after that tells no serial. */
+static const char *const around[] = {
+    "CREATE TABLE b AS SELECT 'S' || i % 100 AS serial, i < 100 AS bad, i * 60 + (i // 100) * "
+    "72000 AS s, i FROM range(0, 200) t(i)",
+    "INSERT INTO units SELECT 'u' || i, serial, 'exact', 'n', 'line', " AT(
+        s) ", NULL, TIMESTAMP '2026-01-03', 1, false, 'print', 0 FROM b",
+    "INSERT INTO steps SELECT 'u' || i, 'n', 'line', 'print', '', " AT(s) ", " AT(
+        s + 10) ", 'exact', 1, '', '', TIMESTAMP '2026-01-03', 1, false, 0, '' FROM b",
+    "INSERT INTO factors SELECT 'u' || i, '', 'print', '', 'machine', 'nozzle', CASE WHEN bad THEN "
+    "'1' ELSE '2' END, NULL, " AT(s + 10) ", " END " FROM b",
+    "INSERT INTO verdicts SELECT '', serial, 'ict', '', CASE WHEN bad THEN 'fail' ELSE 'pass' "
+    "END, " AT(s + 900) ", " END " FROM b",
+    "INSERT INTO defects SELECT '', serial, 'ict', '', 'open', '', " AT(
+        s + 900) ", " END " FROM b WHERE bad",
+};
+
+TEST(case_26_boards_that_bear_a_serial_again_are_other_boards)
+{
+    struct fixture f;
+    struct why_gathered g;
+    struct bearer_rule rule = {"S*", 8 * HOUR_US};
+    const struct bearer_rules reused = {&rule, 1};
+    const struct why_question all = {"open", NULL, T0_US, T0_US + 48 * HOUR_US, NULL, NULL};
+    const struct why_question q = {"open", NULL, T0_US, T0_US + 48 * HOUR_US, NULL, &reused};
+    open_tables(&f);
+    exec_all(&f, around, sizeof around / sizeof around[0]);
+    gather(&f, &all, &g);
+    CHECK_EQ(g.matrix.units, 100); /* and each of both nozzles: nothing is found */
+    why_gathered_fini(&g);
+    gather(&f, &q, &g);
+    CHECK_EQ(g.matrix.units, 200);
+    const struct why_factor *nozzle = factor(&g, "nozzle", "print");
+    uint32_t bad = 0;
+    CHECK_EQ(nozzle->entry_count, 200);
+    for (uint32_t i = 0; i < g.matrix.units; i++) {
+        bad += g.matrix.bad[i];
+        CHECK_EQ(nozzle->entries[i].unit, i);
+        CHECK_STR(nozzle->levels[nozzle->entries[i].level], g.matrix.bad[i] ? "1" : "2");
+    }
+    CHECK_EQ(bad, 100);
     why_gathered_fini(&g);
     close_tables(&f);
 }

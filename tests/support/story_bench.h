@@ -128,16 +128,25 @@ static inline void fixture_catalogue(struct fixture *f)
                                       f->schemas[i], &s));
 }
 
-static inline void fixture_open(struct fixture *f)
+/* With more configuration behind the usual one. */
+static inline void fixture_open_with(struct fixture *f, const char *more)
 {
     struct diag diag = {0};
+    char text[4096];
     *f = (struct fixture){0};
-    if (config_parse("t.yaml", bytes_of_text(config_text), &f->config, &diag))
+    int len = snprintf(text, sizeof text, "%s%s", config_text, more);
+    CHECK(len > 0 && (size_t)len < sizeof text);
+    if (config_parse("t.yaml", bytes_of_text(text), &f->config, &diag))
         check_fail_at(__FILE__, __LINE__, "config: %s", diag.text);
     for (size_t i = 0; i < STREAMS; i++)
         CHECK_OK(schema_new(streams[i].fields, streams[i].count, &f->schemas[i]));
     (void)snprintf(f->path, sizeof f->path, "%s/h.duckdb", check_folder());
     fixture_catalogue(f);
+}
+
+static inline void fixture_open(struct fixture *f)
+{
+    fixture_open_with(f, "");
 }
 
 static inline void fixture_stop(struct fixture *f)

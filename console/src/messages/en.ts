@@ -138,6 +138,7 @@ export const en = {
   bandUsual: "the usual one",
   bandLabel: "Curve at {station} against the band of {n} good units",
   bandNone: "There are too few good units near it in time for a band.",
+  bearersNote: "{serial} comes around: several units bore it, one after the other.",
   asOf: "As known at",
   asOfNow: "as known now",
   timesIn: "Times: {zone}",

@@ -138,6 +138,7 @@ export const zh: Messages = {
   bandUsual: "默认",
   bandLabel: "{station} 的曲线与 {n} 个良品的区间",
   bandNone: "邻近时间内良品太少,无法给出区间。",
+  bearersNote: "序列号 {serial} 会循环使用:先后有多个单元用过它。",
   asOf: "截至时刻",
   asOfNow: "查看当前",
   timesIn: "时区:{zone}",

@@ -4,6 +4,7 @@ import { useEffect, useState } from "preact/hooks";
 import {
   api,
   type Band,
+  type Bearer,
   type Curve,
   type Defect,
   type Factor,
@@ -180,9 +181,10 @@ function Factors({ factors }: { factors: Factor[] }) {
   );
 }
 
-function unitLink(key: string) {
+// at: of several that bore the serial the one of then.
+function unitLink(key: string, at: string | null = null) {
   return (
-    <a key={key} href={`#/units/${encodeURIComponent(key)}`}>
+    <a key={key} href={routeTo(["units", key], { at: at ?? "" })}>
       {key}
     </a>
   );
@@ -195,7 +197,7 @@ function Siblings({ trace, asOf }: { trace: Trace; asOf: string }) {
   useEffect(() => {
     let alive = true;
     const own = trace.parents.filter((l) => l.depth === 1 && l.kind === "split");
-    Promise.all(own.map((link) => api.relatives(link.parent, asOf))).then(
+    Promise.all(own.map((link) => api.relatives(link.parent, asOf, link.at ?? ""))).then(
       (answers) => {
         const all = answers.flatMap((answer) => answer.children.filter((l) => l.kind === "split"));
         const others = all.filter((l) => l.child !== trace.serial && l.child !== trace.unit);
@@ -215,10 +217,43 @@ function Siblings({ trace, asOf }: { trace: Trace; asOf: string }) {
   );
 }
 
+// Whoever else bore the serial, before and after.
+function Bearers({ bearers, asked }: { bearers: Bearer[]; asked: Record<string, string> }) {
+  const t = useText();
+  if (bearers.length === 0) return null;
+  return (
+    <>
+      <p>{t("bearersNote", { serial: bearers[0]?.serial ?? "" })}</p>
+      <Table
+        name="bearers"
+        nothing={t("none")}
+        rows={bearers}
+        rowKey={(b: Bearer) => b.from}
+        rowClass={(b) => (b.this ? "chosen" : "")}
+        columns={[
+          {
+            title: t("since"),
+            cell: (b) =>
+              b.this ? (
+                <Moment at={b.from} />
+              ) : (
+                <a href={routeTo(["units", b.serial], { ...asked, at: b.from })}>
+                  <Moment at={b.from} />
+                </a>
+              ),
+          },
+          { title: t("until"), cell: (b) => <Moment at={b.to} /> },
+        ]}
+      />
+    </>
+  );
+}
+
 function Relatives({ trace }: { trace: Trace }) {
   const t = useText();
   const word = useWord();
   const links = [...trace.parents, ...trace.children];
+  const around = trace.bearers.length > 0;
   if (links.length === 0) return <p class="nothing">{t("nothingRelatives")}</p>;
   return (
     <>
@@ -234,8 +269,8 @@ function Relatives({ trace }: { trace: Trace }) {
         rows={links}
         rowKey={(l: Link) => `${l.parent}/${l.child}/${l.kind}/${l.position}`}
         columns={[
-          { title: t("parent"), cell: (l) => unitLink(l.parent) },
-          { title: t("child"), cell: (l) => unitLink(l.child) },
+          { title: t("parent"), cell: (l) => unitLink(l.parent, around ? l.at : null) },
+          { title: t("child"), cell: (l) => unitLink(l.child, around ? l.at : null) },
           { title: t("linkKind"), cell: (l) => word("link", l.kind) },
           { title: t("position"), cell: (l) => l.position ?? t("none") },
           ...quantityOf(links, t("quantity")),
@@ -293,19 +328,20 @@ function BandView({ trace, serial, asked }: BandProps) {
   const [problem, setProblem] = useState("");
   const signal = asked.signal ?? "";
   const asOf = asked.as_of ?? "";
+  const at = asked.at ?? "";
   useEffect(() => {
     let alive = true;
     setBand(null);
     setProblem("");
     if (station)
-      api.band(serial, station, signal, asOf).then(
+      api.band(serial, station, signal, asOf, at).then(
         (answer) => alive && setBand(answer),
         (error: Error) => alive && setProblem(error.message),
       );
     return () => {
       alive = false;
     };
-  }, [serial, station, signal, asOf]);
+  }, [serial, station, signal, asOf, at]);
   if (!station) return null;
   const go = (change: Record<string, string>) => {
     location.hash = routeTo(["units", serial], { ...asked, ...change });
@@ -361,18 +397,19 @@ export function UnitPage({ serial, asked }: { serial: string; asked: Record<stri
   const [trace, setTrace] = useState<Trace | null>(null);
   const [missing, setMissing] = useState(false);
   const asOf = asked.as_of ?? "";
+  const at = asked.at ?? "";
   useEffect(() => {
     let alive = true;
     setTrace(null);
     setMissing(false);
-    api.trace(serial, asOf).then(
+    api.trace(serial, asOf, at).then(
       (answer) => alive && setTrace(answer),
       () => alive && setMissing(true),
     );
     return () => {
       alive = false;
     };
-  }, [serial, asOf]);
+  }, [serial, asOf, at]);
   return (
     <>
       <p>
@@ -407,6 +444,7 @@ export function UnitPage({ serial, asked }: { serial: string; asked: Record<stri
       {missing && <p class="bad">{t("traceNotFound", { serial })}</p>}
       {trace && (
         <>
+          <Bearers bearers={trace.bearers} asked={asked} />
           <h3>{t("steps")}</h3>
           <Steps steps={trace.steps} />
           <h3>{t("defects")}</h3>
