@@ -165,12 +165,12 @@ static double weight_high(const struct profile_region *r, double mm)
 }
 
 static void region_add(struct curve *c, const struct aggregate *aggregates,
-                       const struct series *series, const struct profile_region *r,
+                       struct series *const *series, const struct profile_region *r,
                        const struct leg *l)
 {
     for (double at = l->from; at < l->to;) {
-        struct line low = line_at(c, &aggregates[r->low], &series[r->low], l->base_us, at);
-        struct line high = line_at(c, &aggregates[r->high], &series[r->high], l->base_us, at);
+        struct line low = line_at(c, &aggregates[r->low], series[r->low], l->base_us, at);
+        struct line high = line_at(c, &aggregates[r->high], series[r->high], l->base_us, at);
         double to = low.to < high.to ? low.to : high.to;
         to = to < l->to ? to : l->to;
         struct piece p = {.us = to - at};
@@ -187,9 +187,9 @@ static void region_add(struct curve *c, const struct aggregate *aggregates,
     }
 }
 
-void curve_profile(struct curve *c, const struct aggregate *aggregates, const struct series *series,
-                   const struct profile *profile, const struct path *path,
-                   struct path_interval stay)
+void curve_profile(struct curve *c, const struct aggregate *aggregates,
+                   struct series *const *series, const struct profile *profile,
+                   const struct path *path, struct path_interval stay)
 {
     c->total_us += (double)(stay.to_us - stay.from_us);
     for (uint32_t i = 0; i + 1 < path->count; i++) {

@@ -36,9 +36,9 @@ void curve_signal(struct curve *c, const struct aggregate *a, const struct serie
 
 /* The unit's own curve over its stay. aggregates, series: all of the window, which the profile's
  * regions point into. */
-void curve_profile(struct curve *c, const struct aggregate *aggregates, const struct series *series,
-                   const struct profile *profile, const struct path *path,
-                   struct path_interval stay);
+void curve_profile(struct curve *c, const struct aggregate *aggregates,
+                   struct series *const *series, const struct profile *profile,
+                   const struct path *path, struct path_interval stay);
 
 /* AGG_AVG, AGG_MIN, AGG_MAX, AGG_COVERED (0 … 1) or AGG_TIMEABOVE (seconds); null if nothing is
  * known (covered: 0). */

@@ -66,12 +66,21 @@ struct unit_input {
 struct unit_pending {
     struct batch *batch;
     struct position at;
+    uint32_t first; /* row that is wanted */
     int64_t t_out_max;
     bool ahead; /* signals from before it may still come */
 };
 
+/* Values that are kept, and the first of the aggregates that are made of them. */
+struct unit_series {
+    struct series values;
+    uint32_t aggregate;
+};
+
 struct unit_window {
-    struct series *series;     /* one an aggregate */
+    struct unit_series *kept; /* one an argument: avg(x) and max(x) are made of the same values */
+    uint32_t kept_count;
+    struct series **series;    /* of each aggregate, in kept; NULL: it is made of others' */
     struct unit_input *inputs; /* ring of batches whose values are kept */
     uint32_t input_head;
     uint32_t input_count;

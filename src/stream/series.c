@@ -91,10 +91,40 @@ int series_add_none(struct series *s, int64_t time_us)
     return series_add(s, time_us, 0, false);
 }
 
+/* The first at or after time_us is in [*io_low, *io_high]. Values mostly come evenly: looked for
+ * from where it would be then, in steps that double. There is one before time_us and one that is
+ * not. */
+static void series_bracket(const struct series *s, int64_t time_us, uint32_t *io_low,
+                           uint32_t *io_high)
+{
+    double first = (double)series_time(s, 0);
+    double whole = (double)series_time(s, s->count - 1) - first;
+    uint32_t at = (uint32_t)(((double)time_us - first) / whole * (s->count - 1));
+    at = at < s->count ? at : s->count - 1;
+    bool up = series_time(s, at) < time_us;
+    for (uint32_t step = 1; up && at < s->count && series_time(s, at) < time_us; step *= 2) {
+        *io_low = at + 1;
+        at = step < s->count - at ? at + step : s->count;
+    }
+    for (uint32_t step = 1; !up && series_time(s, at) >= time_us; step *= 2) {
+        *io_high = at;
+        at = step < at ? at - step : 0;
+    }
+    if (up)
+        *io_high = at;
+    else
+        *io_low = at + 1;
+}
+
 uint32_t series_lower(const struct series *s, int64_t time_us)
 {
     uint32_t low = 0;
     uint32_t high = s->count;
+    if (!s->count || series_time(s, 0) >= time_us)
+        return 0;
+    if (series_time(s, s->count - 1) < time_us)
+        return s->count;
+    series_bracket(s, time_us, &low, &high);
     while (low < high) {
         uint32_t mid = low + (high - low) / 2;
         if (series_time(s, mid) < time_us)

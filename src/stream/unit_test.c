@@ -163,15 +163,15 @@ static void push_texts(struct bench *t, int64_t us, const char *code, const char
     batch_unref(b);
 }
 
-static void push_presence_only(struct bench *t, int64_t t_in, int64_t t_out,
-                               const struct path *path)
+static void push_presence_of(struct bench *t, const char *station, int64_t t_in, int64_t t_out,
+                             const struct path *path)
 {
     struct batch_builder *bb = NULL;
     struct batch *b = NULL;
     struct buf bytes = {0};
     CHECK_OK(batch_builder_new(t->presence, 1, NULL, &bb));
     CHECK(batch_builder_row(bb, t_out) >= 0);
-    CHECK_OK(batch_set_bytes(bb, STATION, bytes_of_text("reflow")));
+    CHECK_OK(batch_set_bytes(bb, STATION, bytes_of_text(station)));
     batch_set_i64(bb, T_IN, t_in);
     batch_set_i64(bb, T_OUT, t_out);
     if (t->clocks)
@@ -185,6 +185,12 @@ static void push_presence_only(struct bench *t, int64_t t_in, int64_t t_out,
     CHECK_OK(pipeline_presence(t->pipeline, b, (struct position){1, ++t->seq}, false));
     batch_unref(b);
     buf_fini(&bytes);
+}
+
+static void push_presence_only(struct bench *t, int64_t t_in, int64_t t_out,
+                               const struct path *path)
+{
+    push_presence_of(t, "reflow", t_in, t_out, path);
 }
 
 /* Answered at once, whatever is still to come. */
@@ -301,7 +307,7 @@ TEST(units_of_one_answer_have_each_its_own_texts)
         (void)snprintf(code, sizeof code, "C%d", (i - 3) / 3);
         check_text(&t, 0, code);
     }
-    CHECK(t.pipeline->unit.series[0].texts.count < 3600 / 3 + 4); /* of the time that is kept */
+    CHECK(t.pipeline->unit.series[0]->texts.count < 3600 / 3 + 4); /* of the time that is kept */
     bench_fini(&t);
 }
 
@@ -596,7 +602,7 @@ TEST(a_device_that_does_not_answer_keeps_nothing_for_ever)
     for (int i = 0; i < 20000; i++)
         push(&t, (14 + i) * S, none, none, none, none);
     CHECK(t.pipeline->unit.input_count < 3700);
-    CHECK(t.pipeline->unit.series[1].count < 3700);
+    CHECK(t.pipeline->unit.series[1]->count < 3700);
     int64_t later = 14 * S + 30 * 86400 * S; /* and again after the node was down for a month */
     for (int i = 0; i < 8000; i++)
         push(&t, later + i * S, none, none, none, none);
@@ -666,13 +672,13 @@ TEST(what_came_just_now_waits_for_its_unit_however_old_it_is)
     check_number(&t, 0, 199);
     t.wall_us += 60 * S; /* it goes when it has waited for long */
     push(&t, 20000 * S, 1, 1, 1, 1);
-    CHECK(t.pipeline->unit.series[0].count < 3700);
+    CHECK(t.pipeline->unit.series[0]->count < 3700);
     push_presence(&t, 300 * S, 400 * S, NULL);
     CHECK_EQ(t.row[0].type, VALUE_NULL);
     for (int i = 0; i < 400000; i++) /* and when there is too much of it */
         push(&t, (20001 + i) * S, 1, 1, 1, i);
-    CHECK(t.pipeline->unit.series[0].count * SERIES_VALUE_BYTES <= 4 << 20);
-    CHECK(t.pipeline->unit.series[0].count > 200000);
+    CHECK(t.pipeline->unit.series[0]->count * SERIES_VALUE_BYTES <= 4 << 20);
+    CHECK(t.pipeline->unit.series[0]->count > 200000);
     bench_fini(&t);
 }
 
@@ -688,7 +694,7 @@ TEST(rows_without_a_value_take_no_memory_and_still_end_it)
     for (int i = 12; i < 1000; i++)
         push(&t, i * S, 1, 1, 1, none);
     push(&t, 1000 * S, 1, 1, 1, 7);
-    CHECK_EQ(t.pipeline->unit.series[0].count, 4);
+    CHECK_EQ(t.pipeline->unit.series[0]->count, 4);
     push(&t, 1001 * S, 1, 1, 1, 7);
     push_presence(&t, 10 * S, 14 * S, NULL);
     check_number(&t, 0, 6);
@@ -878,4 +884,69 @@ TEST(any_profile_is_what_milliseconds_add_up_to)
         bench_fini(&t);
     }
     free(w);
+}
+
+/* ----------------------------------------------------------------------------------- what it costs
+ */
+
+TEST(aggregates_of_one_signal_are_made_of_the_same_values)
+{
+    struct bench t;
+    bench_init(&t);
+    bench_plan(&t,
+               "avg(fan) AS a, max(fan) AS b, timeabove(fan, 3) AS c, covered(zone1) AS d, "
+               "count(*) AS e, max(zone1) AS f",
+               0);
+    CHECK_EQ(t.pipeline->unit.kept_count, 3); /* the fan, zone 1, the rows */
+    push(&t, 10 * S, 1, 1, 1, 2);
+    push(&t, 12 * S, 1, 1, 1, 4);
+    push(&t, 20 * S, 5, 1, 1, 8);
+    push_presence(&t, 10 * S, 14 * S, NULL);
+    CHECK_EQ(t.rows, 1);
+    CHECK(t.row[0].type == VALUE_NULL); /* no path: it was not at the fan */
+    CHECK_EQ(t.row[4].i64, 2);
+    bench_fini(&t);
+}
+
+TEST(presences_of_other_stations_do_not_wait)
+{
+    struct bench t;
+    bench_init(&t);
+    bench_plan(&t, "unit_station() AS s, count(*) AS n", 0);
+    push(&t, 10 * S, 1, 1, 1, 2);
+    push_presence_of(&t, "wash", 10 * S, 14 * S, NULL);
+    CHECK_EQ(pipeline_units(t.pipeline).waiting, 0);
+    push_presence_of(&t, "reflow", 10 * S, 14 * S, NULL);
+    CHECK_EQ(pipeline_units(t.pipeline).waiting, 1);
+    push(&t, 20 * S, 1, 1, 1, 2);
+    CHECK_EQ(pipeline_units(t.pipeline).waiting, 0);
+    bench_fini(&t);
+}
+
+/* Found from where it would be if times were even: they are not. */
+TEST(a_value_is_found_by_its_time_however_uneven_times_are)
+{
+    struct rand r;
+    rand_seed(&r, 7);
+    for (int round = 0; round < 200; round++) {
+        struct series s = {0};
+        int64_t at = -1000;
+        uint32_t count = (uint32_t)rand_below(&r, 60);
+        for (uint32_t i = 0; i < count; i++) {
+            at += (int64_t)(rand_u64(&r) >> (24 + rand_below(&r, 40)));
+            CHECK_OK(series_add(&s, at, i, true));
+            if (i % 7 == 3)
+                series_trim(&s, at - 5000);
+        }
+        for (int k = 0; k < 50; k++) {
+            int64_t time = s.count && k % 2
+                               ? series_time(&s, (uint32_t)rand_below(&r, s.count)) + k % 3 - 1
+                               : (int64_t)(rand_u64(&r) >> rand_below(&r, 64));
+            uint32_t want = 0;
+            while (want < s.count && series_time(&s, want) < time)
+                want++;
+            CHECK_EQ(series_lower(&s, time), want);
+        }
+        series_fini(&s);
+    }
 }

@@ -2,7 +2,7 @@
  * has a place of its own is joined by where the unit was (its path), not by the presence's
  * interval.
  *
- * Values wait, each with its own acquisition time, in one ring an aggregate (`series`) until the
+ * Values wait, each with its own acquisition time, in one ring an argument (`series`) until the
  * presence they belong to arrives; that is one row after the unit has left, while its values came
  * before. A value is bound by its own time, never by its row's, and belongs to every unit whose
  * interval [t_in, t_out) holds it. A presence is answered when the signals have passed its t_out,
@@ -32,24 +32,54 @@
 /* ------------------------------------------------------------------------------------------ life
  */
 
+/* Whether two aggregates are made of the same values. */
+static bool is_same_input(const struct aggregate *a, const struct aggregate *b)
+{
+    bool rows = a->kind == AGG_COUNT_ROWS;
+    return (a->kind == AGG_FIRST_ROW) == (b->kind == AGG_FIRST_ROW) &&
+           rows == (b->kind == AGG_COUNT_ROWS) && (rows || a->reg == b->reg) &&
+           a->offset_column == b->offset_column;
+}
+
+static struct series *series_for(struct pipeline *p, uint32_t a)
+{
+    struct unit_window *u = &p->unit;
+    const struct aggregate *all = p->plan->aggregates;
+    if (all[a].profile)
+        return NULL;
+    for (uint32_t i = 0; i < u->kept_count; i++)
+        if (is_same_input(&all[u->kept[i].aggregate], &all[a]))
+            return &u->kept[i].values;
+    struct unit_series *more = &u->kept[u->kept_count++];
+    more->aggregate = a;
+    return &more->values;
+}
+
 int unit_init(struct pipeline *p)
 {
-    p->unit.series = calloc(p->plan->aggregate_count + 1u, sizeof *p->unit.series);
-    p->unit.dropped_us = INT64_MIN;
-    p->unit.quiet_us = INT64_MIN;
-    for (uint32_t a = 0; a < p->plan->aggregate_count; a++)
-        p->unit.needs_path |= p->plan->aggregates[a].placed || p->plan->aggregates[a].profile;
-    return p->unit.series ? OK : ERR_NOMEM;
+    struct unit_window *u = &p->unit;
+    u->kept = calloc(p->plan->aggregate_count + 1u, sizeof *u->kept);
+    u->series = calloc(p->plan->aggregate_count + 1u, sizeof *u->series);
+    u->dropped_us = INT64_MIN;
+    u->quiet_us = INT64_MIN;
+    if (!u->kept || !u->series)
+        return ERR_NOMEM;
+    for (uint32_t a = 0; a < p->plan->aggregate_count; a++) {
+        u->needs_path |= p->plan->aggregates[a].placed || p->plan->aggregates[a].profile;
+        u->series[a] = series_for(p, a);
+    }
+    return OK;
 }
 
 void unit_fini(struct pipeline *p)
 {
     struct unit_window *u = &p->unit;
-    for (uint32_t a = 0; u->series && a < p->plan->aggregate_count; a++)
-        series_fini(&u->series[a]);
+    for (uint32_t i = 0; i < u->kept_count; i++)
+        series_fini(&u->kept[i].values);
     for (uint32_t i = 0; i < u->pending_count; i++)
         batch_unref(u->pending[i].batch);
     path_fini(&u->path);
+    free(u->kept);
     free(u->series);
     free(u->inputs);
     free(u->pending);
@@ -90,7 +120,7 @@ static struct take take_of(struct pipeline *p, uint32_t a)
     struct machine *m = &p->rows;
     const struct aggregate *agg = &p->plan->aggregates[a];
     struct take t = {
-        .series = &p->unit.series[a],
+        .series = p->unit.series[a],
         .values = agg->kind == AGG_COUNT_ROWS ? NULL : &m->regs[agg->reg],
         .times = batch_times(m->batch) + m->base,
         .each_row = agg->kind == AGG_FIRST_ROW,
@@ -122,8 +152,6 @@ static int aggregate_rows(struct pipeline *p, uint32_t a)
 {
     struct machine *m = &p->rows;
     int err = OK;
-    if (p->plan->aggregates[a].profile)
-        return OK; /* made of others' values */
     struct take t = take_of(p, a);
     uint32_t next = 0;
     EACH_ROW(m, i, {
@@ -145,8 +173,8 @@ static int aggregate_rows(struct pipeline *p, uint32_t a)
 int unit_rows(struct pipeline *p)
 {
     int err = OK;
-    for (uint32_t a = 0; a < p->plan->aggregate_count && !err; a++)
-        err = aggregate_rows(p, a);
+    for (uint32_t i = 0; i < p->unit.kept_count && !err; i++)
+        err = aggregate_rows(p, p->unit.kept[i].aggregate);
     return err;
 }
 
@@ -201,9 +229,9 @@ static struct value aggregate_value(const struct pipeline *p, uint32_t index,
     bool timed = agg->kind == AGG_AVG || agg->kind == AGG_COVERED || agg->kind == AGG_TIMEABOVE;
     for (uint32_t i = 0; i < n; i++) {
         if (timed)
-            curve_signal(&curve, agg, &p->unit.series[index], when[i]);
+            curve_signal(&curve, agg, p->unit.series[index], when[i]);
         else
-            (void)plain_add(&cell, agg, &p->unit.series[index], when[i]);
+            (void)plain_add(&cell, agg, p->unit.series[index], when[i]);
     }
     return timed ? curve_result(&curve, agg->kind) : agg_result(&cell, agg);
 }
@@ -235,17 +263,34 @@ static int64_t presence_time(const struct pipeline *p, const struct batch *b, co
     return column_is_null(&c, row) ? batch_times(b)[row] : ((const int64_t *)c.data)[row];
 }
 
-static bool presence_wanted(const struct pipeline *p, const struct batch *b, uint32_t row)
+/* What says which presences of a batch are wanted. */
+struct wanted {
+    bool retractable;
+    struct column retracted;
+    struct column station;
+    struct bytes only; /* ptr NULL: all stations */
+};
+
+static struct wanted wanted_of(const struct pipeline *p, const struct batch *b)
 {
+    struct wanted w = {.only = p->plan->station};
     int32_t at = schema_find(b->schema, bytes_of_text("retracted"));
-    struct column c = at < 0 ? (struct column){0} : batch_column(b, (uint32_t)at);
-    if (at >= 0 && !column_is_null(&c, row) && column_value(&c, row).boolean)
-        return false; /* the unit was not there after all */
-    if (!p->plan->station.ptr)
-        return true;
-    at = schema_find(p->plan->presence->schema, bytes_of_text("station"));
-    c = batch_column(b, (uint32_t)at);
-    return !column_is_null(&c, row) && bytes_equal(column_bytes(&c, row), p->plan->station);
+    w.retractable = at >= 0;
+    if (w.retractable)
+        w.retracted = batch_column(b, (uint32_t)at);
+    if (w.only.ptr)
+        w.station = batch_column(b, (uint32_t)schema_find(b->schema, bytes_of_text("station")));
+    return w;
+}
+
+static bool presence_wanted(const struct wanted *w, uint32_t row)
+{
+    if (w->only.ptr &&
+        (column_is_null(&w->station, row) || !bytes_equal(column_bytes(&w->station, row), w->only)))
+        return false;
+    /* Taken back: the unit was not there after all. */
+    return !w->retractable || column_is_null(&w->retracted, row) ||
+           !column_value(&w->retracted, row).boolean;
 }
 
 /* How far the signals' clock is from the presences'. */
@@ -301,11 +346,12 @@ static void presence_row(struct pipeline *p, const struct batch *b, uint32_t row
 static int pending_out(struct pipeline *p, const struct unit_pending *u)
 {
     struct record_key key = {.major = u->at.epoch, .minor = u->at.seq};
+    struct wanted wanted = wanted_of(p, u->batch);
     uint32_t n = 0;
     if (pipeline_skips(p, key))
         return OK;
-    for (uint32_t row = 0; row < u->batch->rows; row++) {
-        if (!presence_wanted(p, u->batch, row))
+    for (uint32_t row = u->first; row < u->batch->rows; row++) {
+        if (!presence_wanted(&wanted, row))
             continue;
         presence_row(p, u->batch, row, n++);
         if (n == VEC_ROWS) {
@@ -338,11 +384,30 @@ static bool presence_fits(const struct pipeline *p, const struct batch *b)
     return true;
 }
 
+/* When all that can be the row's unit's is over. */
+static int64_t presence_end(struct pipeline *p, const struct batch *b, uint32_t row)
+{
+    const struct path *path = &p->unit.path;
+    struct path_interval in = {presence_time(p, b, "t_in", row), presence_time(p, b, "t_out", row)};
+    struct clock_offset clock = presence_clock(p, b, row);
+    int64_t end = in.to_us + clock.out_us + p->options.unit_delay_us + p->options.unit_lag_us;
+    presence_path(p, b, row, in, clock);
+    int64_t left = path->count ? path->points[path->count - 1].time_us : end;
+    return left > end ? left : end;
+}
+
 int unit_presence(struct pipeline *p, const struct batch *b, struct position at, bool ahead)
 {
     struct unit_window *u = &p->unit;
+    uint32_t row = 0;
     if (!presence_fits(p, b))
         return ERR_TYPE;
+    /* On a long line nearly all are of other stations: they cost a look. */
+    struct wanted wanted = wanted_of(p, b);
+    while (row < b->rows && !presence_wanted(&wanted, row))
+        row++;
+    if (row == b->rows)
+        return OK;
     struct unit_pending *more =
         array_room(u->pending, u->pending_count, &u->pending_cap, 8, sizeof *more);
     if (!more)
@@ -350,15 +415,9 @@ int unit_presence(struct pipeline *p, const struct batch *b, struct position at,
     u->pending = more;
     struct unit_pending *last = &u->pending[u->pending_count++];
     *last = (struct unit_pending){
-        .batch = batch_ref(b), .at = at, .t_out_max = INT64_MIN, .ahead = ahead};
-    for (uint32_t i = 0; i < b->rows; i++) {
-        struct path_interval in = {presence_time(p, b, "t_in", i), presence_time(p, b, "t_out", i)};
-        struct clock_offset clock = presence_clock(p, b, i);
-        int64_t t_out = in.to_us + clock.out_us + p->options.unit_delay_us + p->options.unit_lag_us;
-        last->t_out_max = t_out > last->t_out_max ? t_out : last->t_out_max;
-        presence_path(p, b, i, in, clock);
-        const struct path *path = &u->path;
-        int64_t end = path->count ? path->points[path->count - 1].time_us : t_out;
+        .batch = batch_ref(b), .at = at, .first = row, .t_out_max = INT64_MIN, .ahead = ahead};
+    for (; row < b->rows; row++) {
+        int64_t end = presence_wanted(&wanted, row) ? presence_end(p, b, row) : INT64_MIN;
         last->t_out_max = end > last->t_out_max ? end : last->t_out_max;
     }
     return OK;
@@ -414,8 +473,8 @@ static bool unit_holds(const struct pipeline *p, uint32_t gone)
     size_t values = 0;
     if (!came || p->rows.wall_us - came >= HOLD_US)
         return false;
-    for (uint32_t a = 0; a < p->plan->aggregate_count; a++)
-        values += u->series[a].count;
+    for (uint32_t i = 0; i < u->kept_count; i++)
+        values += u->kept[i].values.count;
     return values < HOLD_BYTES_MAX / SERIES_VALUE_BYTES || gone >= 2;
 }
 
@@ -440,9 +499,9 @@ static void unit_trim(struct pipeline *p)
     if (!u->input_count || u->inputs[u->input_head].time_max >= oldest)
         before = oldest;
     u->dropped_us = before > u->dropped_us ? before : u->dropped_us;
-    for (uint32_t a = 0; a < p->plan->aggregate_count; a++)
-        if (u->series[a].count)
-            series_trim(&u->series[a], before);
+    for (uint32_t i = 0; i < u->kept_count; i++)
+        if (u->kept[i].values.count)
+            series_trim(&u->kept[i].values, before);
 }
 
 int unit_advance(struct pipeline *p, struct position after, uint64_t seen)
