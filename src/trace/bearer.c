@@ -44,11 +44,12 @@ int bearer_config(struct bearer_rules *r, const struct config *config, struct ar
     int err = OK;
     if (!list || list->kind == TREE_NULL)
         return OK;
-    if (list->kind != TREE_LIST || list->count > BEARER_RULES_MAX)
+    if (list->kind != TREE_LIST || list->count > BEARER_RULES_MAX) {
         return tree_error(
             diag, ERR_TYPE, list,
             "serials_reused is a list of at most %d: - {match: \"P-?????\", after: 12h}",
             BEARER_RULES_MAX);
+    }
     r->list = arena_array(arena, list->count + 1u, sizeof *r->list);
     if (!r->list)
         return ERR_NOMEM;

@@ -203,14 +203,13 @@ static int key_take(struct story *s, struct story_key *key, const struct found *
 static int round_take(struct story *s, struct story_key **asked, uint32_t count,
                       const struct trace_entries *entries)
 {
-    uint32_t at = 0;
+    const struct trace_entry *next = entries->items;
+    uint32_t left = entries->count;
     int err = OK;
     for (uint32_t k = 0; !err && k < count; k++) {
-        struct found f = {.items = entries->items + at, .key = k};
-        while (at < entries->count && entries->items[at].key == k) {
-            at++;
+        struct found f = {.items = next, .key = k};
+        for (; left && next->key == k; next++, left--)
             f.count++;
-        }
         err = key_take(s, asked[k], &f);
     }
     return err;

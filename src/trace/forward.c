@@ -475,14 +475,15 @@ static int bearer_find(struct forward *f, struct name *n, const struct trace_ent
 static int bearers_find(struct forward *f, const struct trace_entries *entries, uint32_t first,
                         uint32_t count)
 {
-    const struct trace_entry *e = entries->items;
-    const struct trace_entry *end = e + entries->count;
+    const struct trace_entry *next = entries->items;
+    uint32_t left = entries->count;
     int err = OK;
     for (uint32_t k = 0; !err && k < count && f->trace->reused.count; k++) {
-        const struct trace_entry *own = e;
-        while (e < end && e->key == k)
-            e++;
-        err = bearer_find(f, f->list[first + k], own, (uint32_t)(e - own));
+        const struct trace_entry *own = next;
+        uint32_t own_count = 0;
+        for (; left && next->key == k; next++, left--)
+            own_count++;
+        err = bearer_find(f, f->list[first + k], own, own_count);
     }
     return err;
 }

@@ -8,8 +8,7 @@
 
 /* ------------------------------------------------------------------------------- line_config.c */
 
-#define LINE_OUT                                                                                   \
-    "out" /* where a way leads that leaves the line */ /* where units go that leave the line */
+#define LINE_OUT "out" /* where a way leads that leaves the line */
 
 extern const struct option line_gate_table[];
 

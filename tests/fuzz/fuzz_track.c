@@ -61,9 +61,13 @@ static const char config_text[] =
     "      - {signal: plc.line.g0, into: infeed, unit: plc.line.c0, unit_length_mm: 50}\n"
     "      - {signal: plc.line.g1, into: rack}\n"
     "      - {signal: plc.line.g2, into: stack}\n"
-    "      - {signal: plc.line.g3, out_of: stack, unit: plc.line.c1}\n";
+    "      - {signal: plc.line.g3, out_of: stack, unit: plc.line.c1}\n"
+    "  - {name: clocked, station: press, unit: oth.line.c0, result: oth.line.c1,\n"
+    "     begin: {signal: plc.line.g0}, end: {signal: oth.line.g1},\n"
+    "     clocks: [{of: oth, signal: oth.line.g0, with: plc.line.g0, tolerance: 150ms, wait: "
+    "20s}]}\n";
 
-enum { STATION, BELT, ROW, RACK, KINDS };
+enum { STATION, BELT, ROW, RACK, CLOCKED, KINDS };
 
 static struct plant {
     struct config *config;
@@ -102,6 +106,9 @@ static void plant_make(void)
     err = err ? err : catalogue_init(&plant.catalogue, "n");
     err = err ? err
               : catalogue_stream_add(&plant.catalogue, "plc.line", STREAM_GROUP, "p", plant.schema,
+                                     &s);
+    err = err ? err
+              : catalogue_stream_add(&plant.catalogue, "oth.line", STREAM_GROUP, "p", plant.schema,
                                      &s);
     for (uint32_t i = 0; i < KINDS && !err; i++) {
         err = track_make(config_object_at(plant.config, CONFIG_TRACK, i), &plant.arena,
@@ -150,18 +157,33 @@ static struct batch *polls_batch(int64_t from_us, uint32_t first, uint32_t units
     return b;
 }
 
+/* The batch is used up. */
+static void record_take(struct track *t, const char *stream, struct batch *b)
+{
+    struct batch *out = NULL;
+    struct position at = {t->at.epoch, t->at.seq + 1};
+    int err = track_record(t, at, bytes_of_text(stream), b);
+    assert(err == OK || err == ERR_LIMIT || err == ERR_INVALID);
+    batch_unref(b);
+    if (batch_builder_rows(t->builder) && batch_builder_finish(t->builder, &out) == OK)
+        batch_unref(out);
+}
+
+/* How far the other device's clock is off: it is set once. */
+static int64_t other_us(uint32_t poll, uint32_t units)
+{
+    int64_t off = (int64_t)(units & 7) * 700000;
+    return poll > 300 && units & 16 ? 1000000 - off : off;
+}
+
 static void polls_take(struct track *t, int64_t from_us, uint32_t first, uint32_t polls,
                        uint32_t units)
 {
     for (uint32_t poll = first; poll < first + polls; poll += ROWS) {
-        struct batch *out = NULL;
-        struct batch *b = polls_batch(from_us + (int64_t)(poll - first) * POLL_US, poll, units);
-        struct position at = {t->at.epoch, t->at.seq + 1};
-        int err = track_record(t, at, bytes_of_text("plc.line"), b);
-        assert(err == OK || err == ERR_LIMIT || err == ERR_INVALID);
-        batch_unref(b);
-        if (batch_builder_rows(t->builder) && batch_builder_finish(t->builder, &out) == OK)
-            batch_unref(out);
+        int64_t at_us = from_us + (int64_t)(poll - first) * POLL_US;
+        record_take(t, "plc.line", polls_batch(at_us, poll, units));
+        if (t == plant.tracks[CLOCKED])
+            record_take(t, "oth.line", polls_batch(at_us + other_us(poll, units), poll, units));
     }
 }
 
