@@ -89,7 +89,7 @@ static void signals_streams(void *ctx, const struct plant *p, struct catalogue *
 
 static double number(const struct batch *b, uint32_t col, uint32_t row)
 {
-    double v = NAN;
+    double v = (double)NAN;
     struct column c = batch_column(b, col);
     struct value cell = column_value(&c, row);
     (void)value_to_double(&cell, &v);

@@ -81,6 +81,7 @@ export interface Measure {
   uom: string | null;
   ok: boolean | null;
   probability: number; // that it was this unit
+  covered: number | null; // which part of the visit it knows
   step: number; // index into steps
 }
 

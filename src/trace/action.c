@@ -44,6 +44,7 @@ struct action_options {
     const char *unit;
     const struct tree *factors;
     struct option_texts measures;
+    struct option_texts covered;
     struct option_texts defects;
     struct option_texts children;
     struct option_texts parents;
@@ -78,6 +79,9 @@ static const struct option action_table[] = {
          "column that names the unit: bytes are a unit's id (unit_id()), text is a serial"),
     TEXTS(measures, "columns that are measures; default: every column of numbers that no other "
                     "option names"),
+    TEXTS(covered,
+          "columns that tell which part of the stay each measure knows, as covered(x) does, "
+          "0 to 1: of each of `measures`, in their order; a single one is of all"),
     {.name = "factors",
      .type = OPTION_TREE,
      .offset = offsetof(struct action_options, factors),
@@ -265,6 +269,33 @@ static int quantity_bind(struct binding *b, const struct option_texts *texts,
     return columns_bind(b, at, texts, &ret->quantities);
 }
 
+/* One for all measures, or one for each. */
+static int covered_bind(struct binding *b, const struct option_texts *texts, struct trace_rule *ret)
+{
+    const struct tree *at = tree_get(b->action, "covered");
+    const struct tree *measures = tree_get(b->action, "measures");
+    uint32_t named = measures ? ret->measures.count : 1;
+    if (!at)
+        return OK;
+    if (texts->count > 1 && texts->count != named) {
+        return tree_error(
+            b->diag, ERR_INVALID, at,
+            "covered has %u columns for %u measures that are named: name one for each "
+            "of `measures`, in this order, or a single one for all",
+            texts->count, measures ? named : 0);
+    }
+    return columns_bind(b, at, texts, &ret->covered);
+}
+
+static int measures_bind(struct binding *b, const struct action_options *o, struct trace_rule *ret)
+{
+    const struct tree *at = tree_get(b->action, "measures");
+    int err = at ? columns_bind(b, at, &o->measures, &ret->measures) : OK;
+    if (!err)
+        err = covered_bind(b, &o->covered, ret);
+    return err || at ? err : measures_all(b, &ret->measures);
+}
+
 static int lists_bind(struct binding *b, const struct action_options *o, struct trace_rule *ret)
 {
     int err = columns_bind(b, tree_get(b->action, "defects"), &o->defects, &ret->defects);
@@ -286,9 +317,7 @@ static int lists_bind(struct binding *b, const struct action_options *o, struct 
         err = column_bind(b, "recipe", o->recipe);
     if (!err)
         err = factors_bind(b, o->factors, ret);
-    if (!err && tree_get(b->action, "measures"))
-        return columns_bind(b, tree_get(b->action, "measures"), &o->measures, &ret->measures);
-    return err ? err : measures_all(b, &ret->measures);
+    return err ? err : measures_bind(b, o, ret);
 }
 
 int trace_action_bind(struct arena *arena, const char *rule, const struct schema *schema,

@@ -31,17 +31,18 @@ static const char sql_steps[] =
         "CASE WHEN serial = '' OR serial IS NULL THEN unit ELSE serial END")
 #define MEASURES                                                                                   \
     "SELECT 0, unit, coalesce(serial, ''), operation, station, characteristic, '', uom, rule, "    \
-    "value, lower, upper, target, measured_at AS t, known_at, revision FROM measures WHERE "       \
+    "value, lower, upper, target, measured_at AS t, known_at, revision, covered FROM measures "    \
+    "WHERE "                                                                                       \
     "measured_at" FACTS
 #define FACTORS                                                                                    \
     "SELECT 1, unit, serial, operation, station, name, value, kind, rule, number, NULL, NULL, "    \
-    "NULL, \"at\", known_at, revision FROM factors WHERE \"at\"" FACTS
+    "NULL, \"at\", known_at, revision, NULL FROM factors WHERE \"at\"" FACTS
 #define DEFECTS                                                                                    \
     "SELECT 2, unit, serial, operation, station, defect, \"position\", '', rule, NULL, NULL, "     \
-    "NULL, NULL, detected_at, known_at, revision FROM defects WHERE detected_at" FACTS
+    "NULL, NULL, detected_at, known_at, revision, NULL FROM defects WHERE detected_at" FACTS
 #define VERDICTS                                                                                   \
     "SELECT 3, unit, serial, operation, station, verdict, '', '', rule, NULL, NULL, NULL, NULL, "  \
-    "decided_at, known_at, revision FROM verdicts WHERE decided_at" FACTS
+    "decided_at, known_at, revision, NULL FROM verdicts WHERE decided_at" FACTS
 #define AND_ALSO " UNION ALL "
 
 static const char sql_facts[] =
@@ -138,7 +139,7 @@ static int step_row(void *ctx, const struct value *c, uint32_t count)
 static int fact_row(void *ctx, const struct value *c, uint32_t count)
 {
     struct story *s = ctx;
-    if (count != 16)
+    if (count != 17)
         return ERR_INTERNAL;
     struct story_fact *facts =
         arena_room(&s->arena, s->facts, s->fact_count, &s->fact_cap, sizeof *facts);
@@ -164,6 +165,7 @@ static int fact_row(void *ctx, const struct value *c, uint32_t count)
         .at = time_of(&c[13]),
         .known_at = c[14].i64,
         .revision = c[15].i64,
+        .covered = number_of(&c[16]),
     };
     if (!f->unit || !f->serial || !f->operation || !f->station || !f->name || !f->text ||
         !f->more || !f->rule)

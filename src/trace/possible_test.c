@@ -254,3 +254,24 @@ TEST(case_28_quantities_of_what_is_parted_and_put_together_add_up_within_their_r
     asked_fini(&a);
     fixture_close(&f);
 }
+
+TEST(a_measure_says_which_part_of_the_stay_it_knows)
+{
+    struct fixture f;
+    struct asked a;
+    fixture_open(&f);
+    fixture_start(&f);
+    add(&f, "presence.line", 20, "1 S gauge 10 20 exact 1 -");
+    add(&f, "gauge", 20, "1 2.5 7 0.75 1");
+    add(&f, "presence.line", 40, "2 T gauge 30 40 exact 1 -");
+    add(&f, "gauge", 40, "2 2.5 7 0 -");
+    add(&f, "print", 40, "2 15 ann 3 LOT-7 - -");
+    ASK(&f, &a, "trace.unit", "serial", "S");
+    check_list(&a, "measures", "characteristic,value,covered", "deep,7,1 wide,2.5,0.75");
+    asked_fini(&a);
+    ASK(&f, &a, "trace.unit", "serial", "T");
+    check_list(&a, "measures", "characteristic,value,covered",
+               "deep,7,null thick,15,null wide,2.5,0");
+    asked_fini(&a);
+    fixture_close(&f);
+}

@@ -161,8 +161,22 @@ static struct bytes row_text(const struct row *r, const char *column,
     return cell_print(&v, out);
 }
 
-static int row_measure(const struct row *r, const char *name)
+/* What a row says beside each of a list: columns are none, one for all, or one for each. */
+static struct value row_beside(const struct row *r, const struct trace_columns *columns,
+                               uint32_t index)
 {
+    double number = 0;
+    if (columns->count == 0)
+        return cell_from_number(false, number);
+    const char *name = columns->items[columns->count == 1 ? 0 : index];
+    struct value v = cell_shown(r->batch, name, r->row, NULL);
+    bool present = cell_number(&v, &number);
+    return cell_from_number(present, number);
+}
+
+static int row_measure(const struct row *r, uint32_t index)
+{
+    const char *name = r->rule->measures.items[index];
     static const struct characteristic none = {.station = "", .uom = ""};
     const char *uom = "";
     double number = 0;
@@ -193,6 +207,7 @@ static int row_measure(const struct row *r, const char *name)
         cell_from_count((int64_t)r->record->at.seq),
         cell_no(),
         cell_from_text(r->serial),
+        row_beside(r, &r->rule->covered, index),
     };
     return row_insert(r, TRACE_MEASURES, cells);
 }
@@ -264,19 +279,6 @@ static int row_verdict(const struct row *r, const char *name)
 /* ----------------------------------------------------------------------------------------- links
  */
 
-/* Of the row's link with that number: of its children, parents and lots. */
-static struct value row_quantity(const struct row *r, uint32_t link)
-{
-    const struct trace_columns *columns = &r->rule->quantities;
-    double number = 0;
-    if (columns->count == 0)
-        return cell_from_number(false, number);
-    const char *name = columns->items[columns->count == 1 ? 0 : link];
-    struct value v = cell_shown(r->batch, name, r->row, NULL);
-    bool present = cell_number(&v, &number);
-    return cell_from_number(present, number);
-}
-
 static int row_link(const struct row *r, const struct bytes keys[2], const char *kind,
                     struct bytes position, uint32_t link)
 {
@@ -284,7 +286,7 @@ static int row_link(const struct row *r, const struct bytes keys[2], const char 
         cell_from_text(keys[0]),
         cell_from_text(keys[1]),
         cell_from_text(bytes_of_text(kind)),
-        row_quantity(r, link),
+        row_beside(r, &r->rule->quantities, link),
         cell_from_text(position),
         cell_from_text(bytes_of_text(r->rule->operation)),
         cell_from_text(bytes_of_text(r->rule->station)),
@@ -352,7 +354,7 @@ static int row_values(const struct row *r)
     const struct trace_rule *rule = r->rule;
     int err = OK;
     for (uint32_t i = 0; !err && i < rule->measures.count; i++)
-        err = row_measure(r, rule->measures.items[i]);
+        err = row_measure(r, i);
     for (int kind = 0; kind < TRACE_KINDS; kind++)
         for (uint32_t i = 0; !err && i < rule->factors[kind].count; i++)
             err = row_factor(r, trace_kinds[kind], rule->factors[kind].items[i]);

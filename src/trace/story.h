@@ -130,6 +130,7 @@ struct story_fact {
     double lower;
     double upper;
     double target;
+    double covered; /* of a measure: which part of the stay it knows; NaN = not said */
     int64_t at;
     int64_t known_at;
     int64_t revision;

@@ -130,6 +130,7 @@ static void print_measure(const struct story *s, const struct story_fact *f, str
     trace_json_number(out, "upper", f->upper);
     trace_json_number(out, "target", f->target);
     trace_json_text(out, "uom", f->more);
+    trace_json_number(out, "covered", f->covered);
     trace_json_name(out, "ok");
     (void)buf_append_text(out, !limited ? "null" : within ? "true" : "false");
     print_end(s, f, "measured_at", out);

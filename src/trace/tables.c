@@ -54,6 +54,7 @@ static const struct duck_column measure_columns[] = {
     {"uom", DUCK_TEXT, false},       {"measured_at", DUCK_TIME, false},
     {"known_at", DUCK_TIME, false},  {"revision", DUCK_I64, false},
     {"retracted", DUCK_BOOL, false}, {"serial", DUCK_TEXT, false},
+    {"covered", DUCK_F64, true},
 };
 
 static const struct duck_column link_columns[] = {
@@ -123,7 +124,8 @@ const struct historian_table trace_tables[TRACE_TABLE_COUNT] = {
          "VARCHAR NOT NULL, value DOUBLE, lower DOUBLE, upper DOUBLE, target DOUBLE, uom VARCHAR "
          "NOT NULL, measured_at TIMESTAMP NOT NULL, known_at TIMESTAMP NOT NULL, revision BIGINT "
          "NOT NULL, retracted BOOLEAN NOT NULL);"
-         "ALTER TABLE measures ADD COLUMN IF NOT EXISTS serial VARCHAR DEFAULT ''",
+         "ALTER TABLE measures ADD COLUMN IF NOT EXISTS serial VARCHAR DEFAULT '';"
+         "ALTER TABLE measures ADD COLUMN IF NOT EXISTS covered DOUBLE",
          COLUMNS(measure_columns)},
     [TRACE_LINKS] =
         {"links",

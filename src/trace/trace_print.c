@@ -174,6 +174,7 @@ static const struct section_column measure_columns[] = {
     {"UPPER", "upper", FORM_NUMBER, SHOWN_ALWAYS},
     {"UNIT", "uom", FORM_TEXT, SHOWN_ALWAYS},
     {"OK", "ok", FORM_YES, SHOWN_ALWAYS},
+    {"COVERED", "covered", FORM_SHARE, SHOWN_IF_UNSURE},
     {"HOW SURE", "probability", FORM_SURE, SHOWN_IF_UNSURE},
     {NULL, NULL, FORM_TEXT, SHOWN_ALWAYS},
 };
@@ -547,7 +548,7 @@ static const struct csv_list csv_lists[] = {
     {"measures",
      "measure",
      {"measured_at", "of", "station", "operation", "characteristic", "value", "lower", "upper",
-      "uom", NULL, "ok", NULL, NULL, NULL, "probability"}},
+      "uom", NULL, "ok", NULL, NULL, NULL, "probability", "covered"}},
     {"defects",
      "defect",
      {"detected_at", "of", "station", "operation", "defect", NULL, NULL, NULL, NULL, "position",

@@ -53,6 +53,7 @@ struct trace_rule {
     const char *unit;    /* the column that names the unit … */
     bool unit_is_serial; /* … by its serial and not by its id */
     struct trace_columns measures;
+    struct trace_columns covered; /* none, one of all measures, or one of each */
     struct trace_columns factors[TRACE_KINDS];
     struct trace_columns defects;
     struct trace_columns children;

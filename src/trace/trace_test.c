@@ -527,6 +527,12 @@ TEST(wrong_configuration_is_said_with_its_place)
     check_bad("name: n\nrules: [{name: press_row, sql: S, actions: [{trace: {operation: p, "
               "children: [unit], quantity: [force_max, force_max]}}]}]\n",
               ERR_INVALID, "2 columns for 1 links");
+    check_bad("name: n\nrules: [{name: press_row, sql: S, actions: [{trace: {operation: p, "
+              "measures: [force_max], covered: [force_mean, force_mean]}}]}]\n",
+              ERR_INVALID, "covered has 2 columns for 1 measures");
+    check_bad("name: n\nrules: [{name: press_row, sql: S, actions: [{trace: {operation: p, "
+              "covered: [force_mean, force_mean]}}]}]\n",
+              ERR_INVALID, "covered has 2 columns for 0 measures that are named");
     check_bad("name: n\nrules: [{name: press_row, sql: S, actions: [{trace: {}}]}]\n", ERR_INVALID,
               "operation");
     check_bad("name: n\nrules: [{name: none, sql: S, actions: [{trace: {operation: p}}]}]\n",

@@ -41,7 +41,7 @@ static const char *const fill[] = {
     "'', " AT(30) ", NULL, " END " FROM p WHERE h % 2 = 0",
     "INSERT INTO measures SELECT 'v' || i, 'n', 'r', '', 'reflow', 'zone5', 240 + h / 1000.0, "
     "NULL, "
-    "NULL, NULL, '', " AT(300) ", TIMESTAMP '2026-01-03', 1, false, '' FROM p",
+    "NULL, NULL, '', " AT(300) ", TIMESTAMP '2026-01-03', 1, false, '', NULL FROM p",
     "INSERT INTO links SELECT 'P' || i, 'P' || i || '-' || b, 'split', NULL, '', 'depanel', "
     "'', " AT(400) ", NULL, " END " FROM p, range(1, 3) r(b)",
     "CREATE TABLE b AS SELECT i, 'P' || i || '-' || b AS serial, h % 2 = 0 AND i // 170 = 5 AND "
@@ -52,7 +52,8 @@ static const char *const fill[] = {
                                                                                " FROM b WHERE bad",
     "INSERT INTO measures SELECT '', 'n', 'r', '', 'ict', 'resistance', CASE WHEN bad THEN 1e9 "
     "ELSE "
-    "100 END, NULL, NULL, NULL, '', " AT(500) ", TIMESTAMP '2026-01-03', 1, false, serial FROM b",
+    "100 END, NULL, NULL, NULL, '', " AT(
+        500) ", TIMESTAMP '2026-01-03', 1, false, serial, NULL FROM b",
     /* what happened to a board after its test can't have caused what the test found */
     "INSERT INTO factors SELECT '', serial, 'rework', '', 'man', 'repairer', CASE WHEN bad THEN "
     "'x' "
@@ -159,7 +160,8 @@ TEST(rows_of_a_stay_that_was_taken_back_do_not_count)
         "INSERT INTO factors SELECT 'v' || i, '', 'oven', 'reflow', 'machine', 'lane', CAST(i % 3 "
         "AS VARCHAR), NULL, " AT(320) ", " END " FROM p WHERE i % 10 = 0",
         "INSERT INTO measures SELECT 'v' || i, 'n', 'r', 'reflow', 'reflow', 'peak', h, NULL, "
-        "NULL, NULL, '', " AT(320) ", TIMESTAMP '2026-01-03', 1, false, '' FROM p WHERE i % 10 = 0",
+        "NULL, NULL, '', " AT(
+            320) ", TIMESTAMP '2026-01-03', 1, false, '', NULL FROM p WHERE i % 10 = 0",
         "INSERT INTO links SELECT 'gas' || (i % 7), 'v' || i, 'consumption', NULL, 'valve', "
         "'oven', "
         "'', " AT(320) ", NULL, " END " FROM p WHERE i % 10 = 0",
@@ -227,7 +229,7 @@ static const char *const lanes[] = {
         302 + 4 * r) ", " END " FROM l",
     "INSERT INTO measures SELECT 'v' || i, 'n', 'r', lane, 'dry', 'peak', h + r / 10.0, NULL, "
     "NULL, "
-    "NULL, '', " AT(302 + 4 * r) ", TIMESTAMP '2026-01-03', 1, false, '' FROM l",
+    "NULL, '', " AT(302 + 4 * r) ", TIMESTAMP '2026-01-03', 1, false, '', NULL FROM l",
     "INSERT INTO links SELECT 'gas' || i // 400, 'v' || i, 'consumption', NULL, 'valve', 'dry', "
     "lane, " AT(302 + 4 * r) ", NULL, " END " FROM l",
 };

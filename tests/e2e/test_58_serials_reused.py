@@ -31,8 +31,8 @@ characteristics:
   - {{name: peak, upper: 50}}
 rules:
   - name: pressed
-    sql: SELECT unit_id() AS unit, max(force) AS peak FROM "plc1.press" GROUP BY UNITWINDOW('press1')
-    actions: [{{trace: {{operation: press, measures: [peak]}}}}]
+    sql: SELECT unit_id() AS unit, max(force) AS peak, covered(force) AS known FROM "plc1.press" GROUP BY UNITWINDOW('press1')
+    actions: [{{trace: {{operation: press, measures: [peak], covered: known}}}}]
 historian:
   serials_reused:
     - {{match: "[0-9]*", after: 12h}}
@@ -72,6 +72,7 @@ def test_case_26_a_counter_that_begins_anew_gives_a_serial_to_another_unit(start
     first = f"/trace/7?at={moment(BEGIN_MS + HOUR_MS)}"
     assert told(node, first) == ("pass", [80, 30], [True, False])
     assert told(node, "/trace/8") == ("pass", [20], [])
+    assert [m["covered"] for m in node.get("/trace/8")["measures"]] == [1]
     old, new = (node.get(path)["unit"] for path in (first, "/trace/7"))
     assert told(node, f"/trace/{old}") == ("pass", [80, 30], [True, False])
     bad = node.get("/units?verdict=bad")

@@ -28,6 +28,8 @@ static const char config_text[] =
     "  - {name: part, sql: \"SELECT 1\", actions: [{trace: {operation: part, unit: serial, "
     "children: "
     "[c1, c2, c3], parents: [from], link: split, quantity: [q1, q2, q3, used]}}]}\n"
+    "  - {name: gauge, sql: \"SELECT 1\", actions: [{trace: {operation: gauge, measures: [wide, "
+    "deep], covered: [wide_part, deep_part]}}]}\n"
     "  - {name: build, sql: \"SELECT 1\", actions: [{trace: {operation: build, unit: serial, "
     "parents: [part]}}]}\n";
 
@@ -72,6 +74,11 @@ static const struct field part_fields[] = {
     {.name = "q2", .type = VALUE_DOUBLE},     {.name = "q3", .type = VALUE_DOUBLE},
     {.name = "used", .type = VALUE_DOUBLE},
 };
+static const struct field gauge_fields[] = {
+    {.name = "unit", .type = VALUE_BYTES},       {.name = "wide", .type = VALUE_DOUBLE},
+    {.name = "deep", .type = VALUE_DOUBLE},      {.name = "wide_part", .type = VALUE_DOUBLE},
+    {.name = "deep_part", .type = VALUE_DOUBLE},
+};
 static const struct field build_fields[] = {
     {.name = "serial", .type = VALUE_STRING},
     {.name = "part", .type = VALUE_STRING},
@@ -90,6 +97,7 @@ static const struct {
     {"aoi", STREAM_RULE, aoi_fields, 5},
     {"build", STREAM_RULE, build_fields, 2},
     {"part", STREAM_RULE, part_fields, 9},
+    {"gauge", STREAM_RULE, gauge_fields, 5},
 };
 
 #define STREAMS (sizeof streams / sizeof streams[0])

@@ -157,6 +157,7 @@ export const en = {
   whereUsedQuantity: "In all, {quantity} of it went on.",
   howCertain: "How sure",
   shareOfVisit: "Of the visit",
+  covered: "Covered",
   orElse: "or another unit:",
   certain: "certain",
   possiblePercent: "possible, {percent} %",

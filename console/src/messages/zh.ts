@@ -157,6 +157,7 @@ export const zh: Messages = {
   whereUsedQuantity: "其中共有 {quantity} 用到了后续单元。",
   howCertain: "确定程度",
   shareOfVisit: "占停留时间",
+  covered: "数据覆盖率",
   orElse: "或者另一个单元:",
   certain: "确定",
   possiblePercent: "可能,{percent} %",

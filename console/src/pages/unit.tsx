@@ -82,10 +82,12 @@ function howCertain<T extends { probability: number }>(rows: T[], title: string)
   return [{ title, cell: (row) => <Certainty of={row.probability} /> }];
 }
 
-// For factors that changed during the visit; none where none did.
-function shareOfVisit(factors: Factor[], title: string): Column<Factor>[] {
-  if (factors.every((f) => !(f.share < 1))) return [];
-  const cell = (f: Factor) => `${formatRounded(100 * Number(f.share))} %`;
+// A part of the visit, where it is less than all of it: how long a factor held, how much a measure
+// knows. None where nothing is.
+function partOfVisit<T>(rows: T[], title: string, of: (row: T) => number | null): Column<T>[] {
+  const part = (row: T) => of(row) ?? 1;
+  if (rows.every((row) => !(part(row) < 1))) return [];
+  const cell = (row: T) => `${formatRounded(100 * part(row))} %`;
   return [{ title, cell, className: "number" }];
 }
 
@@ -119,6 +121,7 @@ function Measures({ measures, steps }: { measures: Measure[]; steps: Step[] }) {
               <Badge kind={m.ok ? "pass" : "fail"} text={m.ok ? t("yes") : t("no")} />
             ),
         },
+        ...partOfVisit(measures, t("covered"), (m) => m.covered),
         ...howCertain(measures, t("howCertain")),
       ]}
     />
@@ -174,7 +177,7 @@ function Factors({ factors }: { factors: Factor[] }) {
         { title: t("value"), cell: (f) => <FactorValue factor={f} /> },
         { title: t("operation"), cell: (f) => f.operation },
         { title: t("station"), cell: (f) => f.station },
-        ...shareOfVisit(factors, t("shareOfVisit")),
+        ...partOfVisit(factors, t("shareOfVisit"), (f) => f.share),
         ...howCertain(factors, t("howCertain")),
       ]}
     />
