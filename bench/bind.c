@@ -248,12 +248,7 @@ static void round_run(struct bind *t, double ret_ns[static 2])
 static void bind_fill(struct bind *t)
 {
     const struct plant *p = &t->plant;
-    uint64_t through = (uint64_t)(p->shape.belts * BELT_MM / SPEED_MM_S * 1e6 / POLL_US);
-    while (p->polls < through + 10 * p->apart) {
-        struct batch *b = plant_record(&t->plant);
-        batch_unref(plant_track_take(&t->line, &t->plant, b));
-        batch_unref(b);
-    }
+    plant_track_fill(&t->line, &t->plant);
     uint64_t full = p->polls + 2 * UNIT_TIME_US / POLL_US;
     while (p->polls < full) {
         struct batch *presences = second_make(t);

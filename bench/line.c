@@ -100,16 +100,6 @@ static double round_ns(struct plant_track *o, struct shift *belts, struct plant 
     return busy / readings * 1e9;
 }
 
-static void ours_fill(struct plant_track *o, struct plant *p)
-{
-    uint64_t through = (uint64_t)(p->shape.belts * BELT_MM / SPEED_MM_S * 1e6 / POLL_US);
-    while (p->polls < through + 10 * p->apart) {
-        struct batch *b = plant_record(p);
-        ours_take(o, p, b);
-        batch_unref(b);
-    }
-}
-
 static struct figures measure(struct shape shape)
 {
     struct figures f = {0};
@@ -119,7 +109,7 @@ static struct figures measure(struct shape shape)
     double peer[ROUNDS];
     plant_init(&p, shape);
     plant_track_init(&o, &p, NULL);
-    ours_fill(&o, &p);
+    plant_track_fill(&o, &p);
     struct shift *belts = calloc(plant_gates(&p), sizeof *belts);
     bench_must(belts ? OK : ERR_NOMEM, "peer", NULL);
     for (int i = 0; i < ROUNDS; i++) {

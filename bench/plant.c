@@ -151,3 +151,13 @@ void plant_track_fini(struct plant_track *o)
     config_free(o->config);
     arena_fini(&o->arena);
 }
+
+void plant_track_fill(struct plant_track *o, struct plant *p)
+{
+    uint64_t through = (uint64_t)(p->shape.belts * BELT_MM / SPEED_MM_S * 1e6 / POLL_US);
+    while (p->polls < through + 10 * p->apart) {
+        struct batch *b = plant_record(p);
+        batch_unref(plant_track_take(o, p, b));
+        batch_unref(b);
+    }
+}

@@ -65,4 +65,7 @@ void plant_track_fini(struct plant_track *o);
 /* The presences that the record completes, the caller's; NULL: none. */
 struct batch *plant_track_take(struct plant_track *o, struct plant *p, const struct batch *b);
 
+/* Lets the plant run until all its units are on the line. */
+void plant_track_fill(struct plant_track *o, struct plant *p);
+
 #endif
