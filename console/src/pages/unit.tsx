@@ -220,6 +220,12 @@ function Siblings({ trace, asOf }: { trace: Trace; asOf: string }) {
   );
 }
 
+// When the unit was heard of last, if another one bears its serial since; else "".
+function heardUntil(trace: Trace): string {
+  const own = trace.bearers.findIndex((b) => b.this);
+  return own + 1 < trace.bearers.length ? (trace.bearers[own]?.to ?? "") : "";
+}
+
 // Whoever else bore the serial, before and after.
 function Bearers({ bearers, asked }: { bearers: Bearer[]; asked: Record<string, string> }) {
   const t = useText();
@@ -232,7 +238,6 @@ function Bearers({ bearers, asked }: { bearers: Bearer[]; asked: Record<string, 
         nothing={t("none")}
         rows={bearers}
         rowKey={(b: Bearer) => b.from}
-        rowClass={(b) => (b.this ? "chosen" : "")}
         columns={[
           {
             title: t("since"),
@@ -456,7 +461,9 @@ export function UnitPage({ serial, asked }: { serial: string; asked: Record<stri
           <Measures measures={trace.measures} steps={trace.steps} />
           <h3>{t("genealogy")}</h3>
           <p>
-            <a href={routeTo(["where-used"], { from: serial })}>{t("whereUsedOf", { serial })}</a>
+            <a href={routeTo(["where-used"], { from: serial, until: heardUntil(trace) })}>
+              {t("whereUsedOf", { serial })}
+            </a>
           </p>
           <Siblings trace={trace} asOf={asOf} />
           <Relatives trace={trace} />
