@@ -261,6 +261,7 @@ for (const language of Object.keys(languages)) {
     // By hand, in the zone of the page: what was at the printer while the panel was. Then by link.
     const [{ t_in, t_out }] = panel.steps;
     await page.goto(`${at}#/where-used`);
+    await page.getByRole("heading", { name: text.navWhereUsed, exact: true }).waitFor();
     await page.locator("select[name=what]").selectOption("station");
     await page.locator("input[name=name]").fill("printer");
     await page.locator("input[name=since]").fill(controlText(t_in / 1000 + rowMs));

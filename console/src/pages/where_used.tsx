@@ -37,19 +37,14 @@ function Units({ units }: { units: Reached[] }) {
   );
 }
 
-// What is being typed; it becomes the address when it is asked.
+// What is being typed; it becomes the address when it is asked. Another question has a form of its
+// own: nothing that is typed is overwritten.
 function Question({ asked }: { asked: Record<string, string> }) {
   const t = useText();
-  const [isStation, setIsStation] = useState(false);
-  const [name, setName] = useState("");
-  const [since, setSince] = useState("");
-  const [until, setUntil] = useState("");
-  useEffect(() => {
-    setIsStation(Boolean(asked.station));
-    setName(asked.station || asked.from || "");
-    setSince(asked.since ?? "");
-    setUntil(asked.until ?? "");
-  }, [JSON.stringify(asked)]);
+  const [isStation, setIsStation] = useState(Boolean(asked.station));
+  const [name, setName] = useState(asked.station || asked.from || "");
+  const [since, setSince] = useState(asked.since ?? "");
+  const [until, setUntil] = useState(asked.until ?? "");
   const send = (event: Event) => {
     event.preventDefault();
     const what = { [isStation ? "station" : "from"]: name.trim() };
@@ -114,7 +109,7 @@ export function WhereUsedPage({ asked }: { asked: Record<string, string> }) {
   return (
     <>
       <h2>{isAsked ? t("whereUsedOf", { serial: what }) : t("navWhereUsed")}</h2>
-      <Question asked={asked} />
+      <Question key={question} asked={asked} />
       {problem && <p class="bad">{problem}</p>}
       {isAsked && !answer && !problem && <p class="nothing">{t("whereUsedAsking")}</p>}
       {answer && (
