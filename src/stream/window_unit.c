@@ -59,7 +59,7 @@ int unit_init(struct pipeline *p)
 {
     struct unit_window *u = &p->unit;
     u->kept = calloc(p->plan->aggregate_count + 1u, sizeof *u->kept);
-    u->series = calloc(p->plan->aggregate_count + 1u, sizeof *u->series);
+    u->series = calloc(p->plan->aggregate_count + 1u, sizeof(struct series *));
     u->dropped_us = INT64_MIN;
     u->quiet_us = INT64_MIN;
     if (!u->kept || !u->series)

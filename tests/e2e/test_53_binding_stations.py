@@ -261,10 +261,17 @@ def mean(curve, a, b):
     return area / (b - a)
 
 
+def apart(curve, us):
+    """Between the readings around a moment: at least an interval, longer if the node was busy."""
+    after = bisect.bisect_right(curve, (us,))
+    some = curve[max(after - 1, 0) : after + 2]
+    return max([INTERVAL_US] + [b[0] - a[0] for a, b in zip(some, some[1:])])
+
+
 def means(curve, a, b):
     """(least, greatest) mean, the readings near the edges within or without."""
     some = [
-        mean(curve, a + i * INTERVAL_US, b + k * INTERVAL_US)
+        mean(curve, a + i * apart(curve, a), b + k * apart(curve, b))
         for i in (-1, 0, 1)
         for k in (-1, 0, 1)
     ]
