@@ -26,7 +26,6 @@
 #define SIGNALS 4
 #define ROUND_S 1.0
 #define ROUNDS  5
-#define GOAL    1e6
 #define UNIT_TIME_US                                                                               \
     (300 * INT64_C(1000000)) /* a unit is told of 95 s after it was at a station                   \
                               */
@@ -259,14 +258,9 @@ static void bind_fill(struct bind *t)
     t->odd = 0; /* who was there before the first values */
 }
 
-struct figures {
-    double ns[2];
-    uint32_t units;
-};
-
-static struct figures measure(struct shape shape)
+static struct plant_cost measure(struct shape shape)
 {
-    struct figures f = {0};
+    struct plant_cost cost = {.shape = shape};
     struct assign_stats stats;
     struct bind t;
     double ns[2][ROUNDS];
@@ -280,47 +274,32 @@ static struct figures measure(struct shape shape)
         ns[1][i] = round[1];
     }
     assign_stats_get(line_of(t.line.track)->assign, &stats);
-    f.units = stats.units;
-    for (int which = 0; which < 2; which++)
-        f.ns[which] = bench_median(ns[which], ROUNDS);
+    cost.units = stats.units;
+    cost.ours_ns = bench_median(ns[0], ROUNDS);
+    cost.peer_ns = bench_median(ns[1], ROUNDS);
     char said[96];
     (void)snprintf(said, sizeof said, "%llu units, %llu odd ones, %llu windows",
                    (unsigned long long)t.rows[0], (unsigned long long)t.odd,
                    (unsigned long long)t.rows[1]);
     bench_must(t.rows[0] && t.rows[1] && !t.odd ? OK : ERR_INVALID, "what came out", said);
     bind_fini(&t);
-    return f;
-}
-
-static void shape_print(const struct shape *shape, const struct figures *f,
-                        const struct shape *small, const struct figures *of)
-{
-    char what[96];
-    (void)snprintf(what, sizeof what, "%u belts, %u units: readings bound a second", shape->belts,
-                   f->units);
-    bench_ratio("bind", what, 1e9 / f->ns[0], GOAL, "1/s", 1);
-    (void)snprintf(what, sizeof what, "%u belts, %u units: tumbling windows without units",
-                   shape->belts, f->units);
-    bench_ratio("bind", what, 1e9 / f->ns[0], 1e9 / f->ns[1], "1/s", 0);
-    (void)snprintf(what, sizeof what, "%u belts, %u units: a reading, of %u belts, %u units",
-                   shape->belts, f->units, small->belts, of->units);
-    bench_value("bind", what, f->ns[0] / of->ns[0], "times", 2);
+    return cost;
 }
 
 int main(int argc, char **argv)
 {
     struct shape shapes[] = {{10, 500, 0}, {200, 10000, 0}};
     size_t count = sizeof shapes / sizeof shapes[0];
-    struct figures first = {0};
+    struct plant_cost first = {0};
     if (argc == 3) {
         shapes[0] = (struct shape){(uint32_t)strtoul(argv[1], NULL, 10),
                                    (uint32_t)strtoul(argv[2], NULL, 10), 0};
         count = 1;
     }
     for (size_t i = 0; i < count; i++) {
-        struct figures f = measure(shapes[i]);
+        struct plant_cost f = measure(shapes[i]);
         first = i ? first : f;
-        shape_print(&shapes[i], &f, &shapes[0], &first);
+        plant_cost_print("bind", "readings bound", "tumbling windows without units", &f, &first);
     }
     return 0;
 }

@@ -18,7 +18,6 @@
 
 #define ROUND_S 1.0
 #define ROUNDS  5
-#define GOAL    1e6
 
 /* What is timed. */
 static void ours_take(struct plant_track *o, struct plant *p, const struct batch *b)
@@ -71,9 +70,7 @@ static uint64_t peer_take(struct shift *belts, const struct plant *p, const stru
  */
 
 struct figures {
-    double ours_ns;
-    double peer_ns;
-    uint32_t units;
+    struct plant_cost cost;
     uint32_t hypotheses; /* the most after any second */
     uint64_t forced;     /* what was beyond a limit */
 };
@@ -102,7 +99,7 @@ static double round_ns(struct plant_track *o, struct shift *belts, struct plant 
 
 static struct figures measure(struct shape shape)
 {
-    struct figures f = {0};
+    struct figures f = {.cost.shape = shape};
     struct plant p;
     struct plant_track o;
     double ours[ROUNDS];
@@ -122,9 +119,9 @@ static struct figures measure(struct shape shape)
     }
     struct assign_stats stats;
     assign_stats_get(line_of(o.track)->assign, &stats);
-    f.ours_ns = bench_median(ours, ROUNDS);
-    f.peer_ns = bench_median(peer, ROUNDS);
-    f.units = stats.units;
+    f.cost.ours_ns = bench_median(ours, ROUNDS);
+    f.cost.peer_ns = bench_median(peer, ROUNDS);
+    f.cost.units = stats.units;
     f.forced = stats.forced;
     char said[96];
     (void)snprintf(said, sizeof said, "%llu lost, %llu from nowhere, %llu forced, %llu presences",
@@ -138,33 +135,19 @@ static struct figures measure(struct shape shape)
     return f;
 }
 
-static void shape_print(const struct shape *shape, const struct figures *f,
-                        const struct shape *small, const struct figures *of)
-{
-    char what[96];
-    (void)snprintf(what, sizeof what, "%u belts, %u units: readings a second", shape->belts,
-                   f->units);
-    bench_ratio("line", what, 1e9 / f->ours_ns, GOAL, "1/s", 1);
-    (void)snprintf(what, sizeof what, "%u belts, %u units: a shift register", shape->belts,
-                   f->units);
-    bench_ratio("line", what, 1e9 / f->ours_ns, 1e9 / f->peer_ns, "1/s", 0);
-    (void)snprintf(what, sizeof what, "%u belts, %u units: a reading, of %u belts, %u units",
-                   shape->belts, f->units, small->belts, of->units);
-    bench_value("line", what, f->ours_ns / of->ours_ns, "times", 2);
-}
-
 /* A plant whose sensors miss pulses: how much is kept open. */
-static void lossy_print(const struct shape *shape, const struct figures *f)
+static void lossy_print(const struct figures *f)
 {
+    const struct shape *shape = &f->cost.shape;
     char what[96];
     (void)snprintf(what, sizeof what, "%u belts, %u units, a pulse of %u lost: readings a second",
-                   shape->belts, f->units, shape->lost);
-    bench_ratio("line", what, 1e9 / f->ours_ns, GOAL, "1/s", 1);
+                   shape->belts, f->cost.units, shape->lost);
+    bench_ratio("line", what, 1e9 / f->cost.ours_ns, PLANT_GOAL, "1/s", 1);
     (void)snprintf(what, sizeof what, "%u belts, %u units, a pulse of %u lost: hypotheses at once",
-                   shape->belts, f->units, shape->lost);
+                   shape->belts, f->cost.units, shape->lost);
     bench_value("line", what, f->hypotheses, "hypotheses of a cluster", ASSIGN_HYPOTHESES_MAX);
     (void)snprintf(what, sizeof what, "%u belts, %u units, a pulse of %u lost: beyond a limit",
-                   shape->belts, f->units, shape->lost);
+                   shape->belts, f->cost.units, shape->lost);
     bench_value("line", what, (double)f->forced, "units and stays", 0);
 }
 
@@ -183,10 +166,10 @@ int main(int argc, char **argv)
         struct figures f = measure(shapes[i]);
         first = i ? first : f;
         if (shapes[i].lost) {
-            lossy_print(&shapes[i], &f);
+            lossy_print(&f);
             continue;
         }
-        shape_print(&shapes[i], &f, &shapes[0], &first);
+        plant_cost_print("line", "readings", "a shift register", &f.cost, &first.cost);
     }
     return 0;
 }

@@ -161,3 +161,18 @@ void plant_track_fill(struct plant_track *o, struct plant *p)
         batch_unref(b);
     }
 }
+
+void plant_cost_print(const char *bench, const char *what, const char *peer,
+                      const struct plant_cost *cost, const struct plant_cost *smallest)
+{
+    char text[96];
+    double ours = 1e9 / cost->ours_ns;
+    uint32_t belts = cost->shape.belts;
+    (void)snprintf(text, sizeof text, "%u belts, %u units: %s a second", belts, cost->units, what);
+    bench_ratio(bench, text, ours, PLANT_GOAL, "1/s", 1);
+    (void)snprintf(text, sizeof text, "%u belts, %u units: %s", belts, cost->units, peer);
+    bench_ratio(bench, text, ours, 1e9 / cost->peer_ns, "1/s", 0);
+    (void)snprintf(text, sizeof text, "%u belts, %u units: a reading, of %u belts, %u units", belts,
+                   cost->units, smallest->shape.belts, smallest->units);
+    bench_value(bench, text, cost->ours_ns / smallest->ours_ns, "times", 2);
+}

@@ -10,7 +10,8 @@
 #define SPEED_MM_S 200.0
 #define DRIFT      0.005
 #define POLL_US    100000
-#define ROWS       10 /* polls a record: a second */
+#define ROWS       10  /* polls a record: a second */
+#define PLANT_GOAL 1e6 /* readings a second and core */
 #define T0         INT64_C(1763800000000000)
 
 struct shape {
@@ -67,5 +68,18 @@ struct batch *plant_track_take(struct plant_track *o, struct plant *p, const str
 
 /* Lets the plant run until all its units are on the line. */
 void plant_track_fill(struct plant_track *o, struct plant *p);
+
+/* What a reading cost on a line of a shape. */
+struct plant_cost {
+    struct shape shape;
+    uint32_t units; /* that were on it */
+    double ours_ns;
+    double peer_ns;
+};
+
+/* Prints readings a second against the goal of a million and against the peer, and the cost of one
+ * against that on the smallest line: at most twice as much. what: what is done to readings. */
+void plant_cost_print(const char *bench, const char *what, const char *peer,
+                      const struct plant_cost *cost, const struct plant_cost *smallest);
 
 #endif

@@ -158,10 +158,10 @@ static int bearer_find(struct story *s, struct story_key *key, const struct foun
     int64_t after_us = bearer_after(&s->trace->reused, bytes_of_text(key->text));
     if (!after_us || !f->count)
         return OK;
-    struct trace_span *spans = arena_array(&s->arena, f->count, sizeof *spans);
+    uint32_t count = 0;
+    struct trace_span *spans = trace_bearers(&s->arena, f->items, f->count, after_us, &count);
     if (!spans)
         return ERR_NOMEM;
-    uint32_t count = trace_bearers(f->items, f->count, after_us, spans);
     uint32_t number = bearer_at(spans, count, key->at_us);
     key->time = bearer_time(spans, count, number);
     if (key->subject == 0 && !s->borne) {

@@ -456,11 +456,10 @@ static int bearer_find(struct forward *f, struct name *n, const struct trace_ent
     int64_t after_us = bearer_after(&f->trace->reused, bytes_of_text(n->text));
     if (!after_us || !count)
         return OK;
-    struct trace_span *spans = arena_array(&f->arena, count, sizeof *spans);
+    struct trace_span *spans = trace_bearers(&f->arena, own, count, after_us, &count);
     const char *key = bearers_key(f, n->text);
     if (!spans || !key)
         return ERR_NOMEM;
-    count = trace_bearers(own, count, after_us, spans);
     n->time = bearer_time(spans, count, bearer_at(spans, count, n->at_us));
     struct name *first = map_find_text(&f->names, key);
     for (struct name *o = first; o && !n->again; o = o->next) {

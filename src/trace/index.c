@@ -273,10 +273,14 @@ int trace_index_find_sides(const struct trace_index *index, const char *const *k
     return trace_index_find(index, keys, all, count, ret);
 }
 
-uint32_t trace_bearers(const struct trace_entry *told, uint32_t count, int64_t after_us,
-                       struct trace_span *spans)
+struct trace_span *trace_bearers(struct arena *arena, const struct trace_entry *told,
+                                 uint32_t count, int64_t after_us, uint32_t *ret_count)
 {
+    struct trace_span *spans = arena_array(arena, (size_t)count + 1, sizeof *spans);
+    if (!spans)
+        return NULL;
     for (uint32_t i = 0; i < count; i++)
         spans[i] = (struct trace_span){told[i].t_from, told[i].t_to};
-    return trace_spans_unite(spans, count, after_us);
+    *ret_count = trace_spans_unite(spans, count, after_us);
+    return spans;
 }

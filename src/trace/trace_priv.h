@@ -234,10 +234,10 @@ int trace_index_find(const struct trace_index *index, const char *const *keys, c
 int trace_index_find_sides(const struct trace_index *index, const char *const *keys, uint32_t count,
                            uint8_t sides, struct trace_entries *ret);
 
-/* When something is told of each bearer of a serial, the earliest first (bearer.h); spans: room for
- * one an entry. Returns how many there are. */
-uint32_t trace_bearers(const struct trace_entry *told, uint32_t count, int64_t after_us,
-                       struct trace_span *spans);
+/* When something is told of each bearer of a serial, the earliest first (bearer.h). The list is the
+ * arena's; NULL: no memory. */
+struct trace_span *trace_bearers(struct arena *arena, const struct trace_entry *told,
+                                 uint32_t count, int64_t after_us, uint32_t *ret_count);
 
 /* The fields of an entry but for its key; texts are the arena's. ERR_MALFORMED, ERR_NOMEM. */
 int trace_index_entry(struct arena *arena, struct bytes text, struct trace_entry *ret);

@@ -207,11 +207,12 @@ static int serial_row(void *ctx, const struct value *cells, uint32_t count)
     int err = serial ? trace_index_find_sides(&index, &serial, 1,
                                               TRACE_SIDE_NAMES | TRACE_SIDE_CHILDREN, &told)
                      : ERR_NOMEM;
-    struct trace_span *spans = arena_array(&l->arena, told.count + 1u, sizeof *spans);
-    if (err || !spans)
-        return err ? err : ERR_NOMEM;
-    uint32_t bearers = trace_bearers(told.items, told.count, after_us, spans);
-    return around_add(a, serial, spans, bearers);
+    if (err)
+        return err;
+    uint32_t bearers = 0;
+    const struct trace_span *spans =
+        trace_bearers(&l->arena, told.items, told.count, after_us, &bearers);
+    return spans ? around_add(a, serial, spans, bearers) : ERR_NOMEM;
 }
 
 static int around_find(struct around *a)
